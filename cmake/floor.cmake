@@ -1,0 +1,26 @@
+# cp_floor(NAME SOURCES … STANDS_ON …): one floor of the tower as a static library cp_<NAME>.
+# Headers are included by their path from the top: #include "schema/table.h".
+function(cp_floor name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;STANDS_ON;LIBS" ${ARGN})
+  add_library(cp_${name} STATIC ${ARG_SOURCES})
+  target_include_directories(cp_${name} PUBLIC ${CMAKE_SOURCE_DIR})
+  if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/include)
+    target_include_directories(cp_${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/include)
+  endif()
+  foreach(below ${ARG_STANDS_ON})
+    target_link_libraries(cp_${name} PUBLIC cp_${below})
+  endforeach()
+  target_link_libraries(cp_${name} PRIVATE ${ARG_LIBS})
+endfunction()
+
+# cp_program(NAME SOURCES … STANDS_ON … LIBS …): a program in bin/.
+function(cp_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;STANDS_ON;LIBS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
+  foreach(below ${ARG_STANDS_ON})
+    target_link_libraries(${name} PRIVATE cp_${below})
+  endforeach()
+  target_link_libraries(${name} PRIVATE ${ARG_LIBS})
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endfunction()

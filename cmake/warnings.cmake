@@ -1,0 +1,13 @@
+# Warnings are errors, for every target; sanitizers by COLDPATH_SANITIZE.
+add_compile_definitions(_GNU_SOURCE)
+add_compile_options(
+  -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
+  -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wimplicit-fallthrough -fno-common
+  -fvisibility=hidden -fno-omit-frame-pointer -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+if(COLDPATH_SANITIZE)
+  add_compile_options(-fsanitize=${COLDPATH_SANITIZE} -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${COLDPATH_SANITIZE})
+else()
+  add_compile_options($<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE> $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
+  add_link_options(-Wl,-z,relro,-z,now)
+endif()
