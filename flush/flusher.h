@@ -1,0 +1,127 @@
+/* The flusher: one thread that ships chunks of any number of tables to one ClickHouse.
+ *
+ *   drain thread ── cp_flusher_submit(table, chunk) ──► queue of the table ──► batch ──► Native ──► zstd ──► POST
+ *                ◄── events.release(chunk) ◄── when encoded                                              │
+ *                ◄── events.delivered(spans) ◄──────────────────────────── when ClickHouse acknowledged ◄┘
+ *
+ * Each table has its own queue, batch and retry clock; at most one batch of a table is under way, so rows of one ring
+ * reach ClickHouse in order. Transfers of different tables overlap (curl multi). A batch is frozen before its first
+ * send: every retry sends the same bytes under the same insert_deduplication_token. Memory is taken when a table is
+ * added; running allocates nothing (libcurl's own small allocations aside).
+ *
+ * Threads: create, add_table, start and stop belong to the owner's thread; submit to one drain thread; events are
+ * called on the flusher's thread and must not block. */
+#ifndef CP_FLUSH_FLUSHER_H
+#define CP_FLUSH_FLUSHER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ingest/chunk.h"
+#include "schema/table.h"
+
+typedef enum cp_compression { CP_COMPRESS_NONE, CP_COMPRESS_ZSTD } cp_compression;
+
+/* Strings are copied. */
+typedef struct cp_sink_config {
+    const char *url;      /* "http://host:8123" or https; no path, no credentials */
+    const char *user;     /* NULL: no credentials are sent */
+    const char *password; /* sent as the X-ClickHouse-Key header, never in the URL, never logged */
+    const char *database; /* for tables whose DDL names none */
+    const char *ca_file;  /* for https: PEM bundle, or NULL for the system's */
+    const char *instance; /* names this recorder in deduplication tokens: "<namespace>:<region generation>" */
+    cp_compression compression;
+    int compression_level; /* zstd; 1 is right for most */
+    uint32_t connect_timeout_ms;
+    uint32_t request_timeout_ms;
+    uint32_t retry_min_ms; /* backoff: doubles from min to max, ± 50 % jitter */
+    uint32_t retry_max_ms;
+} cp_sink_config;
+
+/* When a table's queue becomes a batch: at rows or bytes or when its oldest row has waited interval; while a batch is
+ * under way rows gather, and the next batch takes up to max_rows / max_bytes of them. */
+typedef struct cp_batch_policy {
+    uint32_t rows;
+    uint32_t max_rows; /* ≤ CP_MAX_BATCH_ROWS */
+    uint64_t bytes;
+    uint64_t max_bytes; /* of row data; ≤ CP_MAX_BATCH_BYTES */
+    uint64_t interval_ns;
+} cp_batch_policy;
+
+enum {
+    CP_MAX_BATCH_ROWS = 1000 * 1000,        /* under max_insert_block_size, 1,048,449: one POST stays one block */
+    CP_MAX_BATCH_BYTES = 128 * 1024 * 1024, /* likewise well under 256 MiB */
+    CP_MAX_SINK_TABLES = 256,
+    CP_MAX_TABLE_SLOTS = 64 /* producer slots of one table: spans of one batch */
+};
+
+/* What a batch holds of one ring: the positions [begin, end). */
+typedef struct cp_span {
+    uint16_t slot;
+    uint64_t epoch;
+    uint64_t begin;
+    uint64_t end;
+    uint32_t rows;
+    uint32_t rejected;
+} cp_span;
+
+typedef enum cp_attempt_result {
+    CP_ATTEMPT_OK,
+    CP_ATTEMPT_NET,    /* no answer, or an unclear one: sent again, same bytes, same token */
+    CP_ATTEMPT_SERVER, /* ClickHouse answered with an error */
+} cp_attempt_result;
+
+typedef struct cp_attempt {
+    cp_attempt_result result;
+    int server_code;        /* ClickHouse's error code, or 0 */
+    uint32_t number;        /* 1 for the first send of this batch */
+    uint32_t rows;
+    uint64_t body_bytes;    /* as sent */
+    uint64_t duration_ns;
+    uint64_t retry_in_ns;   /* 0 when OK */
+    const char *text;       /* the reason, for people; "" when OK */
+} cp_attempt;
+
+/* Calls out of the flusher's thread. ctx is the owner's. */
+typedef struct cp_flush_events {
+    void *ctx;
+    void (*release)(void *ctx, cp_chunk *chunk); /* the chunk's bytes are no longer needed */
+    void (*attempt)(void *ctx, uint32_t table, const cp_attempt *attempt);
+    void (*delivered)(void *ctx, uint32_t table, const cp_span *spans, uint32_t span_count);
+    /* in_flight: rows in the batch under way; queued: rows and their oldest first_seen_ns (0 = none) behind it */
+    void (*progress)(void *ctx, uint32_t table, uint32_t in_flight, uint64_t queued, uint64_t oldest_seen_ns);
+} cp_flush_events;
+
+typedef struct cp_flusher cp_flusher;
+
+/* Makes a flusher. Does not contact the server: ClickHouse may be away at start. CP_E_NOMEM, CP_E_INVAL. */
+int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_flush_events *events, cp_error *err);
+
+/* Adds a table before start; its index is the order of adding, from 0. queue_capacity: chunks that may wait, a power of
+ * two. The table must outlive the flusher. */
+int cp_flusher_add_table(cp_flusher *flusher, const cp_table *table, const cp_batch_policy *policy,
+                         uint32_t queue_capacity, cp_error *err);
+
+/* Starts the thread (on cpu, or anywhere when cpu < 0). */
+int cp_flusher_start(cp_flusher *flusher, int cpu, cp_error *err);
+
+/* Hands a chunk over. False when the table's queue is full: the caller keeps the chunk. Never blocks. */
+bool cp_flusher_submit(cp_flusher *flusher, uint32_t table, cp_chunk *chunk);
+
+/* Wakes the flusher to look at its queues now, as after a submit that completes a batch. Any thread. */
+void cp_flusher_wake(cp_flusher *flusher);
+
+/* Ships what is queued without waiting for rows or interval (shutdown, `coldpath flush`). Any thread; sticky until
+ * called with false. */
+void cp_flusher_set_urgent(cp_flusher *flusher, bool urgent);
+
+/* True when no table has anything queued or under way. Any thread. */
+bool cp_flusher_idle(cp_flusher *flusher);
+
+/* Ends the thread: batches under way get until deadline_ns (boot-time clock), then are given up (their rows are not
+ * reported delivered, and stay in their rings). Chunks still queued are released. */
+void cp_flusher_stop(cp_flusher *flusher, uint64_t deadline_ns);
+
+void cp_flusher_free(cp_flusher *flusher);
+
+#endif
