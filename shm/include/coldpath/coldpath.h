@@ -15,7 +15,7 @@
  * lock, allocates, faults a page or waits. A row is either fully in the ring or not at all: a producer that dies between
  * claim and commit loses that row alone, and what was committed outlives producer and recorder, not the host.
  *
- * Positions are bytes ever written to a ring, 64 bits, never wrapping in practice; they name rows in cp_wait.
+ * Positions count the bytes ever written to a ring, modulo 2^64; they name rows in cp_wait.
  *
  * After fork() the child must not use rings or regions of its parent. */
 #ifndef COLDPATH_COLDPATH_H
@@ -46,7 +46,7 @@ typedef struct cp_ring {
     uint8_t *data;       /* the data area, mapped twice back to back */
     uint64_t mask;       /* its size - 1 */
     uint64_t write;      /* where the next record begins */
-    uint64_t limit;      /* a record may end here at most: last known consumed position + size */
+    uint64_t limit;      /* a record may end here at most: last known consumed position + size, modulo 2^64 */
     uint64_t rows;       /* rows committed by all producers of this slot since the ring was made */
     uint32_t row_max;    /* largest row, bytes */
     uint32_t claimed;    /* bytes of the record under construction, 0 = none */
@@ -117,7 +117,7 @@ static inline void *cp_claim_at_(cp_ring *ring, uint32_t bytes, uint64_t need)
 static inline void *cp_claim(cp_ring *ring, uint32_t bytes)
 {
     const uint64_t need = cp_record_size_(bytes);
-    if (CP_UNLIKELY(bytes > ring->row_max || ring->write + need > ring->limit))
+    if (CP_UNLIKELY(bytes > ring->row_max || need > ring->limit - ring->write))
         return cp_claim_slow_(ring, bytes);
     return cp_claim_at_(ring, bytes, need);
 }

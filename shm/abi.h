@@ -1,0 +1,226 @@
+/* The shared-memory ABI: the bytes that producers, recorder and monitors agree on.
+ *
+ * A region is a directory. Each file in it has exactly one writer; everyone else maps it read-only.
+ *
+ *   <region>/control              written by the recorder
+ *   <region>/<table>.<slot>.ring  written by the producer that holds the slot
+ *   <region>/recorder.lock        an empty file; the recorder holds an OFD lock on it while it lives
+ *
+ * control:
+ *
+ *   0 ┌──────────────────────────────┐
+ *     │ cp_abi_control        4096 B │  geometry, fixed when the file is made; recorder's life signs
+ *     ├──────────────────────────────┤  directory_offset
+ *     │ cp_abi_table × tables  256 B │  one per table: name, schema hash, ring geometry, where its DDL lies
+ *     ├──────────────────────────────┤  pressure_offset
+ *     │ cp_abi_pressure × tables 64 B│  one cache line each: what producers may want to look at
+ *     ├──────────────────────────────┤  counters_offset
+ *     │ cp_abi_counters × tables 512B│  the recorder's counters
+ *     ├──────────────────────────────┤  acks_offset
+ *     │ cp_abi_ack × rings     64 B  │  one cache line each: consumed, durable, delivered
+ *     ├──────────────────────────────┤  text_offset
+ *     │ CREATE TABLE texts           │  the full column descriptors, in ClickHouse's own words
+ *     └──────────────────────────────┘  file_size
+ *
+ * ring:
+ *
+ *   0 ┌──────────────────────────────┐
+ *     │ cp_abi_ring           4096 B │  geometry and epoch, fixed; who holds the slot
+ *  4096├─────────────────────────────┤
+ *     │ cp_ring_hot             64 B │  published position and row count: the line put writes
+ *  4160├─────────────────────────────┤
+ *     │ cp_abi_ring_counters    64 B │  refusals
+ *     │ unused                       │
+ *  8192├─────────────────────────────┤  data_offset (a multiple of the file system's page)
+ *     │ data            data_size B  │  a power of two; mapped twice back to back, so that no record is ever split
+ *     └──────────────────────────────┘
+ *
+ *   record, at position p (data[p & (data_size-1)]), p a multiple of 8:
+ *     0        4              8                       8+size          multiple of 8
+ *     ├ u32 size ┼ u32 row number ┼ row and tail (size bytes) ┼ padding ┤
+ *
+ * All integers are little-endian. Positions are byte counts modulo 2^64; differences are taken unsigned. A file's magic
+ * is stored last, when all else in it is valid. The major version must match exactly; a higher minor version only adds
+ * fields in reserved space. */
+#ifndef CP_SHM_ABI_H
+#define CP_SHM_ABI_H
+
+#include <assert.h>
+#include <coldpath/coldpath.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CP_ABI_CONTROL_MAGIC 0x31304c5254434c43ull /* "CLCTRL01" */
+#define CP_ABI_RING_MAGIC    0x313047494e524c43ull /* "CLRING01" */
+
+enum {
+    CP_ABI_MAJOR = 1,
+    CP_ABI_MINOR = 0,
+    CP_CACHE_LINE = 64,
+    CP_ABI_HEADER_SIZE = 4096,
+    CP_ABI_RING_HOT_OFFSET = 4096,
+    CP_ABI_RING_COUNTERS_OFFSET = 4160,
+    CP_ABI_RING_DATA_OFFSET = 8192,
+    CP_ABI_NAME = 128, /* a name and its NUL */
+    CP_ABI_PRODUCER_NAME = 32,
+    CP_ABI_ERROR_TEXT = 256,
+
+    CP_REGION_MAX_TABLES = 256,
+    CP_REGION_MAX_SLOTS = 64,                      /* producers of one table at a time */
+    CP_REGION_MAX_CONTROL = 64 * 1024 * 1024,      /* bytes of a control file; 256 DDLs of maximal size just fit */
+    CP_RING_MIN_SIZE = 64 * 1024,
+    CP_RING_MAX_SIZE = 1024 * 1024 * 1024
+};
+
+typedef enum cp_recorder_state {
+    CP_RECORDER_NONE = 0, /* the region was made, no recorder has run yet */
+    CP_RECORDER_STARTING = 1,
+    CP_RECORDER_RUNNING = 2,
+    CP_RECORDER_STOPPING = 3,
+    CP_RECORDER_STOPPED = 4, /* clean end; after a kill the state stays RUNNING and the lock is free */
+    CP_RECORDER_RETIRED = 5  /* this control file was replaced: attach again */
+} cp_recorder_state;
+
+typedef enum cp_sink_state {
+    CP_SINK_UNKNOWN = 0, /* nothing sent yet */
+    CP_SINK_UP = 1,      /* the last attempt was acknowledged */
+    CP_SINK_DOWN = 2     /* the last attempt failed */
+} cp_sink_state;
+
+typedef struct cp_abi_control {
+    uint64_t magic;
+    uint32_t abi_major;
+    uint32_t abi_minor;
+    uint64_t generation; /* random, new with every control file */
+    uint64_t file_size;
+    uint32_t table_count;
+    uint32_t ring_count;
+    uint64_t directory_offset;
+    uint64_t pressure_offset;
+    uint64_t counters_offset;
+    uint64_t acks_offset;
+    uint64_t text_offset;
+    uint64_t text_size;
+    uint64_t created_ns; /* real time */
+    char namespace_name[CP_ABI_NAME];
+    uint8_t reserved0[288];
+
+    /* life signs, from offset 512 */
+    uint64_t heartbeat_ns; /* boot-time clock; the drain thread's last turn */
+    uint64_t started_ns;   /* real time */
+    uint64_t drain_turns;
+    uint64_t drain_work_turns; /* turns that found something to do */
+    uint32_t state;            /* cp_recorder_state */
+    uint32_t recorder_pid;
+    uint32_t sink_state; /* cp_sink_state */
+    uint32_t chunks_free;
+    uint32_t chunk_count;
+    uint8_t reserved1[3532];
+} cp_abi_control;
+static_assert(sizeof(cp_abi_control) == CP_ABI_HEADER_SIZE, "control header is one page");
+static_assert(offsetof(cp_abi_control, heartbeat_ns) == 512, "life signs start at 512");
+
+typedef struct cp_abi_table {
+    char name[CP_ABI_NAME];
+    uint64_t schema_hash;
+    uint64_t ring_size;
+    uint32_t slots;
+    uint32_t first_ring; /* index of slot 0's cp_abi_ack */
+    uint32_t row_size;
+    uint32_t row_max;
+    uint32_t critical;
+    uint32_t ddl_size;
+    uint64_t ddl_offset; /* in the text area */
+    uint8_t reserved[80];
+} cp_abi_table;
+static_assert(sizeof(cp_abi_table) == 256, "directory entry");
+
+typedef struct cp_abi_pressure {
+    uint32_t level; /* the table's rung of the pressure ladder; 0 = none */
+    uint8_t reserved[60];
+} cp_abi_pressure;
+static_assert(sizeof(cp_abi_pressure) == CP_CACHE_LINE, "pressure word has a line of its own");
+
+/* Monotonic unless said otherwise; they outlive the recorder with the region. */
+typedef struct cp_abi_counters {
+    uint64_t drained_rows; /* copied out of rings; counts again what a restart drains again */
+    uint64_t drained_bytes;
+    uint64_t delivered_rows;
+    uint64_t delivered_batches;
+    uint64_t delivered_body_bytes;
+    uint64_t rejected_rows; /* failed validation in the recorder; counted when their span is given back */
+    uint64_t insert_attempts;
+    uint64_t insert_errors_net;
+    uint64_t insert_errors_server;
+    uint64_t pool_waits; /* drain visits cut short because no chunk was free or the queue was full */
+    /* gauges */
+    uint64_t in_flight_rows;
+    uint64_t queued_rows;
+    uint64_t oldest_unshipped_ns; /* boot-time clock, when first seen; 0 = nothing waits */
+    uint64_t last_insert_ns;      /* real time of the last acknowledged insert */
+    uint64_t last_insert_duration_ns;
+    uint64_t retry_at_ns; /* boot-time clock; 0 = not retrying */
+    uint32_t last_error_code;
+    uint32_t peak_usage_permille; /* of the fullest ring, as the drain saw it */
+    char last_error[CP_ABI_ERROR_TEXT];
+    uint8_t reserved[120];
+} cp_abi_counters;
+static_assert(sizeof(cp_abi_counters) == 512, "counter block");
+
+/* Written by the recorder under a sequence lock (odd = being written), so that positions and row counts agree. */
+typedef struct cp_abi_ack {
+    uint32_t sequence;
+    uint32_t quarantined; /* cp_ring_fault: not 0, the ring broke the protocol and is no longer read */
+    uint64_t epoch;       /* of the ring these positions belong to */
+    uint64_t consumed;    /* space before this is free */
+    uint64_t durable;
+    uint64_t delivered;
+    uint64_t consumed_rows; /* rows before `consumed`, rejected ones included */
+    uint64_t delivered_rows;
+    uint64_t rejected_rows;
+} cp_abi_ack;
+static_assert(sizeof(cp_abi_ack) == CP_CACHE_LINE, "one line per ring");
+
+typedef enum cp_ring_fault {
+    CP_RING_SOUND = 0,
+    CP_RING_BAD_HEADER = 1,   /* geometry, epoch or magic is not what the control file says */
+    CP_RING_BAD_POSITION = 2, /* published position not a multiple of 8, or more than the ring's size ahead */
+    CP_RING_BAD_RECORD = 3,   /* a record's size is 0, over row_max, or reaches past the published position */
+    CP_RING_TRUNCATED = 4     /* the file became shorter under the reader (SIGBUS) */
+} cp_ring_fault;
+
+typedef struct cp_abi_ring {
+    uint64_t magic;
+    uint32_t abi_major;
+    uint32_t abi_minor;
+    uint64_t epoch; /* random, new with every ring file */
+    uint64_t data_size;
+    uint64_t data_offset;
+    uint32_t slot;
+    uint32_t reserved0;
+    char table[CP_ABI_NAME];
+    uint8_t reserved1[336];
+
+    /* the producer's identity, from offset 512 */
+    uint32_t pid;
+    uint32_t attach_count;
+    uint64_t attached_ns; /* real time */
+    char producer[CP_ABI_PRODUCER_NAME];
+    uint8_t reserved2[3536];
+} cp_abi_ring;
+static_assert(sizeof(cp_abi_ring) == CP_ABI_HEADER_SIZE, "ring header is one page");
+static_assert(offsetof(cp_abi_ring, pid) == 512, "identity starts at 512");
+
+typedef struct cp_abi_ring_counters {
+    uint64_t full;
+    uint64_t too_big;
+    uint8_t reserved[48];
+} cp_abi_ring_counters;
+static_assert(sizeof(cp_abi_ring_counters) == CP_CACHE_LINE, "one line");
+static_assert(sizeof(struct cp_ring_hot) <= CP_CACHE_LINE, "hot line");
+static_assert(CP_ABI_RING_COUNTERS_OFFSET == CP_ABI_RING_HOT_OFFSET + CP_CACHE_LINE, "behind the hot line");
+
+/* "bad record"; never NULL. */
+const char *cp_ring_fault_name(uint32_t fault);
+
+#endif

@@ -1,0 +1,296 @@
+#include "shm/region.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "shm/ack.h"
+#include "shm/file.h"
+#include "shm/lock.h"
+#include "shm/ring_file.h"
+
+enum { NO_GROUP = -1 };
+
+/* ---- directory and lock ---------------------------------------------------------------------------------------- */
+
+/* mkdir -p; parents that are made get mode 0755, so that other namespaces' users can pass through. */
+static int make_parents(const char *dir, cp_error *err)
+{
+    char path[CP_MAX_REGION_PATH];
+    if (dir[0] != '/' || snprintf(path, sizeof path, "%s", dir) >= (int)sizeof path)
+        return cp_error_set(err, CP_E_INVAL, "the region's directory must be an absolute path of at most %d bytes: '%s'",
+                            CP_MAX_REGION_PATH, dir);
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(path, 0755) < 0 && errno != EEXIST)
+            return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "make directory %s", path);
+        *slash = '/';
+    }
+    return CP_OK;
+}
+
+static unsigned directory_mode(unsigned file_mode)
+{
+    /* Those who may read files may list and enter; only the owner makes and removes files. */
+    return 0700 | ((file_mode & 0040) ? 0050u : 0) | ((file_mode & 0004) ? 0005u : 0);
+}
+
+static int make_directory(const cp_region_spec *spec, unsigned gid, cp_error *err)
+{
+    int rc = make_parents(spec->dir, err);
+    if (rc < 0)
+        return rc;
+    if (mkdir(spec->dir, 0700) < 0) {
+        if (errno == EEXIST)
+            return CP_OK;
+        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "make directory %s", spec->dir);
+    }
+    if (chmod(spec->dir, directory_mode(spec->file_mode)) < 0 ||
+        (gid != (unsigned)NO_GROUP && chown(spec->dir, (uid_t)-1, gid) < 0))
+        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "set mode and group of %s", spec->dir);
+    return CP_OK;
+}
+
+static int find_group(const char *name, unsigned *gid, cp_error *err)
+{
+    *gid = (unsigned)NO_GROUP;
+    if (!name)
+        return CP_OK;
+    const struct group *group = getgrnam(name);
+    if (!group)
+        return cp_error_set(err, CP_E_INVAL, "group '%s' does not exist on this host", name);
+    *gid = group->gr_gid;
+    return CP_OK;
+}
+
+static int take_lock(cp_region_owner *owner, const char *dir, cp_error *err)
+{
+    char path[CP_MAX_REGION_PATH];
+    if (snprintf(path, sizeof path, "%s/recorder.lock", dir) >= (int)sizeof path)
+        return cp_error_set(err, CP_E_INVAL, "the region's path is longer than %d bytes", CP_MAX_REGION_PATH);
+    owner->lock_fd = cp_file_open(path, O_RDWR | O_CREAT, 0644, NULL, err);
+    if (owner->lock_fd < 0)
+        return owner->lock_fd;
+    if (fchmod(owner->lock_fd, 0644) < 0 && errno != EPERM)
+        return cp_error_errno(err, CP_E_IO, errno, "set mode of %s", path);
+    const int rc = cp_lock_take(owner->lock_fd);
+    if (rc == -EAGAIN)
+        return cp_error_set(err, CP_E_BUSY, "another recorder runs on %s: stop it first (`coldpath status` shows its pid)",
+                            dir);
+    if (rc < 0)
+        return cp_error_errno(err, CP_E_IO, -rc, "lock %s", path);
+    return CP_OK;
+}
+
+bool cp_region_is_owned(const char *dir)
+{
+    char path[CP_MAX_REGION_PATH];
+    if (snprintf(path, sizeof path, "%s/recorder.lock", dir) >= (int)sizeof path)
+        return false;
+    const int fd = cp_file_open(path, O_RDONLY, 0, NULL, NULL);
+    if (fd < 0)
+        return false;
+    const bool held = cp_lock_held(fd);
+    close(fd);
+    return held;
+}
+
+/* ---- replacing a control file ---------------------------------------------------------------------------------- */
+
+/* The entry of the old control file whose rings the new table can go on with, or -1. */
+static int find_survivor(const cp_control *old, const cp_abi_table *table)
+{
+    const int index = old->header ? cp_control_find(old, table->name) : -1;
+    if (index < 0)
+        return -1;
+    const cp_abi_table *entry = &old->directory[index];
+    const bool same = entry->schema_hash == table->schema_hash && entry->ring_size == table->ring_size &&
+                      entry->row_size == table->row_size && entry->slots <= table->slots;
+    return same ? index : -1;
+}
+
+/* CP_OK when no ring of the old table is in use: no producer, no row that was not consumed. */
+static int require_unused(const char *dir, const cp_control *old, uint32_t table, cp_error *err)
+{
+    const cp_abi_table *entry = &old->directory[table];
+    for (uint32_t slot = 0; slot < entry->slots; slot++) {
+        cp_ring_map map;
+        const int rc = cp_ring_map_open(&map, dir, entry, slot, CP_RING_READ, NULL);
+        if (rc == CP_E_ABSENT || rc == CP_E_CORRUPT)
+            continue; /* nothing there that could be read */
+        if (rc < 0)
+            return cp_error_set(err, rc, "cannot look into slot %u of table %s, which the configuration changes: %s", slot,
+                                entry->name, cp_strerror(rc));
+        cp_abi_ack ack;
+        cp_ack_read(cp_control_ack(old, table, slot), &ack);
+        const bool live = cp_lock_held(map.fd);
+        const bool pending = __atomic_load_n(&map.hot->published, __ATOMIC_ACQUIRE) != ack.consumed;
+        cp_ring_map_close(&map);
+        if (live || pending)
+            return cp_error_set(err, CP_E_BUSY,
+                                "table %s is changed or removed by the configuration, but slot %u of its old form %s: %s",
+                                entry->name, slot, live ? "has a producer" : "still holds rows",
+                                live ? "stop the producer first" : "run the recorder with the old configuration until they "
+                                                                   "are delivered");
+    }
+    return CP_OK;
+}
+
+static int check_old_tables(const char *dir, const cp_control *old, const cp_control *new, cp_error *err)
+{
+    for (uint32_t i = 0; i < old->table_count; i++) {
+        const int successor = cp_control_find(new, old->directory[i].name);
+        if (successor >= 0 && find_survivor(old, &new->directory[successor]) == (int)i)
+            continue;
+        const int rc = require_unused(dir, old, i, err);
+        if (rc < 0)
+            return rc;
+    }
+    return CP_OK;
+}
+
+static void adopt_table(cp_control *new, uint32_t to, const cp_control *old, uint32_t from)
+{
+    new->counters[to] = old->counters[from];
+    for (uint32_t slot = 0; slot < old->directory[from].slots; slot++) {
+        cp_abi_ack ack;
+        cp_ack_read(cp_control_ack(old, from, slot), &ack);
+        cp_ack_write(cp_control_ack(new, to, slot), &ack);
+    }
+}
+
+static int make_rings(const cp_region_spec *spec, unsigned gid, cp_control *new, uint32_t table, uint32_t first_slot,
+                      cp_error *err)
+{
+    for (uint32_t slot = first_slot; slot < new->directory[table].slots; slot++) {
+        cp_abi_ack ack = {0};
+        const int rc = cp_ring_create(spec->dir, &new->directory[table], slot, spec->file_mode, gid, &ack.epoch, err);
+        if (rc < 0)
+            return rc;
+        cp_ack_write(cp_control_ack(new, table, slot), &ack);
+    }
+    return CP_OK;
+}
+
+static void remove_dropped_rings(const char *dir, const cp_control *old, const cp_control *new)
+{
+    for (uint32_t i = 0; i < old->table_count; i++) {
+        if (cp_control_find(new, old->directory[i].name) >= 0)
+            continue;
+        for (uint32_t slot = 0; slot < old->directory[i].slots; slot++) {
+            char path[CP_MAX_REGION_PATH];
+            if (cp_ring_path(path, dir, old->directory[i].name, slot, NULL) == CP_OK)
+                unlink(path);
+        }
+    }
+}
+
+static int fill_region(const cp_region_spec *spec, unsigned gid, const cp_control *old, cp_control *new, cp_error *err)
+{
+    int rc = old->header ? check_old_tables(spec->dir, old, new, err) : CP_OK;
+    for (uint32_t i = 0; rc == CP_OK && i < new->table_count; i++) {
+        uint32_t kept = 0;
+        const int survivor = find_survivor(old, &new->directory[i]);
+        if (survivor >= 0) {
+            adopt_table(new, i, old, (uint32_t)survivor);
+            kept = old->directory[survivor].slots;
+        }
+        rc = make_rings(spec, gid, new, i, kept, err);
+    }
+    return rc;
+}
+
+/* Builds the new control file as control.new, and makes it the region's with one rename. */
+static int replace_control(cp_region_owner *owner, const cp_region_spec *spec, unsigned gid, cp_error *err)
+{
+    cp_control new;
+    const unsigned mode = 0400 | (spec->file_mode & 0044) | 0200;
+    int rc = cp_control_create(&new, spec->dir, "control.new", spec->namespace_name, spec->tables, spec->table_count, mode,
+                               gid, err);
+    if (rc < 0)
+        return rc;
+    char from[CP_MAX_REGION_PATH];
+    char to[CP_MAX_REGION_PATH];
+    snprintf(from, sizeof from, "%s/control.new", spec->dir);
+    snprintf(to, sizeof to, "%s/control", spec->dir);
+    rc = fill_region(spec, gid, &owner->control, &new, err);
+    if (rc == CP_OK && rename(from, to) < 0)
+        rc = cp_error_errno(err, CP_E_IO, errno, "rename %s to %s", from, to);
+    if (rc < 0) {
+        unlink(from);
+        cp_control_close(&new);
+        return rc;
+    }
+    if (owner->control.header) {
+        __atomic_store_n(&owner->control.header->state, CP_RECORDER_RETIRED, __ATOMIC_RELEASE);
+        remove_dropped_rings(spec->dir, &owner->control, &new);
+        cp_control_close(&owner->control);
+    }
+    owner->control = new;
+    owner->created = true;
+    return CP_OK;
+}
+
+/* ---- owning ---------------------------------------------------------------------------------------------------- */
+
+/* Rings may be missing although the control file is there: removed by hand, or init was killed. */
+static int mend_rings(cp_region_owner *owner, const cp_region_spec *spec, unsigned gid, cp_error *err)
+{
+    cp_control *control = &owner->control;
+    for (uint32_t i = 0; i < control->table_count; i++) {
+        for (uint32_t slot = 0; slot < control->directory[i].slots; slot++) {
+            char path[CP_MAX_REGION_PATH];
+            int rc = cp_ring_path(path, spec->dir, control->directory[i].name, slot, err);
+            if (rc < 0)
+                return rc;
+            if (access(path, F_OK) == 0 || errno != ENOENT)
+                continue;
+            cp_abi_ack ack = {0};
+            rc = cp_ring_create(spec->dir, &control->directory[i], slot, spec->file_mode, gid, &ack.epoch, err);
+            if (rc < 0)
+                return rc;
+            cp_ack_write(cp_control_ack(control, i, slot), &ack);
+        }
+    }
+    return CP_OK;
+}
+
+int cp_region_own(cp_region_owner *owner, const cp_region_spec *spec, cp_error *err)
+{
+    memset(owner, 0, sizeof *owner);
+    owner->lock_fd = -1;
+    unsigned gid;
+    int rc = find_group(spec->group, &gid, err);
+    if (rc == CP_OK)
+        rc = make_directory(spec, gid, err);
+    if (rc == CP_OK)
+        rc = take_lock(owner, spec->dir, err);
+    if (rc == CP_OK) {
+        rc = cp_control_open(&owner->control, spec->dir, true, err);
+        if (rc == CP_E_ABSENT || (rc == CP_OK && !cp_control_matches(&owner->control, spec->tables, spec->table_count)))
+            rc = replace_control(owner, spec, gid, err);
+    }
+    if (rc == CP_OK)
+        rc = mend_rings(owner, spec, gid, err);
+    if (rc == CP_OK && !(owner->dir = strdup(spec->dir)))
+        rc = cp_error_set(err, CP_E_NOMEM, "no memory");
+    if (rc < 0)
+        cp_region_release(owner);
+    return rc;
+}
+
+void cp_region_release(cp_region_owner *owner)
+{
+    cp_control_close(&owner->control);
+    if (owner->lock_fd >= 0)
+        close(owner->lock_fd);
+    free(owner->dir);
+    memset(owner, 0, sizeof *owner);
+    owner->lock_fd = -1;
+}
