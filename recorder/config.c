@@ -1,0 +1,360 @@
+/* See config.h. The steps of loading:
+ *
+ *   older variables → file → conf.d → environment     config_env, config_file: each sets values in the layers
+ *   rules between values                              config_check
+ *   fill                                              layers → cp_config, the struct everyone reads
+ *   DDL                                               schema, one file per table
+ *   report                                            all problems together
+ */
+#include "recorder/config.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "recorder/config_check.h"
+#include "recorder/config_env.h"
+#include "recorder/config_file.h"
+#include "recorder/config_print.h"
+
+#ifndef CP_SCHEMA_DIR
+#define CP_SCHEMA_DIR "/usr/local/share/coldpath/ddl"
+#endif
+
+enum { MAX_SHIPPED = 64, LIST_ROOM = 320 };
+
+/* ---- the shipped tables
+ * -------------------------------------------------------------------------------------- */
+
+/* <prefix>/share/coldpath/ddl of the running program in <prefix>/bin, so that an unpacked tree can be moved
+ * and a build tree works uninstalled; else where it was to be installed. */
+static char *default_schema_dir(void)
+{
+    char exe[CP_MAX_CONFIG_VALUE];
+    const ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    char *dir = NULL;
+    if (n > 0) {
+        exe[n] = '\0';
+        for (int up = 0; up < 2 && strrchr(exe, '/'); up++)
+            *strrchr(exe, '/') = '\0';
+        if (asprintf(&dir, "%s/share/coldpath/ddl", exe) < 0)
+            return NULL;
+        if (access(dir, R_OK | X_OK) == 0)
+            return dir;
+        free(dir);
+    }
+    return strdup(CP_SCHEMA_DIR);
+}
+
+/* Says which tables a schema directory has: "did you mean …" or a list. */
+static void describe_shipped(const char *dir, const char *wanted, char *out, size_t size)
+{
+    char *names[MAX_SHIPPED];
+    size_t count = 0, used;
+    DIR *stream = opendir(dir);
+    const struct dirent *entry;
+    while (stream && count < MAX_SHIPPED && (entry = readdir(stream))) {
+        const size_t len = strlen(entry->d_name);
+        if (len > 4 && strcmp(entry->d_name + len - 4, ".sql") == 0) {
+            names[count] = strndup(entry->d_name, len - 4);
+            count += names[count] != NULL;
+        }
+    }
+    if (stream)
+        closedir(stream);
+    const int near = cp_config_nearest((const char *const *)names, count, wanted, strlen(wanted));
+    if (near >= 0) {
+        snprintf(out, size,
+                 "did you mean \"%s\"? Else write its CREATE TABLE there, or name it with ddl:", names[near]);
+    } else {
+        snprintf(out, size, "write its CREATE TABLE there, or name it with ddl:%s",
+                 count ? "; there are:" : "");
+        for (size_t i = 0; i < count && (used = strlen(out)) + strlen(names[i]) + 2 < size; i++)
+            snprintf(out + used, size - used, " %s", names[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+}
+
+/* ---- filling
+ * ------------------------------------------------------------------------------------------------- */
+
+static bool copy_text(char **out, const cp_config_value *value, const char *fallback)
+{
+    const char *text = value->set && value->text ? value->text : fallback;
+    *out = text ? strdup(text) : NULL;
+    return !text || *out;
+}
+
+static uint64_t number_of(const cp_config_layers *layers, cp_config_key_id id)
+{
+    uint64_t number = 0;
+    cp_config_layers_value(layers, id, &number);
+    return number;
+}
+
+static int cpu_of(const cp_config_layers *layers, cp_config_key_id id)
+{
+    const uint64_t number = number_of(layers, id);
+    return number == CP_CONFIG_ANY_CPU ? -1 : (int)number;
+}
+
+static uint32_t ms_of(const cp_config_layers *layers, cp_config_key_id id)
+{
+    return (uint32_t)((number_of(layers, id) + CP_NS_PER_MS - 1) / CP_NS_PER_MS);
+}
+
+static int fill_password(cp_config *config, cp_config_layers *layers)
+{
+    cp_config_value *password = &layers->global[CP_KEY_PASSWORD];
+    const cp_config_value *file = &layers->global[CP_KEY_PASSWORD_FILE];
+    if (file->set && (!password->set || file->place.source->rank > password->place.source->rank))
+        return cp_config_file_password(layers, file, &config->password);
+    config->password = password->text; /* moved, so that there is one copy to wipe */
+    password->text = NULL;
+    return CP_OK;
+}
+
+static int fill_names(cp_config *config, cp_config_layers *layers)
+{
+    const cp_config_value *global = layers->global;
+    const char *name = global[CP_KEY_NAMESPACE].set ? global[CP_KEY_NAMESPACE].text : "";
+    const char *dir = global[CP_KEY_REGION_DIR].set ? global[CP_KEY_REGION_DIR].text
+                                                    : cp_config_keys[CP_KEY_REGION_DIR].fallback;
+    char database[CP_MAX_CONFIG_NAME + 1];
+    snprintf(database, sizeof database, "%s", name);
+    for (char *c = database; *c; c++)
+        if (*c == '-') /* so that it needs no quotes in SQL */
+            *c = '_';
+    if (asprintf(&config->region_dir, "%s/%s", dir, name) < 0)
+        config->region_dir = NULL;
+    return config->region_dir && copy_text(&config->namespace_name, &global[CP_KEY_NAMESPACE], "") &&
+                   copy_text(&config->region_group, &global[CP_KEY_REGION_GROUP], NULL) &&
+                   copy_text(&config->url, &global[CP_KEY_URL], cp_config_keys[CP_KEY_URL].fallback) &&
+                   copy_text(&config->user, &global[CP_KEY_USER], config->password ? "default" : NULL) &&
+                   copy_text(&config->database, &global[CP_KEY_DATABASE], database) &&
+                   copy_text(&config->ca_file, &global[CP_KEY_CA_FILE], NULL)
+               ? CP_OK
+               : CP_E_NOMEM;
+}
+
+static int fill_globals(cp_config *config, cp_config_layers *layers)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    int rc = fill_password(config, layers);
+    if (rc == CP_OK)
+        rc = fill_names(config, layers);
+    if (rc < 0)
+        return rc;
+    config->region_mode = (unsigned)number_of(layers, CP_KEY_REGION_MODE);
+    config->drain_cpu = cpu_of(layers, CP_KEY_DRAIN_CPU);
+    config->flush_cpu = cpu_of(layers, CP_KEY_FLUSH_CPU);
+    config->poll = (cp_poll_mode)number_of(layers, CP_KEY_POLL);
+    config->memory_limit = number_of(layers, CP_KEY_MEMORY_LIMIT);
+    config->stop_timeout_ns = number_of(layers, CP_KEY_STOP_TIMEOUT);
+    config->compression = (cp_compression)number_of(layers, CP_KEY_COMPRESSION);
+    config->compression_level = (int)number_of(layers, CP_KEY_COMPRESSION_LEVEL);
+    config->connect_timeout_ms = ms_of(layers, CP_KEY_CONNECT_TIMEOUT);
+    config->request_timeout_ms = ms_of(layers, CP_KEY_REQUEST_TIMEOUT);
+    config->retry_min_ms = ms_of(layers, CP_KEY_RETRY_MIN);
+    config->retry_max_ms = ms_of(layers, CP_KEY_RETRY_MAX);
+    config->log_level = strdup(levels[number_of(layers, CP_KEY_LOG_LEVEL)]);
+    return config->log_level ? CP_OK : CP_E_NOMEM;
+}
+
+static uint64_t table_number(const cp_config_layers *layers, uint32_t table, cp_config_table_key_id id)
+{
+    uint64_t number = 0;
+    cp_config_layers_table_value(layers, table, id, &number);
+    return number;
+}
+
+static int fill_table(cp_table_config *out, const cp_config_layers *layers, uint32_t i,
+                      const char *schema_dir)
+{
+    const cp_config_value *ddl = &layers->tables[i].values[CP_TKEY_DDL];
+    out->critical = table_number(layers, i, CP_TKEY_CLASS) == CP_CLASS_CRITICAL;
+    out->ring_size = table_number(layers, i, CP_TKEY_RING_SIZE);
+    out->slots = (uint32_t)table_number(layers, i, CP_TKEY_SLOTS);
+    out->row_max = (uint32_t)table_number(layers, i, CP_TKEY_ROW_MAX);
+    out->batch = (cp_batch_policy){
+        .rows = (uint32_t)table_number(layers, i, CP_TKEY_FLUSH_ROWS),
+        .max_rows = (uint32_t)table_number(layers, i, CP_TKEY_FLUSH_MAX_ROWS),
+        .bytes = table_number(layers, i, CP_TKEY_FLUSH_BYTES),
+        .max_bytes = table_number(layers, i, CP_TKEY_FLUSH_MAX_BYTES),
+        .interval_ns = table_number(layers, i, CP_TKEY_FLUSH_INTERVAL),
+    };
+    out->name = strdup(layers->tables[i].name);
+    if (ddl->set)
+        out->ddl = strdup(ddl->text);
+    else if (asprintf(&out->ddl, "%s/%s.sql", schema_dir, layers->tables[i].name) < 0)
+        out->ddl = NULL;
+    return out->name && out->ddl ? CP_OK : CP_E_NOMEM;
+}
+
+/* ---- DDL
+ * ----------------------------------------------------------------------------------------------------- */
+
+static void check_descriptor(cp_config_layers *layers, uint32_t i, const cp_table_config *table)
+{
+    const cp_config_value *ddl = &layers->tables[i].values[CP_TKEY_DDL];
+    const cp_config_place *place = cp_config_table_place(layers, i, ddl->set ? ddl : NULL);
+    if (strcmp(table->table->name, table->name) != 0)
+        cp_config_problem_add(
+            &layers->problems, place, "the key under tables: has to be the table's own name",
+            "%s creates table \"%s\", not \"%s\"", table->ddl, table->table->name, table->name);
+    if (table->table->row_size > table->row_max) {
+        uint64_t unused;
+        const cp_config_value *max = cp_config_layers_table_value(layers, i, CP_TKEY_ROW_MAX, &unused);
+        cp_config_problem_add(&layers->problems, cp_config_table_place(layers, i, max),
+                              "raise row_max; Strings and Arrays come on top of it",
+                              "table %s: row_max %u is less than its row's fixed part, %u bytes", table->name,
+                              table->row_max, table->table->row_size);
+    }
+}
+
+static int load_ddl(cp_config_layers *layers, uint32_t i, cp_table_config *table)
+{
+    const cp_config_value *ddl = &layers->tables[i].values[CP_TKEY_DDL];
+    const cp_config_place *place = cp_config_table_place(layers, i, ddl->set ? ddl : NULL);
+    cp_error err;
+    const int rc = cp_table_load(&table->table, table->ddl, &err);
+    if (rc == CP_OK) {
+        check_descriptor(layers, i, table);
+    } else if (rc == CP_E_ABSENT) {
+        char remedy[LIST_ROOM];
+        const char *slash = strrchr(table->ddl, '/');
+        char *dir = slash ? strndup(table->ddl, (size_t)(slash - table->ddl)) : strdup(".");
+        if (!dir)
+            return CP_E_NOMEM;
+        describe_shipped(dir, table->name, remedy, sizeof remedy);
+        free(dir);
+        cp_config_problem_add(&layers->problems, place, remedy, "table %s: there is no file %s", table->name,
+                              table->ddl);
+    } else if (rc != CP_E_NOMEM) {
+        cp_config_problem_foreign(&layers->problems, place, err.text);
+    }
+    return rc == CP_E_NOMEM ? rc : CP_OK;
+}
+
+static int fill_tables(cp_config *config, cp_config_layers *layers)
+{
+    const cp_config_value *dir = &layers->global[CP_KEY_SCHEMA_DIR];
+    char *schema_dir = dir->set ? strdup(dir->text) : default_schema_dir();
+    config->tables = calloc(layers->table_count ? layers->table_count : 1, sizeof *config->tables);
+    int rc = schema_dir && config->tables ? CP_OK : CP_E_NOMEM;
+    for (uint32_t i = 0; i < layers->table_count && rc == CP_OK; i++) {
+        config->table_count = i + 1;
+        rc = fill_table(&config->tables[i], layers, i, schema_dir);
+        if (rc == CP_OK)
+            rc = load_ddl(layers, i, &config->tables[i]);
+    }
+    free(schema_dir);
+    return rc;
+}
+
+/* ---- loading
+ * ------------------------------------------------------------------------------------------------- */
+
+static const char *find_path(const char *path)
+{
+    if (path)
+        return path;
+    const char *named = getenv("COLDPATH_CONFIG");
+    if (named && *named)
+        return named;
+    return access("coldpath.yaml", F_OK) == 0 ? "coldpath.yaml" : "/etc/coldpath/coldpath.yaml";
+}
+
+static int apply_sources(cp_config_layers *layers, const char *path, cp_error *err)
+{
+    if (cp_config_env_apply_older(layers, environ) < 0)
+        return cp_error_set(err, CP_E_NOMEM, "out of memory");
+    int rc = cp_config_file_apply_all(layers, path, err);
+    if (rc < 0) {
+        if (rc == CP_E_TOO_BIG)
+            rc = CP_E_CONFIG;
+        return cp_error_prefix(err, "configuration"), rc;
+    }
+    if (cp_config_env_apply(layers, environ) < 0)
+        return cp_error_set(err, CP_E_NOMEM, "out of memory");
+    return CP_OK;
+}
+
+/* Lines of files are needed for the report only, and may hold a password. */
+static void forget_texts(cp_config_layers *layers)
+{
+    for (cp_config_source *source = layers->sources; source; source = source->next) {
+        if (source->text)
+            explicit_bzero(source->text, source->len);
+        free(source->text);
+        source->text = NULL;
+    }
+}
+
+static int load(cp_config *config, const char *path, FILE *diagnostics, cp_error *err)
+{
+    if (cp_config_layers_create(&config->origins) < 0)
+        return cp_error_set(err, CP_E_NOMEM, "out of memory");
+    cp_config_layers *layers = config->origins;
+    int rc = apply_sources(layers, path, err);
+    if (rc < 0)
+        return rc;
+    cp_config_check(layers);
+    config->path = strdup(path);
+    rc = config->path ? fill_globals(config, layers) : CP_E_NOMEM;
+    if (rc == CP_OK)
+        rc = fill_tables(config, layers);
+    if (rc < 0)
+        return cp_error_set(err, rc, "out of memory");
+    rc = cp_config_problems_report(&layers->problems, diagnostics, err);
+    cp_config_problems_clear(&layers->problems);
+    forget_texts(layers);
+    return rc;
+}
+
+int cp_config_load(cp_config **out, const char *path, FILE *diagnostics, cp_error *err)
+{
+    *out = NULL;
+    cp_config *config = calloc(1, sizeof *config);
+    if (!config)
+        return cp_error_set(err, CP_E_NOMEM, "out of memory");
+    const int rc = load(config, find_path(path), diagnostics, err);
+    if (rc < 0)
+        cp_config_free(config);
+    else
+        *out = config;
+    return rc;
+}
+
+void cp_config_free(cp_config *config)
+{
+    if (!config)
+        return;
+    for (uint32_t i = 0; i < config->table_count; i++) {
+        free(config->tables[i].name);
+        free(config->tables[i].ddl);
+        cp_table_free(config->tables[i].table);
+    }
+    if (config->password)
+        explicit_bzero(config->password, strlen(config->password));
+    char *const texts[] = {
+        config->path, config->namespace_name, config->region_dir, config->region_group, config->log_level,
+        config->url,  config->user,           config->password,   config->database,     config->ca_file};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        free(texts[i]);
+    free(config->tables);
+    cp_config_layers_free(config->origins);
+    free(config);
+}
+
+void cp_config_print(const cp_config *config, FILE *out, bool origin, bool json)
+{
+    if (json)
+        cp_config_print_json(config, out, origin);
+    else
+        cp_config_print_yaml(config, out, origin);
+}

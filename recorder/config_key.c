@@ -1,0 +1,253 @@
+/* See config_key.h. */
+#include "recorder/config_key.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "flush/flusher.h"
+#include "schema/table.h"
+
+#define KIB (UINT64_C(1) << 10)
+#define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
+#define MS  UINT64_C(1000000)
+#define S   UINT64_C(1000000000)
+
+enum { MAX_CPU = 4095, MAX_ZSTD_LEVEL = 19 };
+
+static const char *const polls[] = {"adaptive", "busy", NULL};
+static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const compressions[] = {"none", "zstd", NULL};
+static const char *const classes[] = {"lossy", "critical", NULL};
+
+const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
+    [CP_KEY_NAMESPACE] = {.path = "namespace",
+                          .kind = CP_CONFIG_NAME,
+                          .help = "names the region's directory"},
+    [CP_KEY_REGION_DIR] = {.path = "region.dir",
+                           .kind = CP_CONFIG_PATH,
+                           .fallback = "/dev/shm/coldpath",
+                           .help = "the region is <dir>/<namespace>"},
+    [CP_KEY_REGION_MODE] = {.path = "region.mode",
+                            .kind = CP_CONFIG_MODE,
+                            .fallback = "0600",
+                            .help = "who may put rows: 0600 this user, 0660 the group, 0666 everyone"},
+    [CP_KEY_REGION_GROUP] = {.path = "region.group",
+                             .kind = CP_CONFIG_NAME,
+                             .help = "group of the region's files, with mode 0660"},
+    [CP_KEY_DRAIN_CPU] = {.path = "recorder.drain_cpu",
+                          .kind = CP_CONFIG_CPU,
+                          .max = MAX_CPU,
+                          .fallback = "any",
+                          .help = "CPU of the drain thread"},
+    [CP_KEY_FLUSH_CPU] = {.path = "recorder.flush_cpu",
+                          .kind = CP_CONFIG_CPU,
+                          .max = MAX_CPU,
+                          .fallback = "any",
+                          .help = "CPU of the flusher thread"},
+    [CP_KEY_POLL] = {.path = "recorder.poll",
+                     .kind = CP_CONFIG_CHOICE,
+                     .choices = polls,
+                     .fallback = "adaptive",
+                     .help = "adaptive sleeps when there is nothing to do, busy never"},
+    [CP_KEY_MEMORY_LIMIT] = {.path = "recorder.memory_limit",
+                             .kind = CP_CONFIG_SIZE,
+                             .min = 16 * MIB,
+                             .max = 1024 * GIB,
+                             .fallback = "128MiB",
+                             .help = "memory of the chunk pool"},
+    [CP_KEY_STOP_TIMEOUT] = {.path = "recorder.stop_timeout",
+                             .kind = CP_CONFIG_DURATION,
+                             .max = 3600 * S,
+                             .fallback = "10s",
+                             .help = "how long a stop waits for ClickHouse"},
+    [CP_KEY_LOG_LEVEL] = {.path = "log.level",
+                          .kind = CP_CONFIG_CHOICE,
+                          .choices = levels,
+                          .fallback = "info",
+                          .help = "events below it are not logged"},
+    [CP_KEY_URL] = {.path = "clickhouse.url",
+                    .kind = CP_CONFIG_URL,
+                    .fallback = "http://127.0.0.1:8123",
+                    .help = "ClickHouse's HTTP interface"},
+    [CP_KEY_USER] = {.path = "clickhouse.user",
+                     .kind = CP_CONFIG_TEXT,
+                     .help = "without it, no credentials are sent"},
+    [CP_KEY_PASSWORD] = {.path = "clickhouse.password",
+                         .kind = CP_CONFIG_TEXT,
+                         .secret = true,
+                         .help = "better in password_file"},
+    [CP_KEY_PASSWORD_FILE] = {.path = "clickhouse.password_file",
+                              .kind = CP_CONFIG_PATH,
+                              .help = "its first line is the password"},
+    [CP_KEY_DATABASE] = {.path = "clickhouse.database",
+                         .kind = CP_CONFIG_NAME,
+                         .help = "of tables whose CREATE TABLE names none"},
+    [CP_KEY_CA_FILE] = {.path = "clickhouse.ca_file",
+                        .kind = CP_CONFIG_PATH,
+                        .help = "certificates to trust, PEM"},
+    [CP_KEY_COMPRESSION] = {.path = "clickhouse.compression",
+                            .kind = CP_CONFIG_CHOICE,
+                            .choices = compressions,
+                            .fallback = "zstd",
+                            .help = "of what is sent"},
+    [CP_KEY_COMPRESSION_LEVEL] = {.path = "clickhouse.compression_level",
+                                  .kind = CP_CONFIG_COUNT,
+                                  .min = 1,
+                                  .max = MAX_ZSTD_LEVEL,
+                                  .fallback = "1",
+                                  .help = "zstd level"},
+    [CP_KEY_CONNECT_TIMEOUT] = {.path = "clickhouse.connect_timeout",
+                                .kind = CP_CONFIG_DURATION,
+                                .min = 10 * MS,
+                                .max = 600 * S,
+                                .fallback = "2s",
+                                .help = "for one connection"},
+    [CP_KEY_REQUEST_TIMEOUT] = {.path = "clickhouse.request_timeout",
+                                .kind = CP_CONFIG_DURATION,
+                                .min = 100 * MS,
+                                .max = 3600 * S,
+                                .fallback = "30s",
+                                .help = "for one insert, with its answer"},
+    [CP_KEY_RETRY_MIN] = {.path = "clickhouse.retry_min",
+                          .kind = CP_CONFIG_DURATION,
+                          .min = 1 * MS,
+                          .max = 3600 * S,
+                          .fallback = "100ms",
+                          .help = "pause before the first retry"},
+    [CP_KEY_RETRY_MAX] = {.path = "clickhouse.retry_max",
+                          .kind = CP_CONFIG_DURATION,
+                          .min = 1 * MS,
+                          .max = 3600 * S,
+                          .fallback = "10s",
+                          .help = "the pause doubles up to this"},
+    [CP_KEY_SCHEMA_DIR] = {.path = "schema.dir",
+                           .kind = CP_CONFIG_PATH,
+                           .help = "holds <table>.sql; default: the shipped tables"},
+};
+
+const cp_config_key cp_config_table_keys[CP_TKEY_COUNT] = {
+    [CP_TKEY_CLASS] = {.path = "class",
+                       .kind = CP_CONFIG_CHOICE,
+                       .choices = classes,
+                       .fallback = "lossy",
+                       .help = "critical rows are never shed under pressure, lossy ones may be"},
+    [CP_TKEY_DDL] = {.path = "ddl", .kind = CP_CONFIG_PATH, .help = "its CREATE TABLE"},
+    [CP_TKEY_RING_SIZE] = {.path = "ring_size",
+                           .kind = CP_CONFIG_SIZE2,
+                           .min = 64 * KIB,
+                           .max = 1 * GIB,
+                           .fallback = "16MiB",
+                           .help = "shared memory of one producer"},
+    [CP_TKEY_SLOTS] = {.path = "slots",
+                       .kind = CP_CONFIG_COUNT,
+                       .min = 1,
+                       .max = CP_MAX_TABLE_SLOTS,
+                       .fallback = "8",
+                       .help = "producers at a time"},
+    [CP_TKEY_ROW_MAX] = {.path = "row_max",
+                         .kind = CP_CONFIG_SIZE,
+                         .min = 64,
+                         .max = CP_MAX_ROW,
+                         .help = "bytes of the largest row; default: 64KiB, or a quarter of a smaller ring"},
+    [CP_TKEY_FLUSH_ROWS] = {.path = "flush.rows",
+                            .kind = CP_CONFIG_COUNT,
+                            .min = 1,
+                            .max = CP_MAX_BATCH_ROWS,
+                            .help = "a batch leaves at this many rows"},
+    [CP_TKEY_FLUSH_INTERVAL] = {.path = "flush.interval",
+                                .kind = CP_CONFIG_DURATION,
+                                .min = 1 * MS,
+                                .max = 3600 * S,
+                                .help = "or when its oldest row has waited this long"},
+    [CP_TKEY_FLUSH_BYTES] = {.path = "flush.bytes",
+                             .kind = CP_CONFIG_SIZE,
+                             .min = 1 * KIB,
+                             .max = CP_MAX_BATCH_BYTES,
+                             .fallback = "4MiB",
+                             .help = "or at this much row data"},
+    [CP_TKEY_FLUSH_MAX_ROWS] = {.path = "flush.max_rows",
+                                .kind = CP_CONFIG_COUNT,
+                                .min = 1,
+                                .max = CP_MAX_BATCH_ROWS,
+                                .fallback = "200000",
+                                .help = "rows of a batch when the table is behind"},
+    [CP_TKEY_FLUSH_MAX_BYTES] = {.path = "flush.max_bytes",
+                                 .kind = CP_CONFIG_SIZE,
+                                 .min = 64 * KIB,
+                                 .max = CP_MAX_BATCH_BYTES,
+                                 .fallback = "32MiB",
+                                 .help = "row data of a batch when the table is behind"},
+};
+
+const char *cp_config_table_fallback(cp_config_table_key_id id, bool critical)
+{
+    switch (id) {
+    case CP_TKEY_FLUSH_ROWS:
+        return critical ? "500" : "5000";
+    case CP_TKEY_FLUSH_INTERVAL:
+        return critical ? "250ms" : "500ms";
+    case CP_TKEY_ROW_MAX:
+        return "64KiB";
+    default:
+        return cp_config_table_keys[id].fallback;
+    }
+}
+
+int cp_config_key_find(const cp_config_key *keys, int count, const char *path)
+{
+    const size_t len = strlen(path);
+    int found = CP_CONFIG_UNKNOWN;
+    for (int i = 0; i < count; i++) {
+        if (strncmp(keys[i].path, path, len) != 0)
+            continue;
+        if (keys[i].path[len] == '\0')
+            return i;
+        if (keys[i].path[len] == '.')
+            found = CP_CONFIG_SECTION;
+    }
+    return found;
+}
+
+/* The children of section among the keys, each once, as names; returns how many. buffer holds their bytes. */
+static size_t list_children(const cp_config_key *keys, int count, const char *section, char (*buffer)[32],
+                            const char **names)
+{
+    const size_t skip = strlen(section) + (*section ? 1 : 0);
+    size_t n = 0;
+    for (int i = 0; i < count; i++) {
+        if (*section && (strncmp(keys[i].path, section, skip - 1) != 0 || keys[i].path[skip - 1] != '.'))
+            continue;
+        snprintf(buffer[n], sizeof buffer[n], "%.*s", (int)strcspn(keys[i].path + skip, "."),
+                 keys[i].path + skip);
+        if (n == 0 || strcmp(buffer[n - 1], buffer[n]) != 0) {
+            names[n] = buffer[n];
+            n++;
+        }
+    }
+    return n;
+}
+
+bool cp_config_key_suggest(const cp_config_key *keys, int count, const char *section, const char *name,
+                           const char *const *extra, char *out, size_t size)
+{
+    char buffer[CP_KEY_COUNT + 1][32];
+    const char *names[CP_KEY_COUNT + 8];
+    size_t n = list_children(keys, count, section, buffer, names);
+    for (; extra && *extra && n < sizeof names / sizeof names[0]; extra++)
+        names[n++] = *extra;
+    int near = cp_config_nearest(names, n, name, strlen(name));
+    if (near >= 0) {
+        snprintf(out, size, "%s", names[near]);
+        return true;
+    }
+    for (int i = 0; i < count; i++) {
+        const char *dot = strrchr(keys[i].path, '.');
+        const char *last = dot ? dot + 1 : keys[i].path;
+        if (cp_config_nearest(&last, 1, name, strlen(name)) == 0) {
+            snprintf(out, size, "%s", keys[i].path);
+            return true;
+        }
+    }
+    return false;
+}
