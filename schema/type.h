@@ -1,6 +1,7 @@
 /* Column types: ClickHouse's scalar types, and what Nullable, LowCardinality and Array make of them.
  *
- * A type is at most   Array( LowCardinality|plain ( Nullable? ( kind )))   — one array level, as market tables need.
+ * A type is at most   Array( LowCardinality|plain ( Nullable? ( kind )))   — one array level, as market
+ * tables need.
  *
  * In a row (see table.h) a value is stored as ClickHouse's Native format stores it, little-endian, except:
  *
@@ -56,15 +57,15 @@ typedef enum cp_kind {
     CP_KIND_COUNT
 } cp_kind;
 
-/* Where a String's bytes or an Array's elements lie: offset is counted from the first byte of the row, length is
- * in bytes for a String, in elements for an Array. With length 0 the offset says nothing. */
+/* Where a String's bytes or an Array's elements lie: offset is counted from the first byte of the row, length
+ * is in bytes for a String, in elements for an Array. With length 0 the offset says nothing. */
 typedef struct cp_ref {
     uint32_t offset;
     uint32_t length;
 } cp_ref;
 
-/* Decimal(19..38): two's complement, low half first. A struct of its own, because __int128 wants 16-byte alignment,
- * which rows do not have. */
+/* Decimal(19..38): two's complement, low half first. A struct of its own, because __int128 wants 16-byte
+ * alignment, which rows do not have. */
 typedef struct cp_i128 {
     uint64_t lo;
     int64_t hi;
@@ -79,10 +80,11 @@ typedef struct cp_type {
     cp_kind kind;
     bool array;
     bool low_cardinality;
-    bool nullable;       /* of the value, or of each element of an array */
-    uint8_t precision;   /* DateTime64: digits of the second; Decimal: P */
-    uint8_t scale;       /* Decimal: S */
-    uint32_t value_size; /* bytes of one value in a row: a String's is sizeof(cp_ref), FixedString(N)'s is N */
+    bool nullable;     /* of the value, or of each element of an array */
+    uint8_t precision; /* DateTime64: digits of the second; Decimal: P */
+    uint8_t scale;     /* Decimal: S */
+    uint32_t
+        value_size; /* bytes of one value in a row: a String's is sizeof(cp_ref), FixedString(N)'s is N */
     uint32_t value_align;
     uint32_t enum_count;
     cp_enum_item *enum_items; /* in the order of the declaration */
