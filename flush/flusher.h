@@ -1,16 +1,16 @@
 /* The flusher: one thread that ships chunks of any number of tables to one ClickHouse.
  *
- *   drain thread ── cp_flusher_submit(table, chunk) ──► queue of the table ──► batch ──► Native ──► zstd ──► POST
- *                ◄── events.release(chunk) ◄── when encoded                                              │
- *                ◄── events.delivered(spans) ◄──────────────────────────── when ClickHouse acknowledged ◄┘
+ *   drain thread ── cp_flusher_submit(table, chunk) ──► queue of the table ──► batch ──► Native ──► zstd ──►
+ * POST ◄── events.release(chunk) ◄── when encoded                                              │ ◄──
+ * events.delivered(spans) ◄──────────────────────────── when ClickHouse acknowledged ◄┘
  *
- * Each table has its own queue, batch and retry clock; at most one batch of a table is under way, so rows of one ring
- * reach ClickHouse in order. Transfers of different tables overlap (curl multi). A batch is frozen before its first
- * send: every retry sends the same bytes under the same insert_deduplication_token. Memory is taken when a table is
- * added; running allocates nothing (libcurl's own small allocations aside).
+ * Each table has its own queue, batch and retry clock; at most one batch of a table is under way, so rows of
+ * one ring reach ClickHouse in order. Transfers of different tables overlap (curl multi). A batch is frozen
+ * before its first send: every retry sends the same bytes under the same insert_deduplication_token. Memory
+ * is taken when a table is added; running allocates nothing (libcurl's own small allocations aside).
  *
- * Threads: create, add_table, start and stop belong to the owner's thread; submit to one drain thread; events are
- * called on the flusher's thread and must not block. */
+ * Threads: create, add_table, start and stop belong to the owner's thread; submit to one drain thread; events
+ * are called on the flusher's thread and must not block. */
 #ifndef CP_FLUSH_FLUSHER_H
 #define CP_FLUSH_FLUSHER_H
 
@@ -38,8 +38,8 @@ typedef struct cp_sink_config {
     uint32_t retry_max_ms;
 } cp_sink_config;
 
-/* When a table's queue becomes a batch: at rows or bytes or when its oldest row has waited interval; while a batch is
- * under way rows gather, and the next batch takes up to max_rows / max_bytes of them. */
+/* When a table's queue becomes a batch: at rows or bytes or when its oldest row has waited interval; while a
+ * batch is under way rows gather, and the next batch takes up to max_rows / max_bytes of them. */
 typedef struct cp_batch_policy {
     uint32_t rows;
     uint32_t max_rows; /* ≤ CP_MAX_BATCH_ROWS */
@@ -49,7 +49,7 @@ typedef struct cp_batch_policy {
 } cp_batch_policy;
 
 enum {
-    CP_MAX_BATCH_ROWS = 1000 * 1000,        /* under max_insert_block_size, 1,048,449: one POST stays one block */
+    CP_MAX_BATCH_ROWS = 1000 * 1000, /* under max_insert_block_size, 1,048,449: one POST stays one block */
     CP_MAX_BATCH_BYTES = 128 * 1024 * 1024, /* likewise well under 256 MiB */
     CP_MAX_SINK_TABLES = 256,
     CP_MAX_TABLE_SLOTS = 64 /* producer slots of one table: spans of one batch */
@@ -73,13 +73,13 @@ typedef enum cp_attempt_result {
 
 typedef struct cp_attempt {
     cp_attempt_result result;
-    int server_code;        /* ClickHouse's error code, or 0 */
-    uint32_t number;        /* 1 for the first send of this batch */
+    int server_code; /* ClickHouse's error code, or 0 */
+    uint32_t number; /* 1 for the first send of this batch */
     uint32_t rows;
-    uint64_t body_bytes;    /* as sent */
+    uint64_t body_bytes; /* as sent */
     uint64_t duration_ns;
-    uint64_t retry_in_ns;   /* 0 when OK */
-    const char *text;       /* the reason, for people; "" when OK */
+    uint64_t retry_in_ns; /* 0 when OK */
+    const char *text;     /* the reason, for people; "" when OK */
 } cp_attempt;
 
 /* Calls out of the flusher's thread. ctx is the owner's. */
@@ -88,17 +88,19 @@ typedef struct cp_flush_events {
     void (*release)(void *ctx, cp_chunk *chunk); /* the chunk's bytes are no longer needed */
     void (*attempt)(void *ctx, uint32_t table, const cp_attempt *attempt);
     void (*delivered)(void *ctx, uint32_t table, const cp_span *spans, uint32_t span_count);
-    /* in_flight: rows in the batch under way; queued: rows and their oldest first_seen_ns (0 = none) behind it */
+    /* in_flight: rows in the batch under way; queued: rows and their oldest first_seen_ns (0 = none) behind
+     * it */
     void (*progress)(void *ctx, uint32_t table, uint32_t in_flight, uint64_t queued, uint64_t oldest_seen_ns);
 } cp_flush_events;
 
 typedef struct cp_flusher cp_flusher;
 
 /* Makes a flusher. Does not contact the server: ClickHouse may be away at start. CP_E_NOMEM, CP_E_INVAL. */
-int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_flush_events *events, cp_error *err);
+int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_flush_events *events,
+                      cp_error *err);
 
-/* Adds a table before start; its index is the order of adding, from 0. queue_capacity: chunks that may wait, a power of
- * two. The table must outlive the flusher. */
+/* Adds a table before start; its index is the order of adding, from 0. queue_capacity: chunks that may wait,
+ * a power of two. The table must outlive the flusher. */
 int cp_flusher_add_table(cp_flusher *flusher, const cp_table *table, const cp_batch_policy *policy,
                          uint32_t queue_capacity, cp_error *err);
 
@@ -111,15 +113,15 @@ bool cp_flusher_submit(cp_flusher *flusher, uint32_t table, cp_chunk *chunk);
 /* Wakes the flusher to look at its queues now, as after a submit that completes a batch. Any thread. */
 void cp_flusher_wake(cp_flusher *flusher);
 
-/* Ships what is queued without waiting for rows or interval (shutdown, `coldpath flush`). Any thread; sticky until
- * called with false. */
+/* Ships what is queued without waiting for rows or interval (shutdown, `coldpath flush`). Any thread; sticky
+ * until called with false. */
 void cp_flusher_set_urgent(cp_flusher *flusher, bool urgent);
 
 /* True when no table has anything queued or under way. Any thread. */
 bool cp_flusher_idle(cp_flusher *flusher);
 
-/* Ends the thread: batches under way get until deadline_ns (boot-time clock), then are given up (their rows are not
- * reported delivered, and stay in their rings). Chunks still queued are released. */
+/* Ends the thread: batches under way get until deadline_ns (boot-time clock), then are given up (their rows
+ * are not reported delivered, and stay in their rings). Chunks still queued are released. */
 void cp_flusher_stop(cp_flusher *flusher, uint64_t deadline_ns);
 
 void cp_flusher_free(cp_flusher *flusher);

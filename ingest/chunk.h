@@ -1,27 +1,27 @@
-/* The chunk: a private, validated copy of a span of one ring. It is the one thing that travels up the tower: the drain
- * makes it, delivery (or the log, then delivery) consumes it, and nobody needs to know who made it.
+/* The chunk: a private, validated copy of a span of one ring. It is the one thing that travels up the tower:
+ * the drain makes it, delivery (or the log, then delivery) consumes it, and nobody needs to know who made it.
  *
- * Chunks come from a pool that is allocated at start; none is ever made or freed while running. One thread owns a chunk
- * at a time; ownership moves with the pointer through a cp_chunk_queue. */
+ * Chunks come from a pool that is allocated at start; none is ever made or freed while running. One thread
+ * owns a chunk at a time; ownership moves with the pointer through a cp_chunk_queue. */
 #ifndef CP_INGEST_CHUNK_H
 #define CP_INGEST_CHUNK_H
 
 #include <stdint.h>
 
 typedef struct cp_chunk {
-    uint16_t table;        /* index of the table in the region's directory */
-    uint16_t slot;         /* producer slot of that table */
-    uint64_t epoch;        /* of the ring */
-    uint64_t begin;        /* ring positions [begin, end) that the copy covers, */
-    uint64_t end;          /*   rejected rows included */
+    uint16_t table;         /* index of the table in the region's directory */
+    uint16_t slot;          /* producer slot of that table */
+    uint64_t epoch;         /* of the ring */
+    uint64_t begin;         /* ring positions [begin, end) that the copy covers, */
+    uint64_t end;           /*   rejected rows included */
     uint64_t first_seen_ns; /* boot-time clock: when the recorder first saw the oldest of these rows */
-    uint32_t row_count;    /* valid rows */
-    uint32_t rejected;     /* rows in the span that failed validation and are not in row_at */
-    uint32_t byte_count;   /* bytes used in data */
+    uint32_t row_count;     /* valid rows */
+    uint32_t rejected;      /* rows in the span that failed validation and are not in row_at */
+    uint32_t byte_count;    /* bytes used in data */
     uint32_t data_capacity;
     uint32_t row_capacity;
-    uint8_t *data;         /* records as they lay in the ring: 8-byte header, row, padding to 8 */
-    uint32_t *row_at;      /* offset in data of each valid row (behind its record header) */
+    uint8_t *data;    /* records as they lay in the ring: 8-byte header, row, padding to 8 */
+    uint32_t *row_at; /* offset in data of each valid row (behind its record header) */
 } cp_chunk;
 
 enum { CP_RECORD_HEADER = 8, CP_RECORD_ALIGN = 8 };

@@ -35,7 +35,8 @@ static uint32_t next_power_of_two(uint32_t value)
 static int pool_map(cp_chunk_pool *pool, uint64_t per_chunk, cp_error *err)
 {
     pool->memory_size = pool->count * per_chunk;
-    pool->memory = mmap(NULL, pool->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    pool->memory = mmap(NULL, pool->memory_size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (pool->memory == MAP_FAILED) {
         pool->memory = NULL;
         return cp_error_set(err, CP_E_NOMEM, "no memory for a chunk pool of %zu bytes", pool->memory_size);
@@ -64,10 +65,11 @@ int cp_chunk_pool_create(cp_chunk_pool **out, uint64_t memory_limit, uint32_t mi
     const uint64_t per_chunk = align_page(data_bytes) + align_page(row_capacity * sizeof(uint32_t));
     uint64_t count = memory_limit / per_chunk;
     if (count < min_chunks)
-        return cp_error_set(err, CP_E_TOO_BIG,
-                            "memory_limit is %llu bytes, but these tables need at least %llu (%u chunks of %llu)",
-                            (unsigned long long)memory_limit, (unsigned long long)(min_chunks * per_chunk), min_chunks,
-                            (unsigned long long)per_chunk);
+        return cp_error_set(
+            err, CP_E_TOO_BIG,
+            "memory_limit is %llu bytes, but these tables need at least %llu (%u chunks of %llu)",
+            (unsigned long long)memory_limit, (unsigned long long)(min_chunks * per_chunk), min_chunks,
+            (unsigned long long)per_chunk);
     if (count > POOL_MAX_CHUNKS)
         count = POOL_MAX_CHUNKS;
     cp_chunk_pool *pool = calloc(1, sizeof *pool);
@@ -79,8 +81,8 @@ int cp_chunk_pool_create(cp_chunk_pool **out, uint64_t memory_limit, uint32_t mi
     int rc = CP_OK;
     if (!pool->chunks || !pool->idle)
         rc = cp_error_set(err, CP_E_NOMEM, "no memory for %llu chunks", (unsigned long long)count);
-    if (rc == CP_OK)
-        rc = cp_chunk_queue_create(&pool->given, next_power_of_two((uint32_t)count), err);
+    if (rc == CP_OK && !(pool->given = cp_chunk_queue_create(next_power_of_two((uint32_t)count))))
+        rc = cp_error_set(err, CP_E_NOMEM, "no memory for a queue of %llu chunks", (unsigned long long)count);
     if (rc == CP_OK)
         rc = pool_map(pool, per_chunk, err);
     if (rc < 0) {
@@ -134,8 +136,7 @@ void cp_chunk_pool_destroy(cp_chunk_pool *pool)
         return;
     if (pool->memory)
         munmap(pool->memory, pool->memory_size);
-    if (pool->given)
-        cp_chunk_queue_destroy(pool->given);
+    cp_chunk_queue_free(pool->given);
     free(pool->chunks);
     free(pool->idle);
     free(pool);

@@ -16,11 +16,12 @@ static void record_index(cp_chunk *chunk, const cp_table *table, uint64_t at, ui
         return;
     }
     if (chunk->rejected++ == 0)
-        cp_error_set(err, CP_E_CORRUPT, "row at position %llu: %s", (unsigned long long)(chunk->begin + at), reason.text);
+        cp_error_set(err, CP_E_CORRUPT, "row at position %llu: %s", (unsigned long long)(chunk->begin + at),
+                     reason.text);
 }
 
-cp_parse_result cp_records_parse(cp_chunk *chunk, const cp_table *table, uint32_t row_max, uint64_t copied, bool last,
-                                 cp_error *err)
+cp_parse_result cp_records_parse(cp_chunk *chunk, const cp_table *table, uint32_t row_max, uint64_t copied,
+                                 bool last, cp_error *err)
 {
     cp_parse_result result = CP_PARSE_WHOLE;
     uint64_t at = 0;

@@ -1,5 +1,5 @@
-/* Every word is stored and loaded with a relaxed atomic, fenced by the sequence: a plain seqlock in the C11 memory model
- * (Boehm, "Can seqlocks get along with programming language memory models?", 2012). */
+/* Every word is stored and loaded with a relaxed atomic, fenced by the sequence: a plain seqlock in the C11
+ * memory model (Boehm, "Can seqlocks get along with programming language memory models?", 2012). */
 #include "shm/ack.h"
 
 enum { ACK_READ_TRIES = 1000 };

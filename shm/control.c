@@ -15,11 +15,13 @@
 
 const char *cp_ring_fault_name(uint32_t fault)
 {
-    static const char *const names[] = {"sound", "bad header", "bad position", "bad record", "truncated file"};
+    static const char *const names[] = {"sound", "bad header", "bad position", "bad record",
+                                        "truncated file"};
     return fault < sizeof names / sizeof names[0] ? names[fault] : "unknown fault";
 }
 
-/* ---- checking what is in the file ------------------------------------------------------------------------------ */
+/* ---- checking what is in the file
+ * ------------------------------------------------------------------------------ */
 
 /* count items of size bytes at offset lie inside the file, aligned. */
 static bool area_fits(uint64_t offset, uint64_t count, uint64_t size, uint64_t file_size)
@@ -27,16 +29,20 @@ static bool area_fits(uint64_t offset, uint64_t count, uint64_t size, uint64_t f
     return offset % CP_CACHE_LINE == 0 && offset <= file_size && count <= (file_size - offset) / size;
 }
 
-static int control_check_geometry(cp_control *control, const cp_abi_control *copy, const char *path, cp_error *err)
+static int control_check_geometry(cp_control *control, const cp_abi_control *copy, const char *path,
+                                  cp_error *err)
 {
     if (copy->magic != CP_ABI_CONTROL_MAGIC)
-        return cp_error_set(err, CP_E_CORRUPT, "%s is no coldpath control file (or was never finished): remove it and run "
-                                               "`coldpath init`", path);
+        return cp_error_set(err, CP_E_CORRUPT,
+                            "%s is no coldpath control file (or was never finished): remove it and run "
+                            "`coldpath init`",
+                            path);
     if (copy->abi_major != CP_ABI_MAJOR)
-        return cp_error_set(err, CP_E_ABI,
-                            "%s has ABI version %u.%u, this program speaks %d.%d: drain the region with the version that "
-                            "made it, or remove its directory if its rows are no longer needed",
-                            path, copy->abi_major, copy->abi_minor, CP_ABI_MAJOR, CP_ABI_MINOR);
+        return cp_error_set(
+            err, CP_E_ABI,
+            "%s has ABI version %u.%u, this program speaks %d.%d: drain the region with the version that "
+            "made it, or remove its directory if its rows are no longer needed",
+            path, copy->abi_major, copy->abi_minor, CP_ABI_MAJOR, CP_ABI_MINOR);
     const uint64_t size = control->size;
     if (copy->file_size != size || copy->table_count > CP_REGION_MAX_TABLES ||
         copy->ring_count > CP_REGION_MAX_TABLES * CP_REGION_MAX_SLOTS ||
@@ -60,11 +66,12 @@ static int control_check_geometry(cp_control *control, const cp_abi_control *cop
 
 static bool table_is_sane(const cp_abi_table *table, uint32_t first_ring, const cp_control *control)
 {
-    return memchr(table->name, '\0', sizeof table->name) && table->name[0] != '\0' && !strchr(table->name, '/') &&
-           table->slots >= 1 && table->slots <= CP_REGION_MAX_SLOTS && table->first_ring == first_ring &&
-           table->first_ring + table->slots <= control->ring_count && table->ring_size >= CP_RING_MIN_SIZE &&
-           table->ring_size <= CP_RING_MAX_SIZE && (table->ring_size & (table->ring_size - 1)) == 0 &&
-           table->row_size >= 8 && table->row_size <= table->row_max && table->row_max <= CP_MAX_ROW &&
+    return memchr(table->name, '\0', sizeof table->name) && table->name[0] != '\0' &&
+           !strchr(table->name, '/') && table->slots >= 1 && table->slots <= CP_REGION_MAX_SLOTS &&
+           table->first_ring == first_ring && table->first_ring + table->slots <= control->ring_count &&
+           table->ring_size >= CP_RING_MIN_SIZE && table->ring_size <= CP_RING_MAX_SIZE &&
+           (table->ring_size & (table->ring_size - 1)) == 0 && table->row_size >= 8 &&
+           table->row_size <= table->row_max && table->row_max <= CP_MAX_ROW &&
            table->row_max <= table->ring_size / 4 && table->ddl_offset <= control->text_size &&
            table->ddl_size <= control->text_size - table->ddl_offset && table->ddl_size <= CP_MAX_DDL;
 }
@@ -79,19 +86,24 @@ static int control_copy_directory(cp_control *control, uint64_t offset, const ch
     uint32_t first_ring = 0;
     for (uint32_t i = 0; i < control->table_count; i++) {
         if (!table_is_sane(&control->directory[i], first_ring, control))
-            return cp_error_set(err, CP_E_CORRUPT, "%s: entry %u of its table directory contradicts itself", path, i);
+            return cp_error_set(err, CP_E_CORRUPT, "%s: entry %u of its table directory contradicts itself",
+                                path, i);
         first_ring += control->directory[i].slots;
     }
     return CP_OK;
 }
 
-/* ---- opening --------------------------------------------------------------------------------------------------- */
+/* ---- opening
+ * --------------------------------------------------------------------------------------------------- */
 
-static int control_map(cp_control *control, int fd, uint64_t size, bool writable, const char *path, cp_error *err)
+static int control_map(cp_control *control, int fd, uint64_t size, bool writable, const char *path,
+                       cp_error *err)
 {
     if (size < sizeof(cp_abi_control) || size > CP_REGION_MAX_CONTROL)
-        return cp_error_set(err, CP_E_CORRUPT, "%s has %llu bytes, which no control file has: remove it and run "
-                                               "`coldpath init`", path, (unsigned long long)size);
+        return cp_error_set(err, CP_E_CORRUPT,
+                            "%s has %llu bytes, which no control file has: remove it and run "
+                            "`coldpath init`",
+                            path, (unsigned long long)size);
     const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
     void *base = mmap(NULL, size, protection, MAP_SHARED | MAP_POPULATE, fd, 0);
     if (base == MAP_FAILED)
@@ -123,7 +135,8 @@ int cp_control_open(cp_control *control, const char *dir, bool writable, cp_erro
     const int fd = cp_file_open(path, writable ? O_RDWR : O_RDONLY, 0, &size, err);
     if (fd < 0) {
         if (fd == CP_E_ABSENT)
-            return cp_error_set(err, CP_E_ABSENT, "no region at %s: run `coldpath init`, or start coldpathd", dir);
+            return cp_error_set(err, CP_E_ABSENT, "no region at %s: run `coldpath init`, or start coldpathd",
+                                dir);
         return fd;
     }
     int rc = control_map(control, fd, size, writable, path, err);
@@ -161,14 +174,17 @@ int cp_control_parse_table(const cp_control *control, uint32_t index, cp_table *
         return cp_error_prefix(err, "the region's definition of table %s", entry->name);
     if (table->schema_hash != entry->schema_hash || table->row_size != entry->row_size) {
         cp_table_free(table);
-        return cp_error_set(err, CP_E_ABI, "table %s: this program lays out its row otherwise than the program that made "
-                                           "the region; use one version of coldpath on both sides", entry->name);
+        return cp_error_set(err, CP_E_ABI,
+                            "table %s: this program lays out its row otherwise than the program that made "
+                            "the region; use one version of coldpath on both sides",
+                            entry->name);
     }
     *out = table;
     return CP_OK;
 }
 
-/* ---- making ---------------------------------------------------------------------------------------------------- */
+/* ---- making
+ * ---------------------------------------------------------------------------------------------------- */
 
 static uint64_t align_line(uint64_t value)
 {
@@ -225,7 +241,8 @@ static void control_fill(uint8_t *base, const cp_abi_control *plan, const cp_con
     __atomic_store_n(&((cp_abi_control *)(void *)base)->magic, CP_ABI_CONTROL_MAGIC, __ATOMIC_RELEASE);
 }
 
-static int control_allocate(int fd, uint64_t size, unsigned mode, unsigned gid, const char *path, cp_error *err)
+static int control_allocate(int fd, uint64_t size, unsigned mode, unsigned gid, const char *path,
+                            cp_error *err)
 {
     if (fchmod(fd, mode) < 0 || (gid != (unsigned)-1 && fchown(fd, (uid_t)-1, gid) < 0))
         return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "set mode and group of %s", path);

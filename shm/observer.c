@@ -40,7 +40,8 @@ int cp_observer_open(cp_observer *observer, const char *dir, cp_error *err)
         observer->tables[t].entry = entry;
         observer->tables[t].rings = &observer->rings[entry->first_ring];
         for (uint32_t slot = 0; slot < entry->slots; slot++)
-            (void)cp_ring_map_open(&observer->maps[entry->first_ring + slot], dir, entry, slot, CP_RING_READ, NULL);
+            (void)cp_ring_map_open(&observer->maps[entry->first_ring + slot], dir, entry, slot, CP_RING_READ,
+                                   NULL);
     }
     return CP_OK;
 }
@@ -83,6 +84,21 @@ static void ring_look(const cp_ring_map *map, const cp_abi_ack *ack, cp_ring_vie
     view->readable = true;
 }
 
+/* The same inside a SIGBUS guard; false, and a zeroed view, when the file is not there or was truncated. */
+static bool ring_look_guarded(const cp_ring_map *map, const cp_abi_ack *ack, cp_ring_view *view)
+{
+    memset(view, 0, sizeof *view);
+    if (map->fd < 0)
+        return false;
+    if (cp_sigbus_enter()) {
+        ring_look(map, ack, view);
+        cp_sigbus_leave();
+        return true;
+    }
+    memset(view, 0, sizeof *view);
+    return false;
+}
+
 static void table_add_ring(cp_table_view *table, const cp_ring_view *ring)
 {
     const uint64_t used = ring->published - ring->ack.consumed;
@@ -100,9 +116,9 @@ static void table_add_ring(cp_table_view *table, const cp_ring_view *ring)
         table->usage_permille = permille;
 }
 
-/* Three counts made by three parties agree: the recorder's acknowledgements, the records in the ring, and the producer's
- * own. The last may be one behind when the producer was killed between its two stores, and means nothing while it
- * goes on putting. */
+/* Three counts made by three parties agree: the recorder's acknowledgements, the records in the ring, and the
+ * producer's own. The last may be one behind when the producer was killed between its two stores, and means
+ * nothing while it goes on putting. */
 static bool ring_balances(const cp_ring_view *ring)
 {
     const bool producer_agrees = ring->live || ring->rows - ring->producer_rows <= 1;
@@ -121,16 +137,7 @@ static void table_look(const cp_observer *observer, uint32_t index)
     for (uint32_t slot = 0; slot < entry->slots; slot++) {
         const cp_ring_map *map = &observer->maps[entry->first_ring + slot];
         cp_ring_view *ring = &table->rings[slot];
-        memset(ring, 0, sizeof *ring);
-        if (map->fd >= 0) {
-            if (cp_sigbus_enter()) {
-                ring_look(map, cp_control_ack(&observer->control, index, slot), ring);
-                cp_sigbus_leave();
-            } else {
-                memset(ring, 0, sizeof *ring);
-            }
-        }
-        if (!ring->readable) {
+        if (!ring_look_guarded(map, cp_control_ack(&observer->control, index, slot), ring)) {
             cp_ack_read(cp_control_ack(&observer->control, index, slot), &ring->ack);
             ring->rows = ring->ack.consumed_rows;
         }

@@ -1,6 +1,7 @@
-/* Looking at a region from outside: a consistent-enough snapshot of everything the counters say, for status, stat and
- * metrics. Maps everything read-only, works with the recorder dead, touches each producer's hot line once per snapshot.
- * Callers that may meet foreign files install the SIGBUS guard first (cp_sigbus_install). */
+/* Looking at a region from outside: a consistent-enough snapshot of everything the counters say, for status,
+ * stat and metrics. Maps everything read-only, works with the recorder dead, touches each producer's hot line
+ * once per snapshot. Callers that may meet foreign files install the SIGBUS guard first (cp_sigbus_install).
+ */
 #ifndef CP_SHM_OBSERVER_H
 #define CP_SHM_OBSERVER_H
 
@@ -9,15 +10,16 @@
 #include "shm/ring_file.h"
 
 typedef struct cp_ring_view {
-    bool readable;       /* the file is there and makes sense */
-    bool live;           /* a producer holds the slot */
-    uint32_t pid;        /* of the last producer; 0 = the slot was never used */
+    bool readable; /* the file is there and makes sense */
+    bool live;     /* a producer holds the slot */
+    uint32_t pid;  /* of the last producer; 0 = the slot was never used */
     char producer[CP_ABI_PRODUCER_NAME];
-    uint64_t published;  /* position */
-    uint64_t rows;       /* put by all producers of this slot: acknowledged ones and those still in the ring */
+    uint64_t published; /* position */
+    uint64_t rows;      /* put by all producers of this slot: acknowledged ones and those still in the ring */
     uint64_t producer_rows; /* the producer's own count */
-    uint64_t rows_in_ring; /* of them, counted record by record between consumed and published */
-    bool counted;        /* false: the ring's bytes do not add up, or it moved too fast; rows is the producer's word */
+    uint64_t rows_in_ring;  /* of them, counted record by record between consumed and published */
+    bool counted; /* false: the ring's bytes do not add up, or it moved too fast; rows is the producer's word
+                   */
     uint64_t full;
     uint64_t too_big;
     cp_abi_ack ack;
@@ -27,8 +29,8 @@ typedef struct cp_table_view {
     const cp_abi_table *entry;
     cp_abi_counters counters;
     uint32_t pressure;
-    uint32_t producers;      /* live */
-    uint64_t produced;       /* sums over the slots */
+    uint32_t producers; /* live */
+    uint64_t produced;  /* sums over the slots */
     uint64_t in_ring;
     uint64_t delivered;
     uint64_t rejected;

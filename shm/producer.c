@@ -1,9 +1,9 @@
-/* The producer library: the slow half of <coldpath/coldpath.h>. What is on the hot path is inline in the header; here are
- * attaching, taking a slot, and waiting.
+/* The producer library: the slow half of <coldpath/coldpath.h>. What is on the hot path is inline in the
+ * header; here are attaching, taking a slot, and waiting.
  *
- * Taking over a slot: positions go on where the last producer left them. Its row count may be one behind its published
- * position, if it was killed between the two stores; so the new producer counts the rows that are still in the ring and
- * adds them to what the recorder has acknowledged. */
+ * Taking over a slot: positions go on where the last producer left them. Its row count may be one behind its
+ * published position, if it was killed between the two stores; so the new producer counts the rows that are
+ * still in the ring and adds them to what the recorder has acknowledged. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +43,8 @@ struct cp_ring_private {
     uint64_t too_big;
 };
 
-/* ---- region ---------------------------------------------------------------------------------------------------- */
+/* ---- region
+ * ---------------------------------------------------------------------------------------------------- */
 
 static int region_resolve(cp_region *region, const char *path, cp_error *err)
 {
@@ -125,7 +126,8 @@ const struct cp_table *cp_region_find_table(const cp_region *region, const char 
     return index < 0 ? NULL : region->tables[index];
 }
 
-/* ---- taking a slot --------------------------------------------------------------------------------------------- */
+/* ---- taking a slot
+ * --------------------------------------------------------------------------------------------- */
 
 static int table_unknown(const cp_region *region, const char *name, cp_error *err)
 {
@@ -135,7 +137,8 @@ static int table_unknown(const cp_region *region, const char *name, cp_error *er
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
                                  region->control.directory[i].name);
     }
-    return cp_error_set(err, CP_E_ABSENT, "no table '%s' in %s; it has %s", name, region->dir, *list ? list : "none");
+    return cp_error_set(err, CP_E_ABSENT, "no table '%s' in %s; it has %s", name, region->dir,
+                        *list ? list : "none");
 }
 
 /* Names who holds the slots, for CP_E_BUSY. */
@@ -154,7 +157,8 @@ static void describe_holders(const cp_region *region, const cp_abi_table *table,
 }
 
 /* Maps the first slot that is free and sound. The reason of the last failure stays in err. */
-static int ring_take_slot(const cp_region *region, uint32_t table, struct cp_ring_private *priv, cp_error *err)
+static int ring_take_slot(const cp_region *region, uint32_t table, struct cp_ring_private *priv,
+                          cp_error *err)
 {
     const cp_abi_table *entry = &region->control.directory[table];
     int rc = CP_E_BUSY;
@@ -166,7 +170,8 @@ static int ring_take_slot(const cp_region *region, uint32_t table, struct cp_rin
         rc = cp_ring_map_open(&priv->map, region->dir, entry, slot, CP_RING_WRITE, err);
         if (rc == CP_OK && priv->map.epoch != priv->ack->epoch) {
             cp_ring_map_close(&priv->map);
-            rc = cp_error_set(err, CP_E_CORRUPT, "slot %u of table %s was replaced by hand", slot, entry->name);
+            rc = cp_error_set(err, CP_E_CORRUPT, "slot %u of table %s was replaced by hand", slot,
+                              entry->name);
         }
         if (rc == CP_OK) {
             priv->slot = slot;
@@ -179,11 +184,13 @@ static int ring_take_slot(const cp_region *region, uint32_t table, struct cp_rin
     if (any_busy) {
         char holders[600];
         describe_holders(region, entry, holders, sizeof holders);
-        return cp_error_set(err, CP_E_BUSY, "all %u producer slots of table %s are taken: %s; raise `slots` of the table",
+        return cp_error_set(err, CP_E_BUSY,
+                            "all %u producer slots of table %s are taken: %s; raise `slots` of the table",
                             entry->slots, entry->name, holders);
     }
     if (rc == CP_E_BUSY)
-        return cp_error_set(err, CP_E_BUSY, "every slot of table %s is quarantined: `coldpath status` says why", entry->name);
+        return cp_error_set(err, CP_E_BUSY,
+                            "every slot of table %s is quarantined: `coldpath status` says why", entry->name);
     return rc;
 }
 
@@ -194,7 +201,8 @@ static void ring_sign(cp_ring_map *map, const char *producer)
     header->attach_count++;
     header->attached_ns = cp_realtime_ns();
     memset(header->producer, 0, sizeof header->producer);
-    snprintf(header->producer, sizeof header->producer, "%s", producer ? producer : program_invocation_short_name);
+    snprintf(header->producer, sizeof header->producer, "%s",
+             producer ? producer : program_invocation_short_name);
 }
 
 /* Goes on where the slot's last producer ended. */
@@ -206,7 +214,8 @@ static int ring_resume(cp_ring *ring, const char *table, cp_error *err)
     uint64_t rows = 0;
     ring->write = priv->map.hot->published;
     if (!cp_ring_count_rows(priv->map.data, priv->map.data_size, ack.consumed, ring->write, &rows))
-        return cp_error_set(err, CP_E_CORRUPT, "slot %u of table %s holds bytes that are no rows", priv->slot, table);
+        return cp_error_set(err, CP_E_CORRUPT, "slot %u of table %s holds bytes that are no rows", priv->slot,
+                            table);
     ring->rows = ack.consumed_rows + rows;
     ring->limit = ack.consumed + priv->map.data_size;
     ring->hot = priv->map.hot;
@@ -218,8 +227,8 @@ static int ring_resume(cp_ring *ring, const char *table, cp_error *err)
     return CP_OK;
 }
 
-int cp_ring_open(cp_ring **out, cp_region *region, const char *table, uint64_t schema_hash, const char *producer,
-                 cp_error *err)
+int cp_ring_open(cp_ring **out, cp_region *region, const char *table, uint64_t schema_hash,
+                 const char *producer, cp_error *err)
 {
     *out = NULL;
     const int index = cp_control_find(&region->control, table);
@@ -227,14 +236,16 @@ int cp_ring_open(cp_ring **out, cp_region *region, const char *table, uint64_t s
         return table_unknown(region, table, err);
     const cp_abi_table *entry = &region->control.directory[index];
     if (schema_hash != 0 && schema_hash != entry->schema_hash)
-        return cp_error_set(err, CP_E_SCHEMA,
-                            "table %s has other columns in the region (schema hash %016llx) than this program was built "
-                            "with (%016llx): generate its header anew with `coldpath schema gen %s`, and compare with "
-                            "`coldpath schema show %s`",
-                            table, (unsigned long long)entry->schema_hash, (unsigned long long)schema_hash, table, table);
+        return cp_error_set(
+            err, CP_E_SCHEMA,
+            "table %s has other columns in the region (schema hash %016llx) than this program was built "
+            "with (%016llx): generate its header anew with `coldpath schema gen %s`, and compare with "
+            "`coldpath schema show %s`",
+            table, (unsigned long long)entry->schema_hash, (unsigned long long)schema_hash, table, table);
     cp_ring *ring = NULL;
     struct cp_ring_private *priv = NULL;
-    if (posix_memalign((void **)&ring, CP_CACHE_LINE, sizeof *ring) != 0 || !(priv = calloc(1, sizeof *priv))) {
+    if (posix_memalign((void **)&ring, CP_CACHE_LINE, sizeof *ring) != 0 ||
+        !(priv = calloc(1, sizeof *priv))) {
         free(ring);
         return cp_error_set(err, CP_E_NOMEM, "no memory for a ring");
     }
@@ -264,7 +275,8 @@ void cp_ring_close(cp_ring *ring)
     free(ring);
 }
 
-/* ---- the slow half of put -------------------------------------------------------------------------------------- */
+/* ---- the slow half of put
+ * -------------------------------------------------------------------------------------- */
 
 void *cp_claim_slow_(cp_ring *ring, uint32_t bytes)
 {
@@ -299,7 +311,8 @@ int cp_put_wait(cp_ring *ring, const void *row, uint32_t bytes, uint64_t timeout
     if (rc != CP_FULL)
         return rc;
     const uint64_t start = cp_boottime_ns();
-    for (uint64_t step = PUT_WAIT_MIN_NS; rc == CP_FULL; step = step * 2 < PUT_WAIT_MAX_NS ? step * 2 : PUT_WAIT_MAX_NS) {
+    for (uint64_t step = PUT_WAIT_MIN_NS; rc == CP_FULL;
+         step = step * 2 < PUT_WAIT_MAX_NS ? step * 2 : PUT_WAIT_MAX_NS) {
         if (region_retired(ring))
             return CP_E_RETIRED;
         if (cp_boottime_ns() - start >= timeout_ns)
@@ -310,7 +323,8 @@ int cp_put_wait(cp_ring *ring, const void *row, uint32_t bytes, uint64_t timeout
     return rc;
 }
 
-/* ---- following ------------------------------------------------------------------------------------------------- */
+/* ---- following
+ * ------------------------------------------------------------------------------------------------- */
 
 uint64_t cp_position(const cp_ring *ring, cp_stage stage)
 {

@@ -17,14 +17,16 @@
 
 enum { NO_GROUP = -1 };
 
-/* ---- directory and lock ---------------------------------------------------------------------------------------- */
+/* ---- directory and lock
+ * ---------------------------------------------------------------------------------------- */
 
 /* mkdir -p; parents that are made get mode 0755, so that other namespaces' users can pass through. */
 static int make_parents(const char *dir, cp_error *err)
 {
     char path[CP_MAX_REGION_PATH];
     if (dir[0] != '/' || snprintf(path, sizeof path, "%s", dir) >= (int)sizeof path)
-        return cp_error_set(err, CP_E_INVAL, "the region's directory must be an absolute path of at most %d bytes: '%s'",
+        return cp_error_set(err, CP_E_INVAL,
+                            "the region's directory must be an absolute path of at most %d bytes: '%s'",
                             CP_MAX_REGION_PATH, dir);
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
@@ -53,7 +55,8 @@ static int make_directory(const cp_region_spec *spec, unsigned gid, cp_error *er
     }
     if (chmod(spec->dir, directory_mode(spec->file_mode)) < 0 ||
         (gid != (unsigned)NO_GROUP && chown(spec->dir, (uid_t)-1, gid) < 0))
-        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "set mode and group of %s", spec->dir);
+        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "set mode and group of %s",
+                              spec->dir);
     return CP_OK;
 }
 
@@ -81,7 +84,8 @@ static int take_lock(cp_region_owner *owner, const char *dir, cp_error *err)
         return cp_error_errno(err, CP_E_IO, errno, "set mode of %s", path);
     const int rc = cp_lock_take(owner->lock_fd);
     if (rc == -EAGAIN)
-        return cp_error_set(err, CP_E_BUSY, "another recorder runs on %s: stop it first (`coldpath status` shows its pid)",
+        return cp_error_set(err, CP_E_BUSY,
+                            "another recorder runs on %s: stop it first (`coldpath status` shows its pid)",
                             dir);
     if (rc < 0)
         return cp_error_errno(err, CP_E_IO, -rc, "lock %s", path);
@@ -101,7 +105,8 @@ bool cp_region_is_owned(const char *dir)
     return held;
 }
 
-/* ---- replacing a control file ---------------------------------------------------------------------------------- */
+/* ---- replacing a control file
+ * ---------------------------------------------------------------------------------- */
 
 /* The entry of the old control file whose rings the new table can go on with, or -1. */
 static int find_survivor(const cp_control *old, const cp_abi_table *table)
@@ -125,19 +130,22 @@ static int require_unused(const char *dir, const cp_control *old, uint32_t table
         if (rc == CP_E_ABSENT || rc == CP_E_CORRUPT)
             continue; /* nothing there that could be read */
         if (rc < 0)
-            return cp_error_set(err, rc, "cannot look into slot %u of table %s, which the configuration changes: %s", slot,
-                                entry->name, cp_strerror(rc));
+            return cp_error_set(err, rc,
+                                "cannot look into slot %u of table %s, which the configuration changes: %s",
+                                slot, entry->name, cp_strerror(rc));
         cp_abi_ack ack;
         cp_ack_read(cp_control_ack(old, table, slot), &ack);
         const bool live = cp_lock_held(map.fd);
         const bool pending = __atomic_load_n(&map.hot->published, __ATOMIC_ACQUIRE) != ack.consumed;
         cp_ring_map_close(&map);
         if (live || pending)
-            return cp_error_set(err, CP_E_BUSY,
-                                "table %s is changed or removed by the configuration, but slot %u of its old form %s: %s",
-                                entry->name, slot, live ? "has a producer" : "still holds rows",
-                                live ? "stop the producer first" : "run the recorder with the old configuration until they "
-                                                                   "are delivered");
+            return cp_error_set(
+                err, CP_E_BUSY,
+                "table %s is changed or removed by the configuration, but slot %u of its old form %s: %s",
+                entry->name, slot, live ? "has a producer" : "still holds rows",
+                live ? "stop the producer first"
+                     : "run the recorder with the old configuration until they "
+                       "are delivered");
     }
     return CP_OK;
 }
@@ -165,12 +173,13 @@ static void adopt_table(cp_control *new, uint32_t to, const cp_control *old, uin
     }
 }
 
-static int make_rings(const cp_region_spec *spec, unsigned gid, cp_control *new, uint32_t table, uint32_t first_slot,
-                      cp_error *err)
+static int make_rings(const cp_region_spec *spec, unsigned gid, cp_control *new, uint32_t table,
+                      uint32_t first_slot, cp_error *err)
 {
     for (uint32_t slot = first_slot; slot < new->directory[table].slots; slot++) {
         cp_abi_ack ack = {0};
-        const int rc = cp_ring_create(spec->dir, &new->directory[table], slot, spec->file_mode, gid, &ack.epoch, err);
+        const int rc =
+            cp_ring_create(spec->dir, &new->directory[table], slot, spec->file_mode, gid, &ack.epoch, err);
         if (rc < 0)
             return rc;
         cp_ack_write(cp_control_ack(new, table, slot), &ack);
@@ -191,7 +200,8 @@ static void remove_dropped_rings(const char *dir, const cp_control *old, const c
     }
 }
 
-static int fill_region(const cp_region_spec *spec, unsigned gid, const cp_control *old, cp_control *new, cp_error *err)
+static int fill_region(const cp_region_spec *spec, unsigned gid, const cp_control *old, cp_control *new,
+                       cp_error *err)
 {
     int rc = old->header ? check_old_tables(spec->dir, old, new, err) : CP_OK;
     for (uint32_t i = 0; rc == CP_OK && i < new->table_count; i++) {
@@ -211,8 +221,8 @@ static int replace_control(cp_region_owner *owner, const cp_region_spec *spec, u
 {
     cp_control new;
     const unsigned mode = 0400 | (spec->file_mode & 0044) | 0200;
-    int rc = cp_control_create(&new, spec->dir, "control.new", spec->namespace_name, spec->tables, spec->table_count, mode,
-                               gid, err);
+    int rc = cp_control_create(&new, spec->dir, "control.new", spec->namespace_name, spec->tables,
+                               spec->table_count, mode, gid, err);
     if (rc < 0)
         return rc;
     char from[CP_MAX_REGION_PATH];
@@ -237,7 +247,8 @@ static int replace_control(cp_region_owner *owner, const cp_region_spec *spec, u
     return CP_OK;
 }
 
-/* ---- owning ---------------------------------------------------------------------------------------------------- */
+/* ---- owning
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* Rings may be missing although the control file is there: removed by hand, or init was killed. */
 static int mend_rings(cp_region_owner *owner, const cp_region_spec *spec, unsigned gid, cp_error *err)
@@ -252,7 +263,8 @@ static int mend_rings(cp_region_owner *owner, const cp_region_spec *spec, unsign
             if (access(path, F_OK) == 0 || errno != ENOENT)
                 continue;
             cp_abi_ack ack = {0};
-            rc = cp_ring_create(spec->dir, &control->directory[i], slot, spec->file_mode, gid, &ack.epoch, err);
+            rc = cp_ring_create(spec->dir, &control->directory[i], slot, spec->file_mode, gid, &ack.epoch,
+                                err);
             if (rc < 0)
                 return rc;
             cp_ack_write(cp_control_ack(control, i, slot), &ack);
@@ -273,7 +285,8 @@ int cp_region_own(cp_region_owner *owner, const cp_region_spec *spec, cp_error *
         rc = take_lock(owner, spec->dir, err);
     if (rc == CP_OK) {
         rc = cp_control_open(&owner->control, spec->dir, true, err);
-        if (rc == CP_E_ABSENT || (rc == CP_OK && !cp_control_matches(&owner->control, spec->tables, spec->table_count)))
+        if (rc == CP_E_ABSENT ||
+            (rc == CP_OK && !cp_control_matches(&owner->control, spec->tables, spec->table_count)))
             rc = replace_control(owner, spec, gid, err);
     }
     if (rc == CP_OK)

@@ -6,20 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "shm/file.h"
 #include "shm/lock.h"
 
-int cp_ring_path(char path[CP_MAX_REGION_PATH], const char *dir, const char *table, uint32_t slot, cp_error *err)
+int cp_ring_path(char path[CP_MAX_REGION_PATH], const char *dir, const char *table, uint32_t slot,
+                 cp_error *err)
 {
     if (snprintf(path, CP_MAX_REGION_PATH, "%s/%s.%u.ring", dir, table, slot) >= CP_MAX_REGION_PATH)
-        return cp_error_set(err, CP_E_INVAL, "the path of a ring is longer than %d bytes", CP_MAX_REGION_PATH);
+        return cp_error_set(err, CP_E_INVAL, "the path of a ring is longer than %d bytes",
+                            CP_MAX_REGION_PATH);
     return CP_OK;
 }
 
-/* ---- creating -------------------------------------------------------------------------------------------------- */
+/* ---- creating
+ * -------------------------------------------------------------------------------------------------- */
 
 static int ring_write_header(int fd, const cp_abi_table *table, uint32_t slot, uint64_t *epoch)
 {
@@ -55,16 +59,19 @@ int cp_ring_create(const char *dir, const cp_abi_table *table, uint32_t slot, un
         return fd;
     const off_t size = (off_t)(CP_ABI_RING_DATA_OFFSET + table->ring_size);
     rc = CP_OK;
-    if (fchmod(fd, mode) < 0 || (gid != (unsigned)-1 && fchown(fd, (uid_t)-1, gid) < 0) || ftruncate(fd, size) < 0 ||
-        ring_write_header(fd, table, slot, epoch) < 0 || rename(temporary, path) < 0)
-        rc = cp_error_errno(err, errno == ENOSPC ? CP_E_NOMEM : cp_error_code_of_errno(errno), errno, "make %s", path);
+    if (fchmod(fd, mode) < 0 || (gid != (unsigned)-1 && fchown(fd, (uid_t)-1, gid) < 0) ||
+        ftruncate(fd, size) < 0 || ring_write_header(fd, table, slot, epoch) < 0 ||
+        rename(temporary, path) < 0)
+        rc = cp_error_errno(err, errno == ENOSPC ? CP_E_NOMEM : cp_error_code_of_errno(errno), errno,
+                            "make %s", path);
     close(fd);
     if (rc < 0)
         unlink(temporary);
     return rc;
 }
 
-/* ---- mapping --------------------------------------------------------------------------------------------------- */
+/* ---- mapping
+ * --------------------------------------------------------------------------------------------------- */
 
 static int ring_map_areas(cp_ring_map *map, int protection, const char *path, cp_error *err)
 {
@@ -72,12 +79,14 @@ static int ring_map_areas(cp_ring_map *map, int protection, const char *path, cp
     map->map_size = CP_ABI_RING_DATA_OFFSET + 2 * (size_t)map->data_size;
     uint8_t *base = mmap(NULL, map->map_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
-        return cp_error_errno(err, CP_E_NOMEM, errno, "reserve %zu bytes of addresses for %s", map->map_size, path);
+        return cp_error_errno(err, CP_E_NOMEM, errno, "reserve %zu bytes of addresses for %s", map->map_size,
+                              path);
     map->header = (cp_abi_ring *)(void *)base;
     const size_t whole = CP_ABI_RING_DATA_OFFSET + (size_t)map->data_size;
     const int flags = MAP_SHARED | MAP_FIXED;
     if (mmap(base, whole, protection, flags, map->fd, 0) == MAP_FAILED ||
-        mmap(base + whole, (size_t)map->data_size, protection, flags, map->fd, CP_ABI_RING_DATA_OFFSET) == MAP_FAILED)
+        mmap(base + whole, (size_t)map->data_size, protection, flags, map->fd, CP_ABI_RING_DATA_OFFSET) ==
+            MAP_FAILED)
         return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "map %s", path);
     map->hot = (struct cp_ring_hot *)(void *)(base + CP_ABI_RING_HOT_OFFSET);
     map->counters = (cp_abi_ring_counters *)(void *)(base + CP_ABI_RING_COUNTERS_OFFSET);
@@ -106,9 +115,10 @@ static int ring_make_ready(cp_ring_map *map, const char *path, cp_error *err)
         return cp_error_errno(err, CP_E_IO, -locked, "lock %s", path);
     const int rc = posix_fallocate(map->fd, 0, (off_t)(CP_ABI_RING_DATA_OFFSET + map->data_size));
     if (rc != 0)
-        return cp_error_errno(err, rc == ENOSPC ? CP_E_NOMEM : CP_E_IO, rc,
-                              "allocate %llu bytes of shared memory for %s (is /dev/shm too small, or ring_size too big?)",
-                              (unsigned long long)map->data_size, path);
+        return cp_error_errno(
+            err, rc == ENOSPC ? CP_E_NOMEM : CP_E_IO, rc,
+            "allocate %llu bytes of shared memory for %s (is /dev/shm too small, or ring_size too big?)",
+            (unsigned long long)map->data_size, path);
     return CP_OK;
 }
 
@@ -120,11 +130,12 @@ static int ring_check_header(cp_ring_map *map, const cp_abi_table *table, uint32
     if (copy.magic != CP_ABI_RING_MAGIC)
         return cp_error_set(err, CP_E_CORRUPT, "%s is no ring file", path);
     if (copy.abi_major != CP_ABI_MAJOR)
-        return cp_error_set(err, CP_E_ABI, "%s has ABI version %u, this program speaks %d", path, copy.abi_major,
-                            CP_ABI_MAJOR);
-    if (copy.data_size != map->data_size || copy.data_offset != CP_ABI_RING_DATA_OFFSET || copy.slot != slot ||
-        strncmp(copy.table, table->name, sizeof copy.table) != 0)
-        return cp_error_set(err, CP_E_CORRUPT, "%s contradicts the control file: table, slot or size differ", path);
+        return cp_error_set(err, CP_E_ABI, "%s has ABI version %u, this program speaks %d", path,
+                            copy.abi_major, CP_ABI_MAJOR);
+    if (copy.data_size != map->data_size || copy.data_offset != CP_ABI_RING_DATA_OFFSET ||
+        copy.slot != slot || strncmp(copy.table, table->name, sizeof copy.table) != 0)
+        return cp_error_set(err, CP_E_CORRUPT, "%s contradicts the control file: table, slot or size differ",
+                            path);
     map->epoch = copy.epoch;
     return CP_OK;
 }
@@ -145,7 +156,8 @@ int cp_ring_map_open(cp_ring_map *map, const char *dir, const cp_abi_table *tabl
         return map->fd;
     if (size != CP_ABI_RING_DATA_OFFSET + map->data_size)
         rc = cp_error_set(err, CP_E_CORRUPT, "%s has %llu bytes, the control file says %llu", path,
-                          (unsigned long long)size, (unsigned long long)(CP_ABI_RING_DATA_OFFSET + map->data_size));
+                          (unsigned long long)size,
+                          (unsigned long long)(CP_ABI_RING_DATA_OFFSET + map->data_size));
     if (rc == CP_OK && access == CP_RING_WRITE)
         rc = ring_make_ready(map, path, err);
     if (rc == CP_OK)

@@ -17,7 +17,8 @@ int cp_ring_reader_open(cp_ring_reader *reader, const char *dir, const cp_abi_ta
     if (rc < 0)
         return rc;
     if (ack->epoch != reader->map.epoch) {
-        cp_error_set(err, CP_E_CORRUPT, "the file has another epoch than the control file knows: it was replaced by hand");
+        cp_error_set(err, CP_E_CORRUPT,
+                     "the file has another epoch than the control file knows: it was replaced by hand");
         reader->fault = CP_RING_BAD_HEADER;
     }
     reader->cursor = ack->consumed;

@@ -1,0 +1,320 @@
+#include "ingest/drain.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "ingest/record.h"
+#include "shm/ack.h"
+#include "shm/sigbus_guard.h"
+
+typedef struct drain_ring {
+    cp_ring_reader reader;
+    const cp_abi_ack *ack;
+    uint64_t seen_ns; /* when the oldest row behind the cursor was first seen; 0 = none */
+    uint32_t slot;
+    bool open;
+} drain_ring;
+
+typedef struct drain_lane {
+    const cp_table *table;
+    const cp_abi_table *entry;
+    cp_abi_counters *counters;
+    drain_ring *rings;
+    uint64_t interval_ns;
+    uint32_t taken;    /* chunks handed on, ever; the drain thread's */
+    uint32_t released; /* and come back; the flusher's thread's, atomic */
+} drain_lane;
+
+struct cp_drain {
+    cp_drain_events events;
+    cp_chunk_pool *pool;
+    drain_lane *lanes;
+    drain_ring *rings;
+    uint32_t lane_count;
+    uint32_t ring_count;
+    bool urgent; /* atomic */
+};
+
+/* ---- making
+ * ---------------------------------------------------------------------------------------------------- */
+
+static int ring_open(cp_drain *drain, const cp_region_owner *region, uint32_t table, uint32_t slot,
+                     cp_error *err)
+{
+    drain_lane *lane = &drain->lanes[table];
+    drain_ring *ring = &lane->rings[slot];
+    cp_abi_ack ack;
+    ring->slot = slot;
+    ring->ack = cp_control_ack(&region->control, table, slot);
+    cp_ack_read(ring->ack, &ack);
+    cp_error reason = {0};
+    const int rc = cp_ring_reader_open(&ring->reader, region->dir, lane->entry, slot, &ack, &reason);
+    if (rc < 0) {
+        if (err)
+            *err = reason;
+        return cp_error_prefix(err, "slot %u of table %s", slot, lane->entry->name);
+    }
+    ring->open = true;
+    if (ring->reader.fault != CP_RING_SOUND)
+        drain->events.fault(drain->events.ctx, table, slot, ring->reader.fault, reason.text);
+    return CP_OK;
+}
+
+static int drain_allocate(cp_drain *drain, const cp_region_owner *region, uint64_t memory_limit,
+                          cp_error *err)
+{
+    const cp_control *control = &region->control;
+    uint32_t data_bytes = CP_CHUNK_BYTES;
+    for (uint32_t i = 0; i < control->table_count; i++) {
+        const uint64_t record = cp_record_size_(control->directory[i].row_max);
+        if (record > data_bytes)
+            data_bytes = (uint32_t)record;
+    }
+    drain->lane_count = control->table_count;
+    drain->ring_count = control->ring_count;
+    drain->lanes = calloc(drain->lane_count + 1u, sizeof *drain->lanes);
+    drain->rings = calloc(drain->ring_count + 1u, sizeof *drain->rings);
+    if (!drain->lanes || !drain->rings)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for %u rings", drain->ring_count);
+    return cp_chunk_pool_create(&drain->pool, memory_limit, CP_DRAIN_RESERVE * (drain->lane_count + 1u),
+                                data_bytes, err);
+}
+
+int cp_drain_create(cp_drain **out, const cp_region_owner *region, const cp_table *const *tables,
+                    const uint64_t *interval_ns, uint64_t memory_limit, const cp_drain_events *events,
+                    cp_error *err)
+{
+    *out = NULL;
+    cp_drain *drain = calloc(1, sizeof *drain);
+    if (!drain)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for the drain");
+    drain->events = *events;
+    int rc = drain_allocate(drain, region, memory_limit, err);
+    for (uint32_t i = 0; rc == CP_OK && i < drain->lane_count; i++) {
+        drain_lane *lane = &drain->lanes[i];
+        lane->table = tables[i];
+        lane->entry = &region->control.directory[i];
+        lane->counters = &region->control.counters[i];
+        lane->interval_ns = interval_ns[i];
+        lane->rings = &drain->rings[lane->entry->first_ring];
+        for (uint32_t slot = 0; rc == CP_OK && slot < lane->entry->slots; slot++)
+            rc = ring_open(drain, region, i, slot, err);
+    }
+    if (rc < 0) {
+        cp_drain_free(drain);
+        return rc;
+    }
+    *out = drain;
+    return CP_OK;
+}
+
+void cp_drain_free(cp_drain *drain)
+{
+    if (!drain)
+        return;
+    for (uint32_t i = 0; drain->rings && i < drain->ring_count; i++) {
+        if (drain->rings[i].open)
+            cp_ring_reader_close(&drain->rings[i].reader);
+    }
+    cp_chunk_pool_destroy(drain->pool);
+    free(drain->lanes);
+    free(drain->rings);
+    free(drain);
+}
+
+/* ---- chunks
+ * ---------------------------------------------------------------------------------------------------- */
+
+static uint32_t lane_holds(const drain_lane *lane)
+{
+    return lane->taken - __atomic_load_n(&lane->released, __ATOMIC_RELAXED);
+}
+
+/* Chunks that the other lanes may still ask for out of their reserve. */
+static uint32_t reserved_for_others(const cp_drain *drain, const drain_lane *lane)
+{
+    uint32_t reserved = 0;
+    for (uint32_t i = 0; i < drain->lane_count; i++) {
+        const drain_lane *other = &drain->lanes[i];
+        const uint32_t held = lane_holds(other);
+        if (other != lane && held < CP_DRAIN_RESERVE)
+            reserved += CP_DRAIN_RESERVE - held;
+    }
+    return reserved;
+}
+
+static cp_chunk *lane_take_chunk(cp_drain *drain, drain_lane *lane)
+{
+    if (lane_holds(lane) >= CP_DRAIN_RESERVE &&
+        cp_chunk_pool_free_count(drain->pool) <= reserved_for_others(drain, lane))
+        return NULL;
+    return cp_chunk_pool_take(drain->pool);
+}
+
+void cp_drain_release(cp_drain *drain, cp_chunk *chunk)
+{
+    drain_lane *lane = &drain->lanes[chunk->table];
+    cp_chunk_pool_give(drain->pool, chunk);
+    __atomic_fetch_add(&lane->released, 1, __ATOMIC_RELAXED);
+}
+
+uint32_t cp_drain_chunk_count(const cp_drain *drain)
+{
+    return cp_chunk_pool_count(drain->pool);
+}
+
+uint32_t cp_drain_chunks_free(cp_drain *drain)
+{
+    return cp_chunk_pool_free_count(drain->pool);
+}
+
+void cp_drain_set_urgent(cp_drain *drain, bool urgent)
+{
+    __atomic_store_n(&drain->urgent, urgent, __ATOMIC_RELEASE);
+}
+
+/* ---- a turn
+ * ---------------------------------------------------------------------------------------------------- */
+
+static void ring_quarantine(cp_drain *drain, uint32_t table, drain_ring *ring, cp_ring_fault fault,
+                            const char *reason)
+{
+    ring->reader.fault = fault;
+    drain->events.fault(drain->events.ctx, table, ring->slot, fault, reason);
+}
+
+/* The two functions that touch the producer's file; false when it was truncated under us. */
+static bool ring_pending(drain_ring *ring, uint64_t *pending)
+{
+    if (!cp_sigbus_enter())
+        return false;
+    *pending = cp_ring_reader_pending(&ring->reader);
+    cp_sigbus_leave();
+    return true;
+}
+
+static bool ring_copy(drain_ring *ring, cp_chunk *chunk, uint64_t pending, uint64_t *copied)
+{
+    if (!cp_sigbus_enter())
+        return false;
+    *copied = cp_ring_reader_copy(&ring->reader, chunk->data, chunk->data_capacity, pending);
+    cp_sigbus_leave();
+    return true;
+}
+
+static bool ring_is_due(const cp_drain *drain, const drain_lane *lane, drain_ring *ring, uint64_t pending,
+                        uint64_t now)
+{
+    if (ring->seen_ns == 0)
+        ring->seen_ns = now;
+    const uint64_t kept =
+        ring->reader.cursor + pending - __atomic_load_n(&ring->ack->consumed, __ATOMIC_RELAXED);
+    const uint32_t permille = (uint32_t)(kept * 1000 / lane->entry->ring_size);
+    if (permille > lane->counters->peak_usage_permille)
+        lane->counters->peak_usage_permille = permille;
+    return pending >= CP_DRAIN_LUMP || pending >= lane->entry->ring_size / 4 ||
+           now - ring->seen_ns >= lane->interval_ns || __atomic_load_n(&drain->urgent, __ATOMIC_ACQUIRE);
+}
+
+/* Fills a chunk from the ring; false when the file was truncated under us. */
+static bool chunk_fill(drain_lane *lane, drain_ring *ring, uint32_t table, cp_chunk *chunk, uint64_t pending,
+                       cp_parse_result *result, cp_error *reason)
+{
+    uint64_t copied = 0;
+    if (!ring_copy(ring, chunk, pending, &copied))
+        return false;
+    chunk->table = (uint16_t)table;
+    chunk->slot = (uint16_t)ring->slot;
+    chunk->epoch = ring->reader.map.epoch;
+    chunk->begin = ring->reader.cursor;
+    chunk->first_seen_ns = ring->seen_ns;
+    *result = cp_records_parse(chunk, lane->table, ring->reader.row_max, copied, copied == pending, reason);
+    return true;
+}
+
+/* Hands one chunk of at most `pending` bytes on. Returns the bytes it took, 0 when that has to wait or the
+ * ring has been quarantined. What precedes a broken record is still delivered. */
+static uint64_t ring_drain_chunk(cp_drain *drain, uint32_t table, drain_ring *ring, uint64_t pending)
+{
+    drain_lane *lane = &drain->lanes[table];
+    cp_parse_result result = CP_PARSE_WHOLE;
+    cp_error reason = {0};
+    cp_chunk *chunk = lane_take_chunk(drain, lane);
+    if (!chunk) {
+        lane->counters->pool_waits++;
+        return 0;
+    }
+    if (!chunk_fill(lane, ring, table, chunk, pending, &result, &reason)) {
+        cp_chunk_pool_untake(drain->pool, chunk);
+        ring_quarantine(drain, table, ring, CP_RING_TRUNCATED, "the ring file was truncated");
+        return 0;
+    }
+    const uint64_t taken = chunk->byte_count;
+    const uint32_t rows = chunk->row_count;
+    const uint32_t rejected = chunk->rejected;
+    if (taken > 0 && !drain->events.submit(drain->events.ctx, table, chunk)) {
+        cp_chunk_pool_untake(drain->pool, chunk);
+        lane->counters->pool_waits++;
+        return 0;
+    }
+    if (taken == 0) {
+        cp_chunk_pool_untake(drain->pool, chunk);
+    } else {
+        lane->taken++;
+        ring->reader.cursor += taken;
+        lane->counters->drained_rows += rows;
+        lane->counters->drained_bytes += taken;
+    }
+    if (rejected)
+        drain->events.rejected(drain->events.ctx, table, ring->slot, rejected, reason.text);
+    if (result == CP_PARSE_BROKEN) {
+        ring_quarantine(drain, table, ring, CP_RING_BAD_RECORD, reason.text);
+        return 0;
+    }
+    return taken;
+}
+
+static uint32_t ring_visit(cp_drain *drain, uint32_t table, drain_ring *ring, uint64_t now)
+{
+    uint64_t pending = 0;
+    if (!ring_pending(ring, &pending)) {
+        ring_quarantine(drain, table, ring, CP_RING_TRUNCATED, "the ring file was truncated");
+        return 0;
+    }
+    if (ring->reader.fault != CP_RING_SOUND) {
+        drain->events.fault(drain->events.ctx, table, ring->slot, ring->reader.fault,
+                            "its published position cannot be");
+        return 0;
+    }
+    if (pending == 0) {
+        ring->seen_ns = 0;
+        return 0;
+    }
+    if (!ring_is_due(drain, &drain->lanes[table], ring, pending, now))
+        return 0;
+    uint32_t chunks = 0;
+    while (pending > 0 && chunks < CP_DRAIN_VISIT_CHUNKS) {
+        const uint64_t taken = ring_drain_chunk(drain, table, ring, pending);
+        if (taken == 0)
+            return chunks;
+        pending -= taken;
+        chunks++;
+    }
+    ring->seen_ns = pending ? now : 0;
+    return chunks;
+}
+
+uint32_t cp_drain_turn(cp_drain *drain, uint64_t now_ns)
+{
+    uint32_t chunks = 0;
+    for (uint32_t t = 0; t < drain->lane_count; t++) {
+        const drain_lane *lane = &drain->lanes[t];
+        for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
+            drain_ring *ring = &lane->rings[slot];
+            if (ring->reader.fault == CP_RING_SOUND)
+                chunks += ring_visit(drain, t, ring, now_ns);
+        }
+    }
+    return chunks;
+}

@@ -1,0 +1,64 @@
+/* The drain: copies what producers published out of their rings, validates the copy, hands it on as chunks.
+ *
+ * Lazy and in lumps. What costs a producer is a consumer that touches lines it still writes; so a ring is
+ * left alone until a lump has gathered, or its oldest row has waited for the table's interval, and is then
+ * emptied in one go:
+ *
+ *     published position ──► pending bytes ──► due? ──► chunk ──► copy ──► records checked in the copy ──►
+ * submit │ pending ≥ CP_DRAIN_LUMP, or ring ≥ 1/4 full, or oldest row waits ≥ interval, or urgent
+ *
+ * A visit takes at most CP_DRAIN_VISIT_CHUNKS chunks, so that no ring starves the others. Every lane (table)
+ * can always get CP_DRAIN_RESERVE chunks, whatever the others hold: a table that ClickHouse refuses cannot
+ * starve the rest.
+ *
+ * Threads: create, add and free belong to the owner; turn and its callbacks run on the drain thread; release
+ * on the flusher's; set_urgent on any. A turn makes no system call, allocates nothing and never waits. */
+#ifndef CP_INGEST_DRAIN_H
+#define CP_INGEST_DRAIN_H
+
+#include "ingest/chunk_pool.h"
+#include "shm/region.h"
+#include "shm/ring_reader.h"
+
+enum {
+    CP_DRAIN_LUMP = 256 * 1024,
+    CP_DRAIN_VISIT_CHUNKS = 8,
+    CP_DRAIN_RESERVE = 4 /* chunks per lane */
+};
+
+/* All are called on the drain thread and must not block. */
+typedef struct cp_drain_events {
+    void *ctx;
+    /* Takes the chunk over; false when there is no room now. */
+    bool (*submit)(void *ctx, uint32_t table, cp_chunk *chunk);
+    /* A ring broke the protocol and will not be read again; reason is for people. */
+    void (*fault)(void *ctx, uint32_t table, uint32_t slot, cp_ring_fault fault, const char *reason);
+    /* Rows of a span were rejected; reason describes the first. */
+    void (*rejected)(void *ctx, uint32_t table, uint32_t slot, uint32_t rows, const char *reason);
+} cp_drain_events;
+
+typedef struct cp_drain cp_drain;
+
+/* Makes a drain over the tables of an owned region; tables[i] is the descriptor of directory entry i,
+ * interval_ns[i] the longest a row may wait in the ring. Takes memory_limit bytes for chunks. The arrays are
+ * copied, the descriptors not. Rings that cannot be read are reported through events and left out. */
+int cp_drain_create(cp_drain **out, const cp_region_owner *region, const cp_table *const *tables,
+                    const uint64_t *interval_ns, uint64_t memory_limit, const cp_drain_events *events,
+                    cp_error *err);
+
+/* Visits every ring once. now_ns: boot-time clock. Returns the number of chunks handed on. */
+uint32_t cp_drain_turn(cp_drain *drain, uint64_t now_ns);
+
+/* Gives back a chunk that a submit took over. */
+void cp_drain_release(cp_drain *drain, cp_chunk *chunk);
+
+/* While urgent, every published row is due at once. */
+void cp_drain_set_urgent(cp_drain *drain, bool urgent);
+
+/* Chunks in the pool, and free of them (drain thread). */
+uint32_t cp_drain_chunk_count(const cp_drain *drain);
+uint32_t cp_drain_chunks_free(cp_drain *drain);
+
+void cp_drain_free(cp_drain *drain);
+
+#endif

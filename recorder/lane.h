@@ -1,0 +1,40 @@
+/* A lane: one table's way through the recorder, and what is known about it.
+ *
+ *   rings ──► drain ──► flusher ──► ClickHouse
+ *     ▲                                │
+ *     └── cp_abi_ack ◄── lane ◄────────┘ delivered spans
+ *
+ * The lane holds the private truth about each ring's acknowledgement and publishes it. Space is given back to
+ * the producer when ClickHouse has acknowledged the rows, not before: until then the ring is their log, and a
+ * recorder that is stopped or killed leaves them there. Everything here runs on the flusher's thread, except
+ * cp_lane_fault. */
+#ifndef CP_RECORDER_LANE_H
+#define CP_RECORDER_LANE_H
+
+#include "flush/flusher.h"
+#include "shm/control.h"
+
+typedef struct cp_lane {
+    const cp_abi_table *entry;
+    cp_abi_counters *counters;
+    cp_abi_ack *acks;                       /* in the control file, one per slot */
+    cp_abi_ack states[CP_REGION_MAX_SLOTS]; /* what they say, as the flusher's thread knows it */
+} cp_lane;
+
+/* Starts from what the control file says: positions and counts go on where the last recorder ended. */
+void cp_lane_init(cp_lane *lane, const cp_control *control, uint32_t table);
+
+/* Spans of a delivered batch, in order per slot. */
+void cp_lane_delivered(cp_lane *lane, const cp_span *spans, uint32_t span_count);
+
+/* An answered or failed attempt to insert. */
+void cp_lane_attempt(cp_lane *lane, const cp_attempt *attempt);
+
+/* What waits: rows under way and queued. */
+void cp_lane_progress(cp_lane *lane, uint32_t in_flight, uint64_t queued, uint64_t oldest_seen_ns);
+
+/* Marks a ring as quarantined, for producers and monitors to see. Drain thread or before the threads start.
+ */
+void cp_lane_fault(cp_lane *lane, uint32_t slot, cp_ring_fault fault);
+
+#endif

@@ -1,0 +1,153 @@
+/* coldpathd: reads the configuration, runs the recorder until SIGTERM or SIGINT, ends cleanly.
+ *
+ * The first signal ships what the rings hold, then exits 0; a second one ends at once, leaving rows in the
+ * region. Exit codes: 0 ok, 1 failed, 64 usage, 69 already running or region unusable, 74 I/O, 78
+ * configuration. */
+#include <argp.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "recorder/recorder.h"
+
+static volatile sig_atomic_t signals_seen;
+
+static void on_signal(int number)
+{
+    (void)number;
+    signals_seen = signals_seen + 1;
+}
+
+static bool in_a_hurry(void)
+{
+    return signals_seen > 1;
+}
+
+static const struct argp_option options[] = {
+    {"config", 'c', "FILE", 0,
+     "Configuration (default: $COLDPATH_CONFIG, ./coldpath.yaml, /etc/coldpath/coldpath.yaml)", 0},
+    {0},
+};
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+    const char **path = state->input;
+    if (key == ARGP_KEY_ARG)
+        argp_error(state, "unexpected argument '%s'", value);
+    if (key != 'c')
+        return ARGP_ERR_UNKNOWN;
+    *path = value;
+    return 0;
+}
+
+static int exit_code_of(int rc)
+{
+    switch (rc) {
+    case CP_E_CONFIG:
+    case CP_E_TOO_BIG:
+    case CP_E_INVAL:
+        return EX_CONFIG;
+    case CP_E_ABSENT:
+        return EX_CONFIG; /* the only thing that must be there is the configuration */
+    case CP_E_BUSY:
+    case CP_E_ABI:
+    case CP_E_CORRUPT:
+    case CP_E_PERM:
+        return EX_UNAVAILABLE;
+    case CP_E_IO:
+        return EX_IOERR;
+    default:
+        return EXIT_FAILURE;
+    }
+}
+
+static int fail(const char *what, int rc, const cp_error *err)
+{
+    char quoted[CP_ERROR_TEXT + 64];
+    cp_log(CP_LOG_ERROR, what, "error=%s code=\"%s\"", cp_log_quote(quoted, sizeof quoted, err->text),
+           cp_strerror(rc));
+    return exit_code_of(rc);
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* Sleeps until a signal; it cannot slip in between looking and sleeping. */
+static void wait_for_signal(void)
+{
+    sigset_t block;
+    sigset_t old;
+    sigemptyset(&block);
+    sigaddset(&block, SIGTERM);
+    sigaddset(&block, SIGINT);
+    sigprocmask(SIG_BLOCK, &block, &old);
+    while (signals_seen == 0)
+        sigsuspend(&old);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+static int run(const cp_config *config)
+{
+    cp_error err = {0};
+    cp_recorder *recorder = NULL;
+    int rc = cp_recorder_create(&recorder, config, &err);
+    if (rc < 0)
+        return fail("cannot start", rc, &err);
+    rc = cp_recorder_start(recorder, &err);
+    if (rc < 0) {
+        cp_recorder_free(recorder);
+        return fail("cannot start", rc, &err);
+    }
+    cp_log(CP_LOG_INFO, "ready", "namespace=%s region=%s tables=%u url=%s pid=%d", config->namespace_name,
+           config->region_dir, config->table_count, config->url, (int)getpid());
+    wait_for_signal();
+    cp_log(CP_LOG_INFO, "stopping", "namespace=%s", config->namespace_name);
+    cp_stop_report report;
+    cp_recorder_stop(recorder, in_a_hurry, &report);
+    cp_recorder_free(recorder);
+    cp_log(report.clean ? CP_LOG_INFO : CP_LOG_WARN, "stopped",
+           "namespace=%s rows_kept_in_region=%llu clean=%s", config->namespace_name,
+           (unsigned long long)report.rows_left, report.clean ? "true" : "false");
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    const char *path = NULL;
+    const struct argp parser = {
+        options,
+        parse_option,
+        NULL,
+        "coldpathd: drains shared-memory rings into ClickHouse.\v"
+        "SIGTERM ships what the rings hold and exits; rows that ClickHouse does not take in time "
+        "stay in the region.",
+        NULL,
+        NULL,
+        NULL};
+    argp_program_version = "coldpathd " COLDPATH_VERSION;
+    argp_parse(&parser, argc, argv, 0, NULL, &path);
+    catch_signals();
+    cp_error err = {0};
+    cp_config *config = NULL;
+    const int rc = cp_config_load(&config, path, stderr, &err);
+    if (rc < 0)
+        return fail("configuration refused", rc, &err);
+    cp_log_level level;
+    if (config->log_level && cp_log_level_parse(config->log_level, &level))
+        cp_log_set_level(level);
+    const int code = run(config);
+    cp_config_free(config);
+    return code;
+}

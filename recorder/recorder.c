@@ -1,0 +1,367 @@
+#include "recorder/recorder.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "ingest/drain.h"
+#include "recorder/config_apply.h"
+#include "recorder/lane.h"
+#include "shm/ack.h"
+#include "shm/lock.h"
+#include "shm/sigbus_guard.h"
+
+enum {
+    NAP_MIN_NS = 50 * CP_NS_PER_US,
+    NAP_MAX_NS = 2 * CP_NS_PER_MS,
+    NAP_QUIET_NS = 10 * CP_NS_PER_MS,
+    QUIET_AFTER_NS = 500 * CP_NS_PER_MS, /* without a single new row anywhere */
+    LANE_QUEUE = 1024,                   /* chunks of one table that may wait for the flusher */
+    STOP_POLL_NS = 2 * CP_NS_PER_MS,
+    STOP_GRACE_NS = 2 * CP_NS_PER_S /* for a batch that is on the wire when the time to stop is over */
+};
+
+struct cp_recorder {
+    const cp_config *config;
+    cp_region_owner region;
+    cp_drain *drain;
+    cp_flusher *flusher;
+    cp_lane *lanes;
+    const cp_table **tables;
+    pthread_t drain_thread;
+    bool drain_running;
+    bool stopping; /* atomic: tells the drain thread to end */
+};
+
+/* ---- events
+ * ---------------------------------------------------------------------------------------------------- */
+
+static bool on_submit(void *ctx, uint32_t table, cp_chunk *chunk)
+{
+    cp_recorder *recorder = ctx;
+    return cp_flusher_submit(recorder->flusher, table, chunk);
+}
+
+static void on_fault(void *ctx, uint32_t table, uint32_t slot, cp_ring_fault fault, const char *reason)
+{
+    cp_recorder *recorder = ctx;
+    char quoted[512];
+    cp_lane_fault(&recorder->lanes[table], slot, fault);
+    cp_log(CP_LOG_ERROR, "ring quarantined", "table=%s slot=%u fault=\"%s\" reason=%s remedy=\"%s\"",
+           recorder->lanes[table].entry->name, slot, cp_ring_fault_name(fault),
+           cp_log_quote(quoted, sizeof quoted, reason),
+           "its producer takes another slot when it attaches again; remove the ring file to free this one");
+}
+
+static void on_rejected(void *ctx, uint32_t table, uint32_t slot, uint32_t rows, const char *reason)
+{
+    cp_recorder *recorder = ctx;
+    char quoted[512];
+    cp_log(CP_LOG_WARN, "rows rejected", "table=%s slot=%u rows=%u first=%s",
+           recorder->lanes[table].entry->name, slot, rows, cp_log_quote(quoted, sizeof quoted, reason));
+}
+
+static void on_release(void *ctx, cp_chunk *chunk)
+{
+    cp_recorder *recorder = ctx;
+    cp_drain_release(recorder->drain, chunk);
+}
+
+static void on_delivered(void *ctx, uint32_t table, const cp_span *spans, uint32_t span_count)
+{
+    cp_recorder *recorder = ctx;
+    cp_lane_delivered(&recorder->lanes[table], spans, span_count);
+}
+
+static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)
+{
+    cp_recorder *recorder = ctx;
+    const uint32_t state = attempt->result == CP_ATTEMPT_OK ? CP_SINK_UP : CP_SINK_DOWN;
+    __atomic_store_n(&recorder->region.control.header->sink_state, state, __ATOMIC_RELAXED);
+    cp_lane_attempt(&recorder->lanes[table], attempt);
+}
+
+static void on_progress(void *ctx, uint32_t table, uint32_t in_flight, uint64_t queued,
+                        uint64_t oldest_seen_ns)
+{
+    cp_recorder *recorder = ctx;
+    cp_lane_progress(&recorder->lanes[table], in_flight, queued, oldest_seen_ns);
+}
+
+/* ---- making
+ * ---------------------------------------------------------------------------------------------------- */
+
+static int make_lanes(cp_recorder *recorder, cp_error *err)
+{
+    const uint32_t count = recorder->config->table_count;
+    recorder->lanes = calloc(count + 1u, sizeof *recorder->lanes);
+    recorder->tables = calloc(count + 1u, sizeof *recorder->tables);
+    if (!recorder->lanes || !recorder->tables)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for %u lanes", count);
+    for (uint32_t i = 0; i < count; i++) {
+        recorder->tables[i] = recorder->config->tables[i].table;
+        cp_lane_init(&recorder->lanes[i], &recorder->region.control, i);
+    }
+    return CP_OK;
+}
+
+static int make_flusher(cp_recorder *recorder, cp_error *err)
+{
+    const cp_config *config = recorder->config;
+    char instance[CP_MAX_NAME + 32];
+    snprintf(instance, sizeof instance, "%s:%016llx", config->namespace_name,
+             (unsigned long long)recorder->region.control.generation);
+    cp_sink_config sink;
+    cp_config_sink(config, &sink);
+    sink.instance = instance;
+    const cp_flush_events events = {recorder, on_release, on_attempt, on_delivered, on_progress};
+    int rc = cp_flusher_create(&recorder->flusher, &sink, &events, err);
+    for (uint32_t i = 0; rc == CP_OK && i < config->table_count; i++) {
+        const cp_table_config *table = &config->tables[i];
+        rc = cp_flusher_add_table(recorder->flusher, table->table, &table->batch, LANE_QUEUE, err);
+        if (rc < 0)
+            return cp_error_prefix(err, "table %s", table->name);
+    }
+    return rc;
+}
+
+static int make_drain(cp_recorder *recorder, cp_error *err)
+{
+    const cp_config *config = recorder->config;
+    uint64_t *intervals = calloc(config->table_count + 1u, sizeof *intervals);
+    if (!intervals)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for %u tables", config->table_count);
+    for (uint32_t i = 0; i < config->table_count; i++)
+        intervals[i] = config->tables[i].batch.interval_ns;
+    const cp_drain_events events = {recorder, on_submit, on_fault, on_rejected};
+    const int rc = cp_drain_create(&recorder->drain, &recorder->region, recorder->tables, intervals,
+                                   config->memory_limit, &events, err);
+    free(intervals);
+    return rc;
+}
+
+static void set_state(cp_recorder *recorder, cp_recorder_state state)
+{
+    __atomic_store_n(&recorder->region.control.header->state, (uint32_t)state, __ATOMIC_RELEASE);
+}
+
+int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err)
+{
+    *out = NULL;
+    cp_recorder *recorder = calloc(1, sizeof *recorder);
+    if (!recorder)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for the recorder");
+    recorder->config = config;
+    recorder->region.lock_fd = -1;
+    cp_sigbus_install();
+    int rc = cp_config_own_region(config, &recorder->region, err);
+    if (rc == CP_OK) {
+        set_state(recorder, CP_RECORDER_STARTING);
+        recorder->region.control.header->recorder_pid = (uint32_t)getpid();
+        recorder->region.control.header->started_ns = cp_realtime_ns();
+        recorder->region.control.header->sink_state = CP_SINK_UNKNOWN;
+        rc = make_lanes(recorder, err);
+    }
+    if (rc == CP_OK)
+        rc = make_flusher(recorder, err);
+    if (rc == CP_OK)
+        rc = make_drain(recorder, err);
+    if (rc < 0) {
+        cp_recorder_free(recorder);
+        return rc;
+    }
+    *out = recorder;
+    return CP_OK;
+}
+
+void cp_recorder_free(cp_recorder *recorder)
+{
+    if (!recorder)
+        return;
+    cp_flusher_free(recorder->flusher);
+    cp_drain_free(recorder->drain);
+    cp_region_release(&recorder->region);
+    free(recorder->lanes);
+    free(recorder->tables);
+    free(recorder);
+}
+
+/* ---- the drain thread
+ * ------------------------------------------------------------------------------------------ */
+
+/* The next nap: none after work, else twice the last, up to a bound that is higher when nothing has come for
+ * long. */
+static uint64_t next_nap(uint64_t nap, uint64_t now, uint64_t last_work_ns)
+{
+    const uint64_t most = now - last_work_ns >= QUIET_AFTER_NS ? NAP_QUIET_NS : NAP_MAX_NS;
+    if (nap < NAP_MIN_NS)
+        return NAP_MIN_NS;
+    return nap * 2 < most ? nap * 2 : most;
+}
+
+static void pause_for(const cp_recorder *recorder, uint64_t nap)
+{
+    if (recorder->config->poll == CP_POLL_BUSY) {
+        for (int i = 0; i < 64; i++)
+            __builtin_ia32_pause();
+        return;
+    }
+    const struct timespec time = {.tv_sec = 0, .tv_nsec = (long)nap};
+    nanosleep(&time, NULL);
+}
+
+static void *drain_run(void *argument)
+{
+    cp_recorder *recorder = argument;
+    cp_abi_control *header = recorder->region.control.header;
+    uint64_t last_work_ns = 0;
+    uint64_t nap = 0;
+    pthread_setname_np(pthread_self(), "cp-drain");
+    prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
+    while (!__atomic_load_n(&recorder->stopping, __ATOMIC_ACQUIRE)) {
+        const uint64_t now = cp_boottime_ns();
+        const uint32_t chunks = cp_drain_turn(recorder->drain, now);
+        __atomic_store_n(&header->heartbeat_ns, now, __ATOMIC_RELAXED);
+        __atomic_store_n(&header->drain_turns, header->drain_turns + 1, __ATOMIC_RELAXED);
+        if (chunks > 0) {
+            __atomic_store_n(&header->drain_work_turns, header->drain_work_turns + 1, __ATOMIC_RELAXED);
+            __atomic_store_n(&header->chunks_free, cp_drain_chunks_free(recorder->drain), __ATOMIC_RELAXED);
+            cp_flusher_wake(recorder->flusher);
+            last_work_ns = now;
+            nap = 0;
+        }
+        nap = next_nap(nap, now, last_work_ns);
+        pause_for(recorder, nap);
+    }
+    return NULL;
+}
+
+static int drain_start(cp_recorder *recorder, cp_error *err)
+{
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    const int cpu = recorder->config->drain_cpu;
+    if (cpu >= 0) {
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        CPU_SET((size_t)cpu, &set);
+        pthread_attr_setaffinity_np(&attributes, sizeof set, &set);
+    }
+    const int rc = pthread_create(&recorder->drain_thread, &attributes, drain_run, recorder);
+    pthread_attr_destroy(&attributes);
+    if (rc != 0)
+        return cp_error_errno(err, rc == EINVAL ? CP_E_CONFIG : CP_E_NOMEM, rc, "start the drain thread%s",
+                              rc == EINVAL ? " (does recorder.drain_cpu exist on this host?)" : "");
+    recorder->drain_running = true;
+    return CP_OK;
+}
+
+int cp_recorder_start(cp_recorder *recorder, cp_error *err)
+{
+    int rc = cp_flusher_start(recorder->flusher, recorder->config->flush_cpu, err);
+    if (rc == CP_OK)
+        rc = drain_start(recorder, err);
+    if (rc < 0)
+        return rc;
+    recorder->region.control.header->chunk_count = cp_drain_chunk_count(recorder->drain);
+    set_state(recorder, CP_RECORDER_RUNNING);
+    return CP_OK;
+}
+
+/* ---- stopping
+ * -------------------------------------------------------------------------------------------------- */
+
+typedef struct stop_target {
+    uint64_t position;
+    bool readable;
+} stop_target;
+
+/* Notes how far each ring was published when the stop was called: producers may go on putting. */
+static void stop_read_targets(cp_recorder *recorder, stop_target *targets)
+{
+    const cp_control *control = &recorder->region.control;
+    for (uint32_t t = 0; t < control->table_count; t++) {
+        for (uint32_t slot = 0; slot < control->directory[t].slots; slot++) {
+            cp_ring_map map;
+            stop_target *target = &targets[control->directory[t].first_ring + slot];
+            if (cp_ring_map_open(&map, recorder->region.dir, &control->directory[t], slot, CP_RING_READ,
+                                 NULL) < 0)
+                continue;
+            if (cp_sigbus_enter()) {
+                target->position = __atomic_load_n(&map.hot->published, __ATOMIC_ACQUIRE);
+                target->readable = true;
+                cp_sigbus_leave();
+            }
+            cp_ring_map_close(&map);
+        }
+    }
+}
+
+static bool stop_reached(const cp_recorder *recorder, const stop_target *targets)
+{
+    const cp_control *control = &recorder->region.control;
+    for (uint32_t i = 0; i < control->ring_count; i++) {
+        cp_abi_ack ack;
+        cp_ack_read(&control->acks[i], &ack);
+        if (targets[i].readable && ack.quarantined == CP_RING_SOUND &&
+            (int64_t)(ack.consumed - targets[i].position) < 0)
+            return false;
+    }
+    return true;
+}
+
+static uint64_t rows_left(const cp_recorder *recorder)
+{
+    const cp_control *control = &recorder->region.control;
+    uint64_t left = 0;
+    for (uint32_t t = 0; t < control->table_count; t++) {
+        for (uint32_t slot = 0; slot < control->directory[t].slots; slot++) {
+            cp_ring_map map;
+            uint64_t rows = 0;
+            if (cp_ring_map_open(&map, recorder->region.dir, &control->directory[t], slot, CP_RING_READ,
+                                 NULL) < 0)
+                continue;
+            if (cp_sigbus_enter()) {
+                cp_ring_count_rows(map.data, map.data_size, cp_control_ack(control, t, slot)->consumed,
+                                   __atomic_load_n(&map.hot->published, __ATOMIC_ACQUIRE), &rows);
+                cp_sigbus_leave();
+            }
+            left += rows;
+            cp_ring_map_close(&map);
+        }
+    }
+    return left;
+}
+
+void cp_recorder_stop(cp_recorder *recorder, bool (*hurry)(void), cp_stop_report *report)
+{
+    set_state(recorder, CP_RECORDER_STOPPING);
+    stop_target *targets = calloc(recorder->region.control.ring_count + 1u, sizeof *targets);
+    const uint64_t deadline = cp_boottime_ns() + recorder->config->stop_timeout_ns;
+    if (targets)
+        stop_read_targets(recorder, targets);
+    cp_drain_set_urgent(recorder->drain, true);
+    cp_flusher_set_urgent(recorder->flusher, true);
+    report->clean = false;
+    while (targets && !(report->clean = stop_reached(recorder, targets)) && cp_boottime_ns() < deadline &&
+           !hurry()) {
+        const struct timespec time = {.tv_sec = 0, .tv_nsec = STOP_POLL_NS};
+        nanosleep(&time, NULL);
+    }
+    free(targets);
+    __atomic_store_n(&recorder->stopping, true, __ATOMIC_RELEASE);
+    if (recorder->drain_running)
+        pthread_join(recorder->drain_thread, NULL);
+    cp_flusher_stop(recorder->flusher, cp_boottime_ns() + STOP_GRACE_NS);
+    report->rows_left = rows_left(recorder);
+    set_state(recorder, CP_RECORDER_STOPPED);
+}

@@ -1,0 +1,38 @@
+/* The recorder: a region, a drain and a flusher, wired together by lanes; and the thread that drives the
+ * drain.
+ *
+ *            drain thread                         flusher's thread
+ *   rings ──► cp_drain_turn ──► cp_flusher_submit ──► … ──► ClickHouse
+ *                 ▲                                    │
+ *                 └──── cp_drain_release ◄─────────────┤ encoded
+ *   acks  ◄──── cp_lane_delivered ◄────────────────────┘ acknowledged
+ *
+ * The drain thread turns as often as there is work. When there is none, adaptive polling naps, from 50 µs up
+ * to 2 ms and, after a quiet while, 10 ms; busy polling never sleeps. */
+#ifndef CP_RECORDER_RECORDER_H
+#define CP_RECORDER_RECORDER_H
+
+#include "recorder/config.h"
+
+typedef struct cp_recorder cp_recorder;
+
+/* Owns the region, allocates everything. Does not contact ClickHouse: it may be away. Errors of
+ * cp_region_own, cp_drain_create and cp_flusher_create. The configuration must outlive the recorder. */
+int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err);
+
+/* Starts the threads. */
+int cp_recorder_start(cp_recorder *recorder, cp_error *err);
+
+typedef struct cp_stop_report {
+    uint64_t rows_left; /* rows that stay in the region: published before the stop, not acknowledged */
+    bool clean;         /* everything published when stop was called has been delivered */
+} cp_stop_report;
+
+/* Ships what is in the rings now, for at most config->stop_timeout_ns (hurry: not at all), then ends the
+ * threads. Rows not delivered by then stay in the region for the next recorder. */
+void cp_recorder_stop(cp_recorder *recorder, bool (*hurry)(void), cp_stop_report *report);
+
+/* Releases the region and frees all. */
+void cp_recorder_free(cp_recorder *recorder);
+
+#endif
