@@ -1,0 +1,28 @@
+/* One line of JSONEachRow into a row, by json-c.
+ *
+ * Numbers reach the column as they were written: integers to 64 bits, numbers with a point or an exponent as
+ * text, so that Decimal and UInt64 stay exact; longer ones go in quotes. Names are looked up once: the
+ * columns of the line before are tried first, as lines of one producer name them in one order. */
+#ifndef CP_CLI_JSON_ROW_H
+#define CP_CLI_JSON_ROW_H
+
+#include <json-c/json.h>
+
+#include "schema/row.h"
+
+typedef struct cp_json_row {
+    const cp_table *table;
+    bool skip_unknown;
+    json_tokener *tokener;
+    uint32_t order_count;
+    uint16_t order[CP_MAX_COLUMNS]; /* columns in the order of the line before */
+} cp_json_row;
+
+int cp_json_row_init(cp_json_row *json, const cp_table *table, bool skip_unknown, cp_error *err);
+void cp_json_row_free(cp_json_row *json);
+
+/* Sets the columns of row (begun) from a line without its newline. CP_E_PARSE, CP_E_SCHEMA (a name that is no
+ * column), CP_E_TOO_BIG, CP_E_NOMEM. */
+int cp_json_row_parse(cp_json_row *json, const char *line, size_t len, cp_row *row, cp_error *err);
+
+#endif

@@ -1,0 +1,42 @@
+#include "cli/place.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+
+int cp_place_config(const cp_common *common, cp_config **out, cp_error *err)
+{
+    const int rc = cp_config_load(out, common->config, stderr, err);
+    if (rc == CP_E_ABSENT) /* of the file: the region may well be there */
+        err->code = CP_E_CONFIG;
+    return rc == CP_E_ABSENT ? CP_E_CONFIG : rc;
+}
+
+static int path_copy(char path[PATH_MAX], const char *dir, const char *slash, const char *name, cp_error *err)
+{
+    const int len = snprintf(path, PATH_MAX, "%s%s%s", dir, slash, name);
+    if (len >= PATH_MAX)
+        return cp_error_set(err, CP_E_TOO_BIG, "the region's path is over %d bytes", PATH_MAX - 1);
+    return CP_OK;
+}
+
+int cp_place_region_of(const cp_common *common, const cp_config *config, char path[PATH_MAX], cp_error *err)
+{
+    if (common->region)
+        return path_copy(path, common->region, "", "", err);
+    return path_copy(path, config->region_dir, "/", config->namespace_name, err);
+}
+
+int cp_place_region(const cp_common *common, char path[PATH_MAX], cp_error *err)
+{
+    if (common->region)
+        return cp_place_region_of(common, NULL, path, err);
+    cp_config *config;
+    int rc = cp_place_config(common, &config, err);
+    if (rc < 0)
+        return rc;
+    rc = cp_place_region_of(common, config, path, err);
+    cp_config_free(config);
+    return rc;
+}

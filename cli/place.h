@@ -1,0 +1,21 @@
+/* Where the region is, and, for verbs that need more of it, the configuration: --config, --region and what
+ * they default to. */
+#ifndef CP_CLI_PLACE_H
+#define CP_CLI_PLACE_H
+
+#include <limits.h>
+
+#include "cli/cli.h"
+#include "recorder/config.h"
+
+/* Loads the configuration that the options name; its problems are printed to standard error, each with its
+ * place. Errors: as cp_config_load. */
+int cp_place_config(const cp_common *common, cp_config **out, cp_error *err);
+
+/* The region's directory: --region as it is, else <region.dir>/<namespace> of the configuration. */
+int cp_place_region(const cp_common *common, char path[PATH_MAX], cp_error *err);
+
+/* The same with a configuration that is loaded already. */
+int cp_place_region_of(const cp_common *common, const cp_config *config, char path[PATH_MAX], cp_error *err);
+
+#endif

@@ -1,0 +1,149 @@
+#include "cli/verb.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/suggest.h"
+
+const cp_verb cp_verbs[] = {
+    {"help", "[VERB]", "This list, or the options of a verb", false, cp_verb_help},
+    {"put", "TABLE [FILE]", "Put rows (JSONEachRow, CSV, TSV; gzip too) from FILE or standard input", true,
+     cp_verb_put},
+    {NULL, NULL, NULL, false, NULL},
+};
+
+enum { VERB_COUNT = sizeof cp_verbs / sizeof cp_verbs[0] - 1, VERB_TITLE = 64 };
+
+const cp_verb *cp_verb_find(const char *name)
+{
+    for (const cp_verb *verb = cp_verbs; verb->name; verb++) {
+        if (strcmp(verb->name, name) == 0)
+            return verb;
+    }
+    return NULL;
+}
+
+static void print_verbs(FILE *out, bool changes)
+{
+    for (const cp_verb *verb = cp_verbs; verb->name; verb++) {
+        if (verb->changes != changes)
+            continue;
+        char title[VERB_TITLE];
+        snprintf(title, sizeof title, "%s %s", verb->name, verb->arguments);
+        fprintf(out, "  %-26s %s\n", title, verb->summary);
+    }
+}
+
+static void print_help(FILE *out)
+{
+    fputs("Usage: coldpath VERB [OPTION...] [ARGUMENT...]\n\n"
+          "Records rows into shared memory, from where coldpathd ships them to ClickHouse.\n\n"
+          "Looking:\n",
+          out);
+    print_verbs(out, false);
+    fputs("\nChanging:\n", out);
+    print_verbs(out, true);
+    fputs("\nEvery verb takes --json, --config FILE, --region PATH and --help.\n"
+          "Exit codes: 0 ok, 1 failed, 2 unhealthy or a difference found, 64 usage, 69 recorder or region "
+          "absent,\n"
+          "74 input/output, 78 configuration.\n",
+          out);
+}
+
+static int print_help_json(void)
+{
+    json_object *answer = cp_json_begin("help");
+    json_object *verbs = json_object_new_array();
+    for (const cp_verb *verb = cp_verbs; verb->name; verb++) {
+        json_object *item = json_object_new_object();
+        cp_json_add_string(item, "name", verb->name);
+        cp_json_add_string(item, "arguments", verb->arguments);
+        cp_json_add_string(item, "summary", verb->summary);
+        cp_json_add_bool(item, "changes", verb->changes);
+        json_object_array_add(verbs, item);
+    }
+    cp_json_add(answer, "verbs", verbs);
+    return cp_json_end(answer);
+}
+
+static int unknown_verb(const char *name)
+{
+    const char *meant = cp_suggest(name, &cp_verbs[0].name, VERB_COUNT, sizeof cp_verbs[0]);
+    if (meant)
+        cp_message("there is no verb '%s'; did you mean '%s'?", name, meant);
+    else
+        cp_message("there is no verb '%s'; `coldpath help` lists them", name);
+    return CP_EXIT_USAGE;
+}
+
+static int verb_run(const cp_verb *verb, int argc, char **argv)
+{
+    char title[VERB_TITLE];
+    snprintf(title, sizeof title, "coldpath %s", verb->name);
+    argv[0] = title;
+    return verb->run(argc, argv);
+}
+
+struct help_args {
+    cp_common common;
+    const char *verb;
+};
+
+static error_t help_parse(int key, char *arg, struct argp_state *state)
+{
+    struct help_args *args = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &args->common;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (args->verb)
+            argp_error(state, "one verb at a time");
+        args->verb = arg;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+int cp_verb_help(int argc, char **argv)
+{
+    static const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {.parser = help_parse,
+                                     .args_doc = "[VERB]",
+                                     .doc = "Lists the verbs, or the options of one.",
+                                     .children = children};
+    struct help_args args = {0};
+    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    if (!args.verb) {
+        if (args.common.json)
+            return print_help_json();
+        print_help(stdout);
+        return cp_output_finish();
+    }
+    const cp_verb *verb = cp_verb_find(args.verb);
+    if (!verb)
+        return unknown_verb(args.verb);
+    char help[] = "--help";
+    char *verb_argv[] = {NULL, help, NULL};
+    return verb_run(verb, 2, verb_argv);
+}
+
+int cp_verb_dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return CP_EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-?") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
+        puts("coldpath " COLDPATH_VERSION);
+        return cp_output_finish();
+    }
+    const cp_verb *verb = cp_verb_find(name);
+    return verb ? verb_run(verb, argc - 1, argv + 1) : unknown_verb(name);
+}

@@ -1,0 +1,28 @@
+/* The verbs of `coldpath`. One table (verb.c) names them all; help, usage errors, suggestions and dispatch
+ * are made from it, so that a verb cannot be missing from one of them. */
+#ifndef CP_CLI_VERB_H
+#define CP_CLI_VERB_H
+
+#include <stdbool.h>
+
+typedef struct cp_verb {
+    const char *name;
+    const char *arguments;             /* "TABLE [FILE]", or "" */
+    const char *summary;               /* one line for `coldpath help` */
+    bool changes;                      /* false: read-only */
+    int (*run)(int argc, char **argv); /* argv[0] is "coldpath <name>"; returns an exit code */
+} cp_verb;
+
+/* All verbs, ended by an entry whose name is NULL. */
+extern const cp_verb cp_verbs[];
+
+/* The verb of that name, or NULL. */
+const cp_verb *cp_verb_find(const char *name);
+
+/* Runs the verb argv[1] names, with the arguments behind it. Returns the program's exit code. */
+int cp_verb_dispatch(int argc, char **argv);
+
+int cp_verb_help(int argc, char **argv);
+int cp_verb_put(int argc, char **argv);
+
+#endif
