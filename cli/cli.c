@@ -111,8 +111,7 @@ bool cp_duration_parse(const char *text, uint64_t *ns)
     return false;
 }
 
-/* ---- JSON
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- JSON --------------------------------------------------------------------------- */
 
 static json_object *json_must(json_object *object)
 {
@@ -176,8 +175,7 @@ int cp_output_finish(void)
     return CP_EXIT_IO;
 }
 
-/* ---- figures for people
- * ----------------------------------------------------------------------------------------- */
+/* ---- figures for people ------------------------------------------------------------- */
 
 char *cp_human_count(char out[CP_HUMAN_TEXT], uint64_t value)
 {

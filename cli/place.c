@@ -13,9 +13,9 @@ int cp_place_config(const cp_common *common, cp_config **out, cp_error *err)
     return rc == CP_E_ABSENT ? CP_E_CONFIG : rc;
 }
 
-static int path_copy(char path[PATH_MAX], const char *dir, const char *slash, const char *name, cp_error *err)
+static int path_copy(char path[PATH_MAX], const char *dir, cp_error *err)
 {
-    const int len = snprintf(path, PATH_MAX, "%s%s%s", dir, slash, name);
+    const int len = snprintf(path, PATH_MAX, "%s", dir);
     if (len >= PATH_MAX)
         return cp_error_set(err, CP_E_TOO_BIG, "the region's path is over %d bytes", PATH_MAX - 1);
     return CP_OK;
@@ -23,9 +23,7 @@ static int path_copy(char path[PATH_MAX], const char *dir, const char *slash, co
 
 int cp_place_region_of(const cp_common *common, const cp_config *config, char path[PATH_MAX], cp_error *err)
 {
-    if (common->region)
-        return path_copy(path, common->region, "", "", err);
-    return path_copy(path, config->region_dir, "/", config->namespace_name, err);
+    return path_copy(path, common->region ? common->region : config->region_dir, err);
 }
 
 int cp_place_region(const cp_common *common, char path[PATH_MAX], cp_error *err)

@@ -12,7 +12,7 @@
  * place. Errors: as cp_config_load. */
 int cp_place_config(const cp_common *common, cp_config **out, cp_error *err);
 
-/* The region's directory: --region as it is, else <region.dir>/<namespace> of the configuration. */
+/* The region's directory: --region as it is, else the configuration's. */
 int cp_place_region(const cp_common *common, char path[PATH_MAX], cp_error *err);
 
 /* The same with a configuration that is loaded already. */
