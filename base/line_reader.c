@@ -193,10 +193,12 @@ static int gzip_fill(cp_line_reader *reader, cp_error *err)
 /* Reads more bytes into the room behind end, as many as there are now; at_end when there are none. */
 static int buffer_fill(cp_line_reader *reader, cp_error *err)
 {
-    int rc = reader->sniffed ? CP_OK : input_sniff(reader, err);
-    if (rc == CP_OK && reader->packed)
+    int rc = CP_OK;
+    if (!reader->sniffed) {
+        rc = input_sniff(reader, err);
+    } else if (reader->packed) {
         rc = gzip_fill(reader, err);
-    else if (rc == CP_OK && !reader->at_end) {
+    } else {
         const ssize_t got =
             input_read(reader, reader->buffer + reader->end, reader->capacity - reader->end, err);
         reader->at_end = got == 0;
