@@ -74,7 +74,7 @@ typedef enum cp_attempt_result {
 typedef struct cp_attempt {
     cp_attempt_result result;
     int server_code; /* ClickHouse's error code, or 0 */
-    uint32_t number; /* 1 for the first send of this batch */
+    uint32_t number; /* 1 for the first send; 0: nothing sent, the server did not answer a probe */
     uint32_t rows;
     uint64_t body_bytes; /* as sent */
     uint64_t duration_ns;
@@ -92,6 +92,13 @@ typedef struct cp_flush_events {
      * it */
     void (*progress)(void *ctx, uint32_t table, uint32_t in_flight, uint64_t queued, uint64_t oldest_seen_ns);
 } cp_flush_events;
+
+/* What ClickHouse makes of a batch that is sent twice, as far as it has told. */
+typedef enum cp_guarantee {
+    CP_GUARANTEE_UNKNOWN, /* not asked yet, or the table does not exist */
+    CP_AT_LEAST_ONCE,     /* no deduplication tokens: too old a server, a window of 0, another engine */
+    CP_EXACTLY_ONCE       /* tokens are honoured, within the table's deduplication window */
+} cp_guarantee;
 
 typedef struct cp_flusher cp_flusher;
 
@@ -119,6 +126,14 @@ void cp_flusher_set_urgent(cp_flusher *flusher, bool urgent);
 
 /* True when no table has anything queued or under way. Any thread. */
 bool cp_flusher_idle(cp_flusher *flusher);
+
+/* The delivery guarantee of a table. Any thread. */
+cp_guarantee cp_flusher_guarantee(const cp_flusher *flusher, uint32_t table);
+
+/* The most memory in bytes that a table with this policy can ever touch: `own` for its frozen batch, and `shared`, of
+ * which the flusher has one, as large as its largest table's, for encoding. Address space is taken when the table is
+ * added; pages are taken by batches as large as they need, and given back when the table has been idle. */
+void cp_flusher_memory(const cp_batch_policy *policy, const cp_table *table, uint64_t *own, uint64_t *shared);
 
 /* Ends the thread: batches under way get until deadline_ns (boot-time clock), then are given up (their rows
  * are not reported delivered, and stay in their rings). Chunks still queued are released. */

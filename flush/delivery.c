@@ -1,0 +1,517 @@
+#include "flush/delivery.h"
+
+#include <assert.h>
+#include <curl/curl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "flush/backoff.h"
+#include "flush/batch.h"
+#include "flush/error_class.h"
+#include "flush/native.h"
+#include "flush/url.h"
+#include "ingest/chunk_queue.h"
+
+enum {
+    BATCH_CHUNKS = 4096,            /* chunks of one batch */
+    CHUNK_FLOOR = 16 * 1024 * 1024, /* a chunk may be larger than the policy's max_bytes, but not than this */
+    STREAMS_ROOM = 64 * 1024, /* per column: first segments, and what is unused at the end of a stream */
+    SETTINGS_ROOM = 1024,     /* in the URL, for what abilities add */
+    ALIAS_FACTOR = 4,         /* a row that encodes to more than this times its size shares its bytes */
+    TRIM_KEEP = 256 * 1024,
+    TEXT_ROOM = 512
+};
+
+typedef enum delivery_state { STATE_IDLE, STATE_FROZEN, STATE_SENDING } delivery_state;
+
+typedef struct delivery_progress {
+    uint32_t in_flight;
+    uint64_t queued;
+    uint64_t oldest;
+} delivery_progress;
+
+struct cp_delivery {
+    const cp_delivery_env *env;
+    const cp_table *table;
+    uint32_t index;
+    cp_batch_policy policy;
+    cp_chunk_queue *queue;
+    uint32_t queue_capacity;
+    uint32_t seen; /* chunks at the queue's head that are counted in queued_* */
+    uint64_t queued_rows;
+    uint64_t queued_bytes;
+    delivery_state state;
+    _Atomic bool busy; /* state is not IDLE; for other threads */
+    cp_native *native;
+    uint64_t encoded_max;
+    cp_batch batch;
+    cp_http_exchange *exchange;
+    char *url; /* the constant part, url_head bytes, then settings and token */
+    size_t url_head;
+    size_t url_capacity;
+    uint32_t attempts; /* of the batch */
+    uint64_t sent_at;
+    uint64_t retry_at;
+    delivery_progress shown;
+    cp_chunk *chunks[BATCH_CHUNKS];
+};
+
+/* ---- creating ------------------------------------------------------------------------------------------------- */
+
+static uint64_t batch_bytes_max(const cp_batch_policy *policy)
+{
+    return policy->max_bytes > CHUNK_FLOOR ? policy->max_bytes : CHUNK_FLOOR;
+}
+
+/* A block is hardly larger than its rows; twice leaves room for provenance columns of small rows and shared strings.
+ * What needs more is cut smaller. */
+static uint64_t encoded_bytes_max(const cp_batch_policy *policy)
+{
+    return 2 * batch_bytes_max(policy);
+}
+
+size_t cp_delivery_arena_bytes(const cp_batch_policy *policy, const cp_table *table)
+{
+    return 2 * encoded_bytes_max(policy) + (size_t)table->column_count * STREAMS_ROOM;
+}
+
+size_t cp_delivery_body_bytes(const cp_batch_policy *policy)
+{
+    return cp_compress_bound(encoded_bytes_max(policy));
+}
+
+static int policy_check(const cp_batch_policy *policy, const cp_table *table, cp_error *err)
+{
+    if (policy->max_rows < 1 || policy->max_rows > CP_MAX_BATCH_ROWS)
+        return cp_error_set(err, CP_E_INVAL, "table %s: max_rows %u is not in 1 … %d", table->name,
+                            policy->max_rows, CP_MAX_BATCH_ROWS);
+    if (policy->max_bytes < 1 || policy->max_bytes > CP_MAX_BATCH_BYTES)
+        return cp_error_set(err, CP_E_INVAL, "table %s: max_bytes %lu is not in 1 … %d", table->name,
+                            (unsigned long)policy->max_bytes, CP_MAX_BATCH_BYTES);
+    return CP_OK;
+}
+
+/* The part of the URL that is the same for every batch. */
+static bool url_build_head(cp_url *url, const cp_delivery *delivery)
+{
+    const cp_table *table = delivery->table;
+    const char *database = table->database ? table->database : delivery->env->config->database;
+    cp_url_add(url, delivery->env->base);
+    cp_url_add(url, "/?wait_end_of_query=1");
+    if (database) {
+        cp_url_add(url, "&database=");
+        cp_url_add_encoded(url, database);
+    }
+    cp_url_add(url, "&query=");
+    cp_url_add_encoded(url, "INSERT INTO ");
+    cp_url_add_identifier(url, table->name);
+    for (uint32_t i = 0; i < table->column_count; i++) {
+        cp_url_add_encoded(url, i ? "," : " (");
+        cp_url_add_identifier(url, table->columns[i].name);
+    }
+    cp_url_add_encoded(url, ") FORMAT Native");
+    return !url->overflow;
+}
+
+static int url_create(cp_delivery *delivery, cp_error *err)
+{
+    size_t capacity = 4096 + SETTINGS_ROOM + 3 * CP_TOKEN_MAX;
+    const size_t name = 3 * (2 * CP_MAX_NAME + 4);
+    capacity += name * ((size_t)delivery->table->column_count + 2);
+    delivery->url = malloc(capacity);
+    if (!delivery->url)
+        return cp_error_set(err, CP_E_NOMEM, "table %s: out of memory", delivery->table->name);
+    cp_url url;
+    cp_url_begin(&url, delivery->url, capacity);
+    if (!url_build_head(&url, delivery) || url.size + SETTINGS_ROOM + 3 * CP_TOKEN_MAX > CP_HTTP_URL_MAX)
+        return cp_error_set(err, CP_E_TOO_BIG, "table %s: the names of its columns do not fit a URL",
+                            delivery->table->name);
+    delivery->url_head = url.size;
+    delivery->url_capacity = capacity;
+    return CP_OK;
+}
+
+int cp_delivery_create(cp_delivery **out, const cp_delivery_env *env, uint32_t index, const cp_table *table,
+                       const cp_batch_policy *policy, uint32_t queue_capacity, cp_error *err)
+{
+    *out = NULL;
+    int rc = policy_check(policy, table, err);
+    if (rc < 0)
+        return rc;
+    cp_delivery *delivery = calloc(1, sizeof *delivery);
+    if (!delivery)
+        return cp_error_set(err, CP_E_NOMEM, "table %s: out of memory", table->name);
+    delivery->env = env;
+    delivery->index = index;
+    delivery->table = table;
+    delivery->policy = *policy;
+    delivery->encoded_max = encoded_bytes_max(policy);
+    delivery->queue_capacity = queue_capacity;
+    delivery->queue = cp_chunk_queue_create(queue_capacity);
+    delivery->exchange = cp_http_exchange_create(env->http, CP_HTTP_REPLY_BYTES, delivery);
+    if (!delivery->queue || !delivery->exchange ||
+        cp_batch_init(&delivery->batch, cp_delivery_body_bytes(policy)) < 0)
+        rc = cp_error_set(err, CP_E_NOMEM,
+                          "table %s: no memory for its queue (capacity %u, a power of two) and batch",
+                          table->name, queue_capacity);
+    else if ((rc = cp_native_create(&delivery->native, table, err)) == CP_OK)
+        rc = url_create(delivery, err);
+    if (rc < 0) {
+        cp_delivery_free(delivery);
+        return rc;
+    }
+    *out = delivery;
+    return CP_OK;
+}
+
+void cp_delivery_free(cp_delivery *delivery)
+{
+    if (!delivery)
+        return;
+    cp_http_exchange_free(delivery->exchange);
+    cp_batch_destroy(&delivery->batch);
+    cp_native_free(delivery->native);
+    cp_chunk_queue_free(delivery->queue);
+    free(delivery->url);
+    free(delivery);
+}
+
+/* ---- the queue ------------------------------------------------------------------------------------------------ */
+
+bool cp_delivery_submit(cp_delivery *delivery, cp_chunk *chunk)
+{
+    return cp_chunk_queue_push(delivery->queue, chunk);
+}
+
+bool cp_delivery_idle(const cp_delivery *delivery)
+{
+    /* In this order: a batch is marked busy before its chunks leave the queue. */
+    if (cp_chunk_queue_size(delivery->queue) > 0)
+        return false;
+    return !atomic_load_explicit(&delivery->busy, memory_order_acquire);
+}
+
+bool cp_delivery_busy(const cp_delivery *delivery)
+{
+    return delivery->state != STATE_IDLE;
+}
+
+/* Counts chunks that have come since. */
+static void queue_look(cp_delivery *delivery)
+{
+    const cp_chunk *chunk;
+    while ((chunk = cp_chunk_queue_peek(delivery->queue, delivery->seen)) != NULL) {
+        delivery->seen++;
+        delivery->queued_rows += chunk->row_count;
+        delivery->queued_bytes += chunk->byte_count;
+    }
+}
+
+/* Takes count chunks off the queue for good. */
+static void queue_release(cp_delivery *delivery, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        cp_chunk *chunk = cp_chunk_queue_pop(delivery->queue);
+        assert(chunk && delivery->seen > 0);
+        delivery->seen--;
+        delivery->queued_rows -= chunk->row_count;
+        delivery->queued_bytes -= chunk->byte_count;
+        delivery->env->events->release(delivery->env->events->ctx, chunk);
+    }
+}
+
+/* first_seen_ns of the chunk at the head; 0: nothing queued. */
+static uint64_t queue_oldest(const cp_delivery *delivery)
+{
+    return delivery->seen ? cp_chunk_queue_peek(delivery->queue, 0)->first_seen_ns : 0;
+}
+
+static void progress_show(cp_delivery *delivery)
+{
+    const delivery_progress now = {
+        .in_flight = delivery->state == STATE_IDLE ? 0 : delivery->batch.rows,
+        .queued = delivery->queued_rows,
+        .oldest = queue_oldest(delivery),
+    };
+    const delivery_progress *shown = &delivery->shown;
+    if (now.in_flight == shown->in_flight && now.queued == shown->queued && now.oldest == shown->oldest)
+        return;
+    delivery->shown = now;
+    const cp_flush_events *events = delivery->env->events;
+    events->progress(events->ctx, delivery->index, now.in_flight, now.queued, now.oldest);
+}
+
+/* ---- cutting and encoding ------------------------------------------------------------------------------------- */
+
+/* When the queue becomes a batch: now (0), at a time, or UINT64_MAX while it is empty. */
+static uint64_t cut_time(const cp_delivery *delivery, bool urgent)
+{
+    if (delivery->seen == 0)
+        return UINT64_MAX;
+    const cp_batch_policy *policy = &delivery->policy;
+    if (urgent || delivery->queued_rows >= policy->rows || delivery->queued_bytes >= policy->bytes ||
+        delivery->seen >= delivery->queue_capacity || delivery->seen >= BATCH_CHUNKS)
+        return 0;
+    return queue_oldest(delivery) + policy->interval_ns;
+}
+
+/* Lists the chunks that a batch takes: at least one, within the policy's and the batch's bounds. */
+static uint32_t batch_pick(cp_delivery *delivery, uint32_t most)
+{
+    cp_batch *batch = &delivery->batch;
+    uint64_t rows = 0;
+    uint64_t bytes = 0;
+    uint32_t count = 0;
+    cp_batch_clear(batch);
+    while (count < most && count < delivery->seen && count < BATCH_CHUNKS) {
+        cp_chunk *chunk = cp_chunk_queue_peek(delivery->queue, count);
+        rows += chunk->row_count;
+        bytes += chunk->byte_count;
+        if (count > 0 && (rows > delivery->policy.max_rows || bytes > delivery->policy.max_bytes))
+            break;
+        if (!cp_batch_add_span(batch, chunk))
+            break;
+        batch->rows += chunk->row_count;
+        delivery->chunks[count++] = chunk;
+    }
+    return count;
+}
+
+/* One chunk alone does not fit: some of its rows name the same bytes over and over, which no honest producer does.
+ * They are counted as rejected. */
+static void chunk_drop_aliases(cp_delivery *delivery, cp_chunk *chunk)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < chunk->row_count; i++) {
+        const uint64_t size = (uint64_t)cp_chunk_row_size(chunk, i) + CP_RECORD_HEADER;
+        if (cp_native_row_bytes(delivery->native, cp_chunk_row(chunk, i)) <= size * ALIAS_FACTOR)
+            chunk->row_at[kept++] = chunk->row_at[i];
+    }
+    const uint32_t dropped = chunk->row_count - kept;
+    delivery->queued_rows -= dropped;
+    chunk->rejected += dropped;
+    chunk->row_count = kept;
+    cp_log(CP_LOG_ERROR, "rows whose strings overlap are rejected", "table=%s slot=%u rows=%u",
+           delivery->table->name, chunk->slot, dropped);
+}
+
+static int body_make(cp_delivery *delivery, const cp_native_block *block)
+{
+    const cp_delivery_env *env = delivery->env;
+    cp_batch *batch = &delivery->batch;
+    batch->zstd = env->compressor && cp_abilities_has_zstd(env->abilities);
+    if (batch->zstd) {
+        const int rc =
+            cp_compress_block(env->compressor, block, batch->body, batch->body_capacity, &batch->body_size);
+        if (rc == CP_OK)
+            return CP_OK;
+        cp_log(CP_LOG_ERROR, "zstd failed, sending plain", "table=%s", delivery->table->name);
+        batch->zstd = false;
+    }
+    return cp_concat_block(block, batch->body, batch->body_capacity, &batch->body_size);
+}
+
+/* Fills the batch from the queue. Returns the chunks taken. */
+static uint32_t batch_encode(cp_delivery *delivery)
+{
+    uint32_t most = UINT32_MAX;
+    for (;;) {
+        const uint32_t count = batch_pick(delivery, most);
+        cp_batch_make_token(&delivery->batch, delivery->env->config->instance, delivery->table->name);
+        if (delivery->batch.rows == 0)
+            return count;
+        cp_native_block block;
+        int rc = cp_native_encode(delivery->native, delivery->env->arena, delivery->chunks, count,
+                                  delivery->encoded_max, &block);
+        if (rc == CP_OK)
+            rc = body_make(delivery, &block);
+        if (rc == CP_OK)
+            return count;
+        if (count > 1)
+            most = count / 2;
+        else
+            chunk_drop_aliases(delivery, delivery->chunks[0]);
+    }
+}
+
+static void batch_delivered(cp_delivery *delivery)
+{
+    const cp_flush_events *events = delivery->env->events;
+    events->delivered(events->ctx, delivery->index, delivery->batch.spans, delivery->batch.span_count);
+    cp_batch_clear(&delivery->batch);
+    delivery->state = STATE_IDLE;
+    progress_show(delivery);
+    atomic_store_explicit(&delivery->busy, false, memory_order_release);
+}
+
+static void batch_cut(cp_delivery *delivery)
+{
+    atomic_store_explicit(&delivery->busy, true, memory_order_release);
+    const uint32_t count = batch_encode(delivery);
+    delivery->state = STATE_FROZEN;
+    delivery->attempts = 0;
+    delivery->retry_at = 0;
+    queue_release(delivery, count);
+    progress_show(delivery);
+    if (delivery->batch.rows == 0)
+        batch_delivered(delivery);
+}
+
+/* ---- sending -------------------------------------------------------------------------------------------------- */
+
+static bool url_finish(cp_delivery *delivery)
+{
+    const cp_abilities *abilities = delivery->env->abilities;
+    cp_url url = {.text = delivery->url, .size = delivery->url_head, .capacity = delivery->url_capacity};
+    url.text[url.size] = '\0';
+    cp_url_add(&url, cp_abilities_settings(abilities));
+    if (cp_abilities_has_token(abilities)) {
+        cp_url_add(&url, "&insert_deduplication_token=");
+        cp_url_add_encoded(&url, delivery->batch.token);
+    }
+    return !url.overflow;
+}
+
+/* Tells owner and log how an attempt ended; retry_in_ns is 0 when it ended well. */
+static void attempt_show(cp_delivery *delivery, const cp_http_reply *reply, cp_error_class class,
+                         uint64_t now_ns, uint64_t retry_in_ns)
+{
+    char text[TEXT_ROOM] = "";
+    char quoted[TEXT_ROOM + 100];
+    const cp_batch *batch = &delivery->batch;
+    if (class != CP_CLASS_OK) {
+        cp_http_reply_text(reply, text, sizeof text);
+        cp_log(cp_error_class_parks(class) ? CP_LOG_ERROR : CP_LOG_WARN, "insert failed, will be sent again",
+               "table=%s rows=%u attempt=%u class=%s code=%d retry_in_ms=%lu error=%s%s",
+               delivery->table->name, batch->rows, delivery->attempts, cp_error_class_name(class),
+               reply->exception_code, (unsigned long)(retry_in_ns / CP_NS_PER_MS),
+               cp_log_quote(quoted, sizeof quoted, text), cp_error_remedy(reply->exception_code));
+    } else if (delivery->attempts > 1) {
+        cp_log(CP_LOG_INFO, "insert succeeded again", "table=%s rows=%u attempt=%u", delivery->table->name,
+               batch->rows, delivery->attempts);
+    }
+    const bool answered = reply->net == 0 && (reply->exception_code != 0 || class != CP_CLASS_IN_DOUBT);
+    const cp_attempt attempt = {
+        .result = class == CP_CLASS_OK ? CP_ATTEMPT_OK
+                  : answered           ? CP_ATTEMPT_SERVER
+                                       : CP_ATTEMPT_NET,
+        .server_code = reply->exception_code,
+        .number = delivery->attempts,
+        .rows = batch->rows,
+        .body_bytes = batch->body_size,
+        .duration_ns = now_ns - delivery->sent_at,
+        .retry_in_ns = retry_in_ns,
+        .text = text,
+    };
+    const cp_flush_events *events = delivery->env->events;
+    events->attempt(events->ctx, delivery->index, &attempt);
+}
+
+/* What an error says about the server as a whole. */
+static void abilities_doubt(cp_delivery *delivery, const cp_http_reply *reply, cp_error_class class)
+{
+    if (class == CP_CLASS_PARK_ENDPOINT || (reply->net != 0 && class == CP_CLASS_TRANSIENT))
+        cp_abilities_suspect(delivery->env->abilities);
+    else if (reply->net != 0 || class == CP_CLASS_PARK_TABLE)
+        cp_abilities_refresh(delivery->env->abilities);
+}
+
+void cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns)
+{
+    assert(delivery->state == STATE_SENDING);
+    const cp_error_class class = cp_error_classify(reply);
+    if (class == CP_CLASS_OK) {
+        attempt_show(delivery, reply, class, now_ns, 0);
+        batch_delivered(delivery);
+        return;
+    }
+    const uint32_t step = class == CP_CLASS_THROTTLE ? UINT32_MAX : delivery->attempts;
+    const uint64_t wait = cp_backoff_ns(delivery->env->config, step, cp_error_class_parks(class));
+    delivery->state = STATE_FROZEN;
+    delivery->retry_at = now_ns + wait;
+    attempt_show(delivery, reply, class, now_ns, wait);
+    abilities_doubt(delivery, reply, class);
+}
+
+static void batch_send(cp_delivery *delivery, uint64_t now_ns)
+{
+    const cp_batch *batch = &delivery->batch;
+    delivery->attempts++;
+    delivery->sent_at = now_ns;
+    delivery->state = STATE_SENDING;
+    const bool complete = url_finish(delivery);
+    assert(complete);
+    (void)complete;
+    if (cp_http_start(delivery->exchange, delivery->url, batch->body, batch->body_size, batch->zstd) == CP_OK)
+        return;
+    const cp_http_reply reply = {
+        .net = (int)CURLE_OUT_OF_MEMORY, .body = "", .net_text = "libcurl took no request"};
+    cp_delivery_reply(delivery, &reply, now_ns);
+}
+
+uint64_t cp_delivery_step(cp_delivery *delivery, uint64_t now_ns, bool cut, bool urgent)
+{
+    queue_look(delivery);
+    progress_show(delivery);
+    const bool ready = cp_abilities_known(delivery->env->abilities);
+    while (delivery->state == STATE_IDLE && cut && ready) {
+        const uint64_t at = cut_time(delivery, urgent);
+        if (at > now_ns)
+            return at;
+        batch_cut(delivery);
+    }
+    if (delivery->state != STATE_FROZEN || !ready)
+        return UINT64_MAX;
+    if (delivery->retry_at > now_ns)
+        return delivery->retry_at;
+    batch_send(delivery, now_ns);
+    return UINT64_MAX;
+}
+
+void cp_delivery_hurry(cp_delivery *delivery)
+{
+    delivery->retry_at = 0;
+}
+
+void cp_delivery_report_waiting(cp_delivery *delivery, const cp_http_reply *reply, uint64_t retry_in_ns)
+{
+    if (delivery->state == STATE_IDLE && delivery->seen == 0)
+        return;
+    char text[TEXT_ROOM];
+    cp_http_reply_text(reply, text, sizeof text);
+    const uint64_t rows = delivery->state == STATE_IDLE ? delivery->queued_rows : delivery->batch.rows;
+    const cp_attempt attempt = {
+        .result = reply->exception_code ? CP_ATTEMPT_SERVER : CP_ATTEMPT_NET,
+        .server_code = reply->exception_code,
+        .number = 0,
+        .rows = rows < UINT32_MAX ? (uint32_t)rows : UINT32_MAX,
+        .retry_in_ns = retry_in_ns,
+        .text = text,
+    };
+    delivery->env->events->attempt(delivery->env->events->ctx, delivery->index, &attempt);
+}
+
+void cp_delivery_abandon(cp_delivery *delivery)
+{
+    cp_http_cancel(delivery->exchange);
+    if (delivery->state != STATE_IDLE)
+        cp_log(CP_LOG_WARN, "batch given up, its rows stay in their rings", "table=%s rows=%u attempts=%u",
+               delivery->table->name, delivery->batch.rows, delivery->attempts);
+    cp_batch_clear(&delivery->batch);
+    delivery->state = STATE_IDLE;
+    queue_look(delivery);
+    queue_release(delivery, delivery->seen);
+    progress_show(delivery);
+    atomic_store_explicit(&delivery->busy, false, memory_order_release);
+}
+
+void cp_delivery_trim(cp_delivery *delivery)
+{
+    if (delivery->state == STATE_IDLE)
+        cp_batch_trim(&delivery->batch, TRIM_KEEP);
+}

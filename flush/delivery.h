@@ -1,0 +1,80 @@
+/* Delivery of one table: takes chunks off its queue, freezes a batch, sends it until ClickHouse has acknowledged it.
+ *
+ *              cut: rows, bytes, interval,            the server answers probes
+ *              queue full or urgent; encode           and the retry time has come
+ *      IDLE ────────────────────────────────► FROZEN ─────────────────────────► SENDING
+ *       ▲                                       ▲                                 │  │
+ *       │                                       └── anything else: backoff ◄──────┘  │
+ *       └──── 200, no exception header, empty body: delivered ◄──────────────────────┘
+ *
+ * A frozen batch never changes: each attempt sends the same bytes under the same token, whatever the error was; the
+ * error only decides how long to wait. At most one batch of a table is under way and the next is cut only behind it, so
+ * the rows of a ring arrive in order. Chunks are released as soon as they are encoded. A batch without a valid row is
+ * reported delivered in its turn, without a request.
+ *
+ * All of it runs on the flusher's thread, except cp_delivery_submit (drain thread) and cp_delivery_idle (any). */
+#ifndef CP_FLUSH_DELIVERY_H
+#define CP_FLUSH_DELIVERY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "flush/abilities.h"
+#include "flush/arena.h"
+#include "flush/compress.h"
+#include "flush/flusher.h"
+#include "flush/http.h"
+
+/* What the deliveries of a flusher share; owned by the flusher. */
+typedef struct cp_delivery_env {
+    const cp_sink_config *config;
+    const cp_flush_events *events;
+    const char *base; /* URL of the server */
+    cp_http *http;
+    cp_abilities *abilities;
+    cp_compressor *compressor; /* NULL: bodies are sent plain */
+    cp_arena *arena;
+} cp_delivery_env;
+
+typedef struct cp_delivery cp_delivery;
+
+/* CP_E_INVAL (policy or capacity), CP_E_NOMEM, CP_E_UNSUPPORTED, CP_E_TOO_BIG (the INSERT does not fit a URL). */
+int cp_delivery_create(cp_delivery **out, const cp_delivery_env *env, uint32_t index, const cp_table *table,
+                       const cp_batch_policy *policy, uint32_t queue_capacity, cp_error *err);
+void cp_delivery_free(cp_delivery *delivery);
+
+/* Bytes of arena that the table's batches may need. */
+size_t cp_delivery_arena_bytes(const cp_batch_policy *policy, const cp_table *table);
+
+/* Bytes of body that the table's batches may need. */
+size_t cp_delivery_body_bytes(const cp_batch_policy *policy);
+
+/* Drain thread: queues a chunk, or returns false when the queue is full. */
+bool cp_delivery_submit(cp_delivery *delivery, cp_chunk *chunk);
+
+/* Any thread: nothing is queued or under way. */
+bool cp_delivery_idle(const cp_delivery *delivery);
+
+/* True while a batch is frozen or being sent. */
+bool cp_delivery_busy(const cp_delivery *delivery);
+
+/* Does what is due: cuts, encodes, sends. cut: whether new batches may be begun; urgent: without waiting for them to
+ * fill. Returns when to call again (boot-time clock); UINT64_MAX: when something happens. */
+uint64_t cp_delivery_step(cp_delivery *delivery, uint64_t now_ns, bool cut, bool urgent);
+
+/* Takes the reply to the batch being sent. */
+void cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns);
+
+/* The server answers again after it was away: do not wait for the retry time. */
+void cp_delivery_hurry(cp_delivery *delivery);
+
+/* Tells the owner, through the attempt event, that rows wait for a server that does not answer. */
+void cp_delivery_report_waiting(cp_delivery *delivery, const cp_http_reply *reply, uint64_t retry_in_ns);
+
+/* Gives up what is under way (it is not reported delivered) and releases what is queued. */
+void cp_delivery_abandon(cp_delivery *delivery);
+
+/* Gives memory back when the table has been idle for a while. */
+void cp_delivery_trim(cp_delivery *delivery);
+
+#endif

@@ -1,0 +1,43 @@
+/* What a failed insert means for its batch: one table of ClickHouse's error codes (src/Common/ErrorCodes.cpp), HTTP
+ * statuses and curl results.
+ *
+ * The HTTP status alone misleads (an unknown table is a 404, a full disk a 500), so the exception code decides whenever
+ * there is one. No class means "drop": whatever is not CP_CLASS_OK keeps the batch, and sends the same bytes under the
+ * same token again later. */
+#ifndef CP_FLUSH_ERROR_CLASS_H
+#define CP_FLUSH_ERROR_CLASS_H
+
+#include <stdbool.h>
+
+#include "flush/http.h"
+
+typedef enum cp_error_class {
+    CP_CLASS_OK,            /* status 200, no exception header, empty body: and nothing else */
+    CP_CLASS_TRANSIENT,     /* not taken; will pass by itself */
+    CP_CLASS_IN_DOUBT,      /* perhaps taken: the reply was lost or unclear */
+    CP_CLASS_THROTTLE,      /* too many parts: this table must slow down */
+    CP_CLASS_SPLIT,         /* too much at once */
+    CP_CLASS_POISON,        /* some row of the batch will never be taken */
+    CP_CLASS_MALFORMED,     /* the server could not read the block: its columns may have changed */
+    CP_CLASS_PARK_TABLE,    /* the table cannot take inserts until somebody mends it */
+    CP_CLASS_PARK_ENDPOINT, /* nothing can be inserted with this address, user or settings */
+    CP_CLASS_UNKNOWN,
+    CP_CLASS_COUNT
+} cp_error_class;
+
+/* The class of a reply. */
+cp_error_class cp_error_classify(const cp_http_reply *reply);
+
+/* The class of a ClickHouse error code (not 0). */
+cp_error_class cp_error_class_of_code(int code);
+
+/* "transient", "park_table" …; never NULL. */
+const char *cp_error_class_name(cp_error_class class);
+
+/* True for the classes that wait for somebody to act: retried seldom. */
+bool cp_error_class_parks(cp_error_class class);
+
+/* What to do about a code, for messages (" — …"); "" when nothing useful is known. */
+const char *cp_error_remedy(int code);
+
+#endif

@@ -1,0 +1,328 @@
+#include "flush/flusher.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "flush/abilities.h"
+#include "flush/arena.h"
+#include "flush/compress.h"
+#include "flush/delivery.h"
+#include "flush/http.h"
+
+enum {
+    BASE_ROOM = 1024,
+    POLL_LONGEST_MS =
+        100, /* chunks are submitted without a wake-up: this is how often their queues are looked at, */
+    POLL_SHORTEST_MS = 5, /*   or twice per the shortest interval of a table, within these bounds */
+    TRIM_AFTER_MS = 2000,
+    ARENA_KEEP = 1024 * 1024
+};
+
+struct cp_flusher {
+    cp_sink_config config; /* strings are our copies */
+    cp_flush_events events;
+    char base[BASE_ROOM];
+    cp_http *http;
+    cp_abilities *abilities;
+    cp_compressor *compressor;
+    cp_arena arena;
+    size_t arena_bytes;
+    cp_delivery_env env;
+    uint32_t table_count;
+    cp_delivery *deliveries[CP_MAX_SINK_TABLES];
+    uint32_t poll_ms;
+    uint64_t idle_since; /* 0: not idle */
+    bool trimmed;
+    bool running;
+    pthread_t thread;
+    _Atomic bool urgent;
+    _Atomic uint64_t stop_at; /* deadline; 0: not stopping */
+};
+
+/* ---- creating ------------------------------------------------------------------------------------------------- */
+
+static char *copy_text(const char *text, bool *failed)
+{
+    char *copy = text ? strdup(text) : NULL;
+    *failed |= text && !copy;
+    return copy;
+}
+
+/* Wipes and frees a string that config owns. */
+static void drop_text(const char *text)
+{
+    if (!text)
+        return;
+    void *bytes = (void *)(uintptr_t)text;
+    explicit_bzero(bytes, strlen(text));
+    free(bytes);
+}
+
+static bool config_copy(cp_sink_config *to, const cp_sink_config *from)
+{
+    bool failed = false;
+    *to = *from;
+    to->url = copy_text(from->url, &failed);
+    to->user = copy_text(from->user, &failed);
+    to->password = copy_text(from->password, &failed);
+    to->database = copy_text(from->database, &failed);
+    to->ca_file = copy_text(from->ca_file, &failed);
+    to->instance = copy_text(from->instance ? from->instance : "", &failed);
+    return !failed;
+}
+
+int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_flush_events *events,
+                      cp_error *err)
+{
+    *out = NULL;
+    cp_flusher *flusher = calloc(1, sizeof *flusher);
+    if (!flusher)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for the flusher");
+    flusher->events = *events;
+    flusher->poll_ms = POLL_LONGEST_MS;
+    int rc = CP_OK;
+    if (!config->url)
+        rc = cp_error_set(err, CP_E_INVAL, "no ClickHouse URL is given");
+    else if (!config_copy(&flusher->config, config))
+        rc = cp_error_set(err, CP_E_NOMEM, "no memory for the flusher");
+    else
+        rc = cp_http_check_url(config->url, flusher->base, sizeof flusher->base, err);
+    if (rc == CP_OK)
+        rc = cp_http_create(&flusher->http, &flusher->config, err);
+    if (rc == CP_OK &&
+        cp_abilities_create(&flusher->abilities, flusher->http, &flusher->config, flusher->base) < 0)
+        rc = cp_error_set(err, CP_E_NOMEM, "no memory for the flusher");
+    if (rc == CP_OK && config->compression == CP_COMPRESS_ZSTD)
+        rc = cp_compressor_create(&flusher->compressor, config->compression_level, err);
+    if (rc < 0) {
+        cp_flusher_free(flusher);
+        return rc;
+    }
+    flusher->env = (cp_delivery_env){
+        .config = &flusher->config,
+        .events = &flusher->events,
+        .base = flusher->base,
+        .http = flusher->http,
+        .abilities = flusher->abilities,
+        .compressor = flusher->compressor,
+        .arena = &flusher->arena,
+    };
+    *out = flusher;
+    return CP_OK;
+}
+
+int cp_flusher_add_table(cp_flusher *flusher, const cp_table *table, const cp_batch_policy *policy,
+                         uint32_t queue_capacity, cp_error *err)
+{
+    if (flusher->running)
+        return cp_error_set(err, CP_E_INVAL, "table %s: the flusher runs already", table->name);
+    if (flusher->table_count == CP_MAX_SINK_TABLES)
+        return cp_error_set(err, CP_E_TOO_BIG, "table %s: more than %d tables", table->name,
+                            CP_MAX_SINK_TABLES);
+    cp_delivery *delivery = NULL;
+    const int rc = cp_delivery_create(&delivery, &flusher->env, flusher->table_count, table, policy,
+                                      queue_capacity, err);
+    if (rc < 0)
+        return rc;
+    const char *database = table->database ? table->database : flusher->config.database;
+    if (cp_abilities_add_table(flusher->abilities, database ? database : "default", table->name) < 0) {
+        cp_delivery_free(delivery);
+        return cp_error_set(err, CP_E_NOMEM, "table %s: out of memory", table->name);
+    }
+    flusher->deliveries[flusher->table_count++] = delivery;
+    const size_t arena = cp_delivery_arena_bytes(policy, table);
+    if (arena > flusher->arena_bytes)
+        flusher->arena_bytes = arena;
+    const uint64_t half_ms = policy->interval_ns / 2 / CP_NS_PER_MS;
+    if (half_ms < flusher->poll_ms)
+        flusher->poll_ms = half_ms > POLL_SHORTEST_MS ? (uint32_t)half_ms : POLL_SHORTEST_MS;
+    return CP_OK;
+}
+
+void cp_flusher_memory(const cp_batch_policy *policy, const cp_table *table, uint64_t *own, uint64_t *shared)
+{
+    *own = cp_delivery_body_bytes(policy);
+    *shared = cp_delivery_arena_bytes(policy, table);
+}
+
+void cp_flusher_free(cp_flusher *flusher)
+{
+    if (!flusher)
+        return;
+    for (uint32_t i = 0; i < flusher->table_count; i++)
+        cp_delivery_free(flusher->deliveries[i]);
+    cp_abilities_free(flusher->abilities);
+    cp_http_free(flusher->http);
+    cp_compressor_free(flusher->compressor);
+    cp_arena_unmap(&flusher->arena);
+    drop_text(flusher->config.url);
+    drop_text(flusher->config.user);
+    drop_text(flusher->config.password);
+    drop_text(flusher->config.database);
+    drop_text(flusher->config.ca_file);
+    drop_text(flusher->config.instance);
+    free(flusher);
+}
+
+/* ---- the thread ----------------------------------------------------------------------------------------------- */
+
+/* A probe ended: tell those who wait for it. */
+static void on_probe(cp_flusher *flusher, const cp_http_reply *reply, uint64_t now_ns)
+{
+    const bool was_known = cp_abilities_known(flusher->abilities);
+    const cp_probe_result result = cp_abilities_reply(flusher->abilities, reply, now_ns);
+    for (uint32_t i = 0; i < flusher->table_count; i++) {
+        if (result == CP_PROBE_DONE && !was_known)
+            cp_delivery_hurry(flusher->deliveries[i]);
+        else if (result == CP_PROBE_FAILED)
+            cp_delivery_report_waiting(flusher->deliveries[i], reply,
+                                       cp_abilities_retry_ns(flusher->abilities) - now_ns);
+    }
+}
+
+static void on_done(void *ctx, cp_http_exchange *exchange, const cp_http_reply *reply)
+{
+    cp_flusher *flusher = ctx;
+    const uint64_t now_ns = cp_boottime_ns();
+    if (cp_abilities_owns(flusher->abilities, exchange))
+        on_probe(flusher, reply, now_ns);
+    else
+        cp_delivery_reply(cp_http_exchange_owner(exchange), reply, now_ns);
+}
+
+/* After TRIM_AFTER_MS without any work gives back what a burst took. */
+static void idle_trim(cp_flusher *flusher, uint64_t now_ns, bool idle)
+{
+    if (!idle) {
+        flusher->idle_since = 0;
+        flusher->trimmed = false;
+    } else if (flusher->idle_since == 0) {
+        flusher->idle_since = now_ns;
+    } else if (!flusher->trimmed && now_ns - flusher->idle_since > TRIM_AFTER_MS * (uint64_t)CP_NS_PER_MS) {
+        cp_arena_reset(&flusher->arena);
+        cp_arena_trim(&flusher->arena, ARENA_KEEP);
+        for (uint32_t i = 0; i < flusher->table_count; i++)
+            cp_delivery_trim(flusher->deliveries[i]);
+        flusher->trimmed = true;
+    }
+}
+
+static int poll_timeout(const cp_flusher *flusher, uint64_t now_ns, uint64_t next_ns)
+{
+    if (next_ns <= now_ns)
+        return 0;
+    const uint64_t wait_ms = (next_ns - now_ns + CP_NS_PER_MS - 1) / CP_NS_PER_MS;
+    return (int)(wait_ms < flusher->poll_ms ? wait_ms : flusher->poll_ms);
+}
+
+static void *flusher_main(void *arg)
+{
+    cp_flusher *flusher = arg;
+    for (;;) {
+        const uint64_t now_ns = cp_boottime_ns();
+        const uint64_t stop_at = atomic_load_explicit(&flusher->stop_at, memory_order_acquire);
+        const bool urgent = atomic_load_explicit(&flusher->urgent, memory_order_relaxed);
+        uint64_t next_ns = cp_abilities_step(flusher->abilities, now_ns);
+        bool busy = false;
+        bool idle = true;
+        for (uint32_t i = 0; i < flusher->table_count; i++) {
+            const uint64_t at = cp_delivery_step(flusher->deliveries[i], now_ns, stop_at == 0, urgent);
+            next_ns = at < next_ns ? at : next_ns;
+            busy |= cp_delivery_busy(flusher->deliveries[i]);
+            idle &= cp_delivery_idle(flusher->deliveries[i]);
+        }
+        if (stop_at && (!busy || now_ns >= stop_at))
+            break;
+        idle_trim(flusher, now_ns, idle);
+        cp_http_poll(flusher->http, poll_timeout(flusher, now_ns, next_ns), on_done, flusher);
+    }
+    for (uint32_t i = 0; i < flusher->table_count; i++)
+        cp_delivery_abandon(flusher->deliveries[i]);
+    return NULL;
+}
+
+static int thread_pin(pthread_attr_t *attr, int cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)cpu, &set);
+    return pthread_attr_setaffinity_np(attr, sizeof set, &set);
+}
+
+int cp_flusher_start(cp_flusher *flusher, int cpu, cp_error *err)
+{
+    if (flusher->running)
+        return cp_error_set(err, CP_E_INVAL, "the flusher runs already");
+    if (cpu >= CPU_SETSIZE)
+        return cp_error_set(err, CP_E_INVAL, "flush CPU %d is beyond %d", cpu, CPU_SETSIZE - 1);
+    cp_arena_unmap(&flusher->arena);
+    if (flusher->arena_bytes && cp_arena_map(&flusher->arena, flusher->arena_bytes) < 0)
+        return cp_error_set(err, CP_E_NOMEM,
+                            "no %zu bytes of address space for encoding: lower the batches' max_bytes",
+                            flusher->arena_bytes);
+    atomic_store_explicit(&flusher->stop_at, 0, memory_order_relaxed);
+    pthread_attr_t attr;
+    int rc = pthread_attr_init(&attr);
+    if (rc != 0)
+        return cp_error_errno(err, CP_E_NOMEM, rc, "flusher thread");
+    if (cpu >= 0)
+        rc = thread_pin(&attr, cpu);
+    if (rc == 0)
+        rc = pthread_create(&flusher->thread, &attr, flusher_main, flusher);
+    pthread_attr_destroy(&attr);
+    if (rc != 0)
+        return cp_error_errno(err, rc == EINVAL ? CP_E_INVAL : CP_E_NOMEM, rc, "flusher thread on CPU %d",
+                              cpu);
+    flusher->running = true;
+    pthread_setname_np(flusher->thread, "cp-flush");
+    return CP_OK;
+}
+
+/* ---- other threads -------------------------------------------------------------------------------------------- */
+
+bool cp_flusher_submit(cp_flusher *flusher, uint32_t table, cp_chunk *chunk)
+{
+    return table < flusher->table_count && cp_delivery_submit(flusher->deliveries[table], chunk);
+}
+
+void cp_flusher_wake(cp_flusher *flusher)
+{
+    cp_http_wake(flusher->http);
+}
+
+void cp_flusher_set_urgent(cp_flusher *flusher, bool urgent)
+{
+    atomic_store_explicit(&flusher->urgent, urgent, memory_order_relaxed);
+    cp_http_wake(flusher->http);
+}
+
+bool cp_flusher_idle(cp_flusher *flusher)
+{
+    for (uint32_t i = 0; i < flusher->table_count; i++) {
+        if (!cp_delivery_idle(flusher->deliveries[i]))
+            return false;
+    }
+    return true;
+}
+
+cp_guarantee cp_flusher_guarantee(const cp_flusher *flusher, uint32_t table)
+{
+    return cp_abilities_guarantee(flusher->abilities, table);
+}
+
+void cp_flusher_stop(cp_flusher *flusher, uint64_t deadline_ns)
+{
+    if (!flusher->running)
+        return;
+    atomic_store_explicit(&flusher->stop_at, deadline_ns ? deadline_ns : 1, memory_order_release);
+    cp_http_wake(flusher->http);
+    pthread_join(flusher->thread, NULL);
+    flusher->running = false;
+}

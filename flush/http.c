@@ -1,0 +1,368 @@
+#include "flush/http.h"
+
+#include <assert.h>
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/error.h"
+
+enum {
+    CACHED_CONNECTIONS = 64,
+    UPLOAD_BUFFER = 512 * 1024, /* curl copies a body through it: larger steps, fewer system calls */
+    HEADER_MAX = 1024           /* one of our own headers: credentials are shorter */
+};
+
+struct cp_http {
+    CURLM *multi;
+    const cp_sink_config *config;
+    struct curl_slist *headers;
+    struct curl_slist *headers_zstd;
+};
+
+struct cp_http_exchange {
+    cp_http *http;
+    CURL *easy;
+    void *owner;
+    bool active;
+    char net_text[CURL_ERROR_SIZE];
+    char *reply;
+    size_t reply_capacity; /* without the NUL */
+    size_t reply_size;     /* bytes that came */
+    bool exception_header;
+    int exception_code;
+};
+
+static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+static CURLcode curl_ready;
+
+static void curl_init_once(void)
+{
+    curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+int cp_http_global_init_(void)
+{
+    pthread_once(&curl_once, curl_init_once);
+    return curl_ready == CURLE_OK ? CP_OK : CP_E_NOMEM;
+}
+
+/* ---- URL ------------------------------------------------------------------------------------------------------ */
+
+static bool url_has(CURLU *url, CURLUPart part)
+{
+    char *text = NULL;
+    const bool has = curl_url_get(url, part, &text, 0) == CURLUE_OK && text && text[0] != '\0';
+    curl_free(text);
+    return has;
+}
+
+static bool url_path_is_root(CURLU *url)
+{
+    char *path = NULL;
+    const bool root =
+        curl_url_get(url, CURLUPART_PATH, &path, 0) == CURLUE_OK && path && strcmp(path, "/") == 0;
+    curl_free(path);
+    return root;
+}
+
+int cp_http_check_url(const char *url, char *base, size_t size, cp_error *err)
+{
+    if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
+        return cp_error_set(err, CP_E_INVAL,
+                            "ClickHouse URL \"%.200s\": write http://host:8123 or https://host:8443", url);
+    CURLU *parsed = curl_url();
+    if (!parsed)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for a URL");
+    int rc = CP_OK;
+    if (curl_url_set(parsed, CURLUPART_URL, url, 0) != CURLUE_OK || !url_has(parsed, CURLUPART_HOST))
+        rc = cp_error_set(err, CP_E_INVAL, "ClickHouse URL \"%.200s\" is not a valid URL", url);
+    else if (url_has(parsed, CURLUPART_USER) || url_has(parsed, CURLUPART_PASSWORD))
+        rc = cp_error_set(err, CP_E_INVAL,
+                          "ClickHouse URL holds credentials: give user and password by themselves");
+    else if (!url_path_is_root(parsed) || url_has(parsed, CURLUPART_QUERY) ||
+             url_has(parsed, CURLUPART_FRAGMENT))
+        rc = cp_error_set(err, CP_E_INVAL,
+                          "ClickHouse URL \"%.200s\": only scheme, host and port belong here", url);
+    curl_url_cleanup(parsed);
+    if (rc < 0)
+        return rc;
+    size_t length = strlen(url);
+    if (url[length - 1] == '/')
+        length--;
+    if (length >= size)
+        return cp_error_set(err, CP_E_INVAL, "ClickHouse URL is longer than %zu bytes", size - 1);
+    memcpy(base, url, length);
+    base[length] = '\0';
+    return CP_OK;
+}
+
+/* ---- headers and options -------------------------------------------------------------------------------------- */
+
+void cp_http_headers_free_(struct curl_slist *headers)
+{
+    for (struct curl_slist *at = headers; at; at = at->next)
+        explicit_bzero(at->data, strlen(at->data));
+    curl_slist_free_all(headers);
+}
+
+/* Appends a header; on failure frees the list and returns NULL, as it does when given NULL and first is not set. */
+static struct curl_slist *header_add(struct curl_slist *list, const char *name, const char *value)
+{
+    char line[HEADER_MAX];
+    const int length = snprintf(line, sizeof line, "%s: %s", name, value);
+    struct curl_slist *longer = NULL;
+    if (length > 0 && (size_t)length < sizeof line && !strpbrk(line, "\r\n"))
+        longer = curl_slist_append(list, line);
+    explicit_bzero(line, sizeof line);
+    if (!longer)
+        cp_http_headers_free_(list);
+    return longer;
+}
+
+struct curl_slist *cp_http_headers_(const cp_sink_config *config, bool zstd)
+{
+    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
+    if (list)
+        list = header_add(list, "Content-Type", "application/octet-stream");
+    if (list && zstd)
+        list = header_add(list, "Content-Encoding", "zstd");
+    if (list && config->user)
+        list = header_add(list, "X-ClickHouse-User", config->user);
+    if (list && config->user && config->password && config->password[0] != '\0')
+        list = header_add(list, "X-ClickHouse-Key", config->password);
+    return list;
+}
+
+int cp_http_options_(void *easy, const cp_sink_config *config)
+{
+    CURL *curl = easy;
+    CURLcode rc = CURLE_OK;
+    rc |= curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    rc |= curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    rc |= curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+    rc |= curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    rc |= curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    rc |= curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
+    rc |= curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
+    if (config->ca_file)
+        rc |= curl_easy_setopt(curl, CURLOPT_CAINFO, config->ca_file);
+    rc |= curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)config->connect_timeout_ms);
+    rc |= curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
+    rc |= curl_easy_setopt(curl, CURLOPT_MAXLIFETIME_CONN, (long)CP_HTTP_CONNECTION_AGE);
+    rc |= curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER);
+    rc |= curl_easy_setopt(curl, CURLOPT_USERAGENT, "coldpath");
+    rc |= curl_easy_setopt(curl, CURLOPT_POST, 1L);
+    return rc == CURLE_OK ? CP_OK : CP_E_NOMEM;
+}
+
+int cp_http_exception_in_(const char *body)
+{
+    int code = 0;
+    if (sscanf(body, "Code: %9d", &code) == 1 && code > 0)
+        return code;
+    /* Newer servers that fail after they began to answer put the text behind a marker. */
+    const char *marker = strstr(body, "__exception__");
+    const char *text = marker ? strstr(marker, "Code: ") : NULL;
+    return text && sscanf(text, "Code: %9d", &code) == 1 && code > 0 ? code : 0;
+}
+
+/* ---- creating ------------------------------------------------------------------------------------------------- */
+
+int cp_http_create(cp_http **out, const cp_sink_config *config, cp_error *err)
+{
+    *out = NULL;
+    if (cp_http_global_init_() < 0)
+        return cp_error_set(err, CP_E_NOMEM, "libcurl: %s", curl_easy_strerror(curl_ready));
+    cp_http *http = calloc(1, sizeof *http);
+    if (!http)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for HTTP");
+    http->config = config;
+    http->multi = curl_multi_init();
+    http->headers = cp_http_headers_(config, false);
+    http->headers_zstd = cp_http_headers_(config, true);
+    if (!http->multi || !http->headers || !http->headers_zstd ||
+        curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)CACHED_CONNECTIONS) != CURLM_OK) {
+        cp_http_free(http);
+        return cp_error_set(err, CP_E_NOMEM, "no memory for HTTP, or user or password longer than %d bytes",
+                            HEADER_MAX);
+    }
+    *out = http;
+    return CP_OK;
+}
+
+void cp_http_free(cp_http *http)
+{
+    if (!http)
+        return;
+    if (http->multi)
+        curl_multi_cleanup(http->multi);
+    cp_http_headers_free_(http->headers);
+    cp_http_headers_free_(http->headers_zstd);
+    free(http);
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *ctx)
+{
+    cp_http_exchange *exchange = ctx;
+    const size_t bytes = size * count;
+    if (exchange->reply_size < exchange->reply_capacity) {
+        const size_t room = exchange->reply_capacity - exchange->reply_size;
+        memcpy(exchange->reply + exchange->reply_size, data, bytes < room ? bytes : room);
+    }
+    exchange->reply_size += bytes;
+    return bytes;
+}
+
+static size_t on_header(char *data, size_t size, size_t count, void *ctx)
+{
+    static const char name[] = "X-ClickHouse-Exception-Code:";
+    cp_http_exchange *exchange = ctx;
+    const size_t bytes = size * count;
+    if (bytes > sizeof name - 1 && strncasecmp(data, name, sizeof name - 1) == 0) {
+        char value[16] = "";
+        const size_t length = bytes - (sizeof name - 1);
+        memcpy(value, data + sizeof name - 1, length < sizeof value ? length : sizeof value - 1);
+        exchange->exception_header = true;
+        exchange->exception_code = (int)strtol(value, NULL, 10);
+    }
+    return bytes;
+}
+
+cp_http_exchange *cp_http_exchange_create(cp_http *http, size_t reply_bytes, void *owner)
+{
+    cp_http_exchange *exchange = calloc(1, sizeof *exchange);
+    if (!exchange)
+        return NULL;
+    exchange->http = http;
+    exchange->owner = owner;
+    exchange->reply_capacity = reply_bytes;
+    exchange->reply = malloc(reply_bytes + 1);
+    exchange->easy = curl_easy_init();
+    CURLcode rc = CURLE_OUT_OF_MEMORY;
+    if (exchange->reply && exchange->easy && cp_http_options_(exchange->easy, http->config) == CP_OK) {
+        rc = curl_easy_setopt(exchange->easy, CURLOPT_ERRORBUFFER, exchange->net_text);
+        rc |= curl_easy_setopt(exchange->easy, CURLOPT_WRITEFUNCTION, on_body);
+        rc |= curl_easy_setopt(exchange->easy, CURLOPT_WRITEDATA, exchange);
+        rc |= curl_easy_setopt(exchange->easy, CURLOPT_HEADERFUNCTION, on_header);
+        rc |= curl_easy_setopt(exchange->easy, CURLOPT_HEADERDATA, exchange);
+        rc |= curl_easy_setopt(exchange->easy, CURLOPT_PRIVATE, exchange);
+        rc |= curl_easy_setopt(exchange->easy, CURLOPT_TIMEOUT_MS, (long)http->config->request_timeout_ms);
+    }
+    if (rc != CURLE_OK) {
+        cp_http_exchange_free(exchange);
+        return NULL;
+    }
+    return exchange;
+}
+
+void cp_http_exchange_free(cp_http_exchange *exchange)
+{
+    if (!exchange)
+        return;
+    cp_http_cancel(exchange);
+    if (exchange->easy)
+        curl_easy_cleanup(exchange->easy);
+    free(exchange->reply);
+    free(exchange);
+}
+
+void *cp_http_exchange_owner(const cp_http_exchange *exchange)
+{
+    return exchange->owner;
+}
+
+/* ---- running -------------------------------------------------------------------------------------------------- */
+
+int cp_http_start(cp_http_exchange *exchange, const char *url, const void *body, size_t size, bool zstd)
+{
+    assert(!exchange->active);
+    cp_http *http = exchange->http;
+    exchange->reply_size = 0;
+    exchange->exception_header = false;
+    exchange->exception_code = 0;
+    exchange->net_text[0] = '\0';
+    CURLcode rc = CURLE_OK;
+    rc |= curl_easy_setopt(exchange->easy, CURLOPT_URL, url);
+    rc |= curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, zstd ? http->headers_zstd : http->headers);
+    rc |= curl_easy_setopt(exchange->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
+    rc |= curl_easy_setopt(exchange->easy, CURLOPT_POSTFIELDS, body);
+    if (rc != CURLE_OK || curl_multi_add_handle(http->multi, exchange->easy) != CURLM_OK)
+        return CP_E_NOMEM;
+    exchange->active = true;
+    return CP_OK;
+}
+
+void cp_http_cancel(cp_http_exchange *exchange)
+{
+    if (!exchange->active)
+        return;
+    curl_multi_remove_handle(exchange->http->multi, exchange->easy);
+    exchange->active = false;
+}
+
+static void exchange_finish(cp_http_exchange *exchange, CURLcode net, cp_http_done *done, void *ctx)
+{
+    cp_http_cancel(exchange);
+    const size_t kept =
+        exchange->reply_size < exchange->reply_capacity ? exchange->reply_size : exchange->reply_capacity;
+    exchange->reply[kept] = '\0';
+    cp_http_reply reply = {
+        .net = (int)net,
+        .exception_header = exchange->exception_header,
+        .exception_code = exchange->exception_code,
+        .body_size = exchange->reply_size,
+        .cut = kept < exchange->reply_size,
+        .body = exchange->reply,
+        .net_text = "",
+    };
+    curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &reply.status);
+    if (net != CURLE_OK)
+        reply.net_text = exchange->net_text[0] ? exchange->net_text : curl_easy_strerror(net);
+    if (reply.exception_code == 0)
+        reply.exception_code = cp_http_exception_in_(exchange->reply);
+    done(ctx, exchange, &reply);
+}
+
+static void exchanges_move(cp_http *http, cp_http_done *done, void *ctx)
+{
+    int running = 0;
+    curl_multi_perform(http->multi, &running);
+    const CURLMsg *message;
+    int left = 0;
+    while ((message = curl_multi_info_read(http->multi, &left)) != NULL) {
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        const CURLcode net = message->data.result;
+        char *private = NULL;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
+        exchange_finish((cp_http_exchange *)(void *)private, net, done, ctx);
+    }
+}
+
+void cp_http_poll(cp_http *http, int timeout_ms, cp_http_done *done, void *ctx)
+{
+    exchanges_move(http, done, ctx);
+    curl_multi_poll(http->multi, NULL, 0, timeout_ms, NULL);
+    exchanges_move(http, done, ctx);
+}
+
+void cp_http_wake(cp_http *http)
+{
+    curl_multi_wakeup(http->multi);
+}
+
+void cp_http_reply_text(const cp_http_reply *reply, char *text, size_t size)
+{
+    const char *source = reply->net != CURLE_OK ? reply->net_text : reply->body;
+    const size_t line = strcspn(source, "\r\n");
+    if (line > 0)
+        snprintf(text, size, "%.*s", (int)(line < size ? line : size - 1), source);
+    else if (reply->exception_header)
+        snprintf(text, size, "Code: %d, without a text", reply->exception_code);
+    else
+        snprintf(text, size, "HTTP status %ld", reply->status);
+}
