@@ -96,21 +96,32 @@ static bool is_text_kind(cp_config_kind kind)
            kind == CP_CONFIG_URL;
 }
 
+/* The text may be set; else the problem is added. */
+static bool check_value(cp_config_layers *layers, const cp_config_key *key, const char *text, size_t len,
+                        const cp_config_place *place, uint64_t *number)
+{
+    cp_config_place shown = *place;
+    cp_config_refusal why = {"", ""};
+    shown.hidden = key->secret;
+    if (!cp_config_value_parse(key, text, len, number, &why)) {
+        cp_config_problem_add(&layers->problems, &shown, why.remedy, "%s", why.what);
+        return false;
+    }
+    if (key->secret && place->source->world_readable) {
+        cp_config_problem_add(&layers->problems, &shown,
+                              "chmod o= the file, or move the password into one of its own: password_file",
+                              "%s stands in a file that everyone can read", key->path);
+        return false;
+    }
+    return true;
+}
+
 int cp_config_layers_set(cp_config_layers *layers, cp_config_value *value, const cp_config_key *key,
                          const char *text, size_t len, const cp_config_place *place)
 {
     uint64_t number = 0;
-    cp_config_refusal why = {"", ""};
-    if (!cp_config_value_parse(key, text, len, &number, &why)) {
-        cp_config_problem_add(&layers->problems, place, why.remedy, "%s", why.what);
+    if (!check_value(layers, key, text, len, place, &number))
         return CP_OK;
-    }
-    if (key->secret && place->source->world_readable) {
-        cp_config_problem_add(&layers->problems, place,
-                              "chmod o= the file, or move the password into one of its own: password_file",
-                              "%s stands in a file that everyone can read", key->path);
-        return CP_OK;
-    }
     char *kept = NULL;
     if (is_text_kind(key->kind) && !(kept = keep_text(layers, key, text, len, place->source->is_file)))
         return CP_E_NOMEM;
@@ -133,9 +144,9 @@ static void add_unknown(cp_config_layers *layers, const cp_config_key *keys, int
         snprintf(remedy, sizeof remedy, "\"%s\" belongs at the top, not to a table", key->text);
     else if (cp_config_key_suggest(keys, count, section, key->text, extra, near, sizeof near))
         snprintf(remedy, sizeof remedy, "did you mean \"%s\"?", near);
-    cp_config_problem_add(&layers->problems, &key->place, remedy, "unknown key \"%s\"%s%s%s",
+    cp_config_problem_add(&layers->problems, &key->place, remedy, "unknown key \"%s\"%s%s",
                           cp_config_quote(shown, sizeof shown, key->text, key->len), *where ? " in " : "",
-                          where, *where && *section ? "" : "");
+                          where);
 }
 
 static void add_not_mapping(cp_config_layers *layers, const cp_yaml_node *node, const char *what)

@@ -7,14 +7,29 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/error.h"
 
 enum { LINE_CHARS = 120, LINE_BYTES = 4 * LINE_CHARS + 8, MAX_UNDERLINE = 60 };
 
+/* The same complaint about one value, as when many tables take it from table_defaults. */
+static bool is_repeated(const cp_config_problems *problems, const cp_config_place *place, const char *remedy)
+{
+    for (uint32_t i = 0; remedy && i < problems->count; i++) {
+        const cp_config_problem *have = &problems->list[i];
+        if (have->place.source == place->source && have->place.line == place->line &&
+            have->place.column == place->column && have->remedy && strcmp(have->remedy, remedy) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void add(cp_config_problems *problems, const cp_config_place *place, bool warning, const char *remedy,
                 const char *fmt, va_list args)
 {
+    if (is_repeated(problems, place, remedy && *remedy ? remedy : NULL))
+        return;
     if (!warning)
         problems->errors++;
     if (problems->count == CP_MAX_CONFIG_PROBLEMS)
@@ -106,32 +121,29 @@ static size_t char_bytes(const char *text, size_t left)
 static bool starts_word(const char *line, size_t at, size_t len, const char *word)
 {
     const size_t n = strlen(word);
-    return at + n <= len && strncmp(line + at, word, n) == 0;
+    return at + n <= len && strncasecmp(line + at, word, n) == 0;
 }
 
-/* The bytes of line that must not be shown: the value behind a key called password, or what stands between
- * :// and @. *from = *to when there are none. */
+/* The bytes of line that must not be shown: what follows the colon of a key with "pass" in it, which catches
+ * misspelt ones as well, or the word before an @. *from = *to when there are none. */
 static void find_secret(const char *line, size_t len, size_t *from, size_t *to)
 {
     *from = *to = 0;
     for (size_t i = 0; i < len; i++) {
-        if (starts_word(line, i, len, "password") && !starts_word(line, i, len, "password_file")) {
+        if (starts_word(line, i, len, "pass") && !starts_word(line, i, len, "password_file")) {
             const char *colon = memchr(line + i, ':', len - i);
-            if (colon) {
-                *from = (size_t)(colon - line) + 1;
-                *to = len;
+            *from = colon ? (size_t)(colon - line) + 1 : 0;
+            *to = colon ? len : 0;
+            if (colon)
                 return;
-            }
-        }
-        if (starts_word(line, i, len, "://")) {
-            const char *at = memrchr(line + i, '@', len - i);
-            if (at) {
-                *from = i + 3;
-                *to = (size_t)(at - line);
-                return;
-            }
         }
     }
+    const char *at = memrchr(line, '@', len);
+    if (!at)
+        return;
+    *from = *to = (size_t)(at - line);
+    while (*from > 0 && !strchr(" \t\"'/", line[*from - 1]))
+        --*from;
 }
 
 /* Copies the characters [skip, skip + LINE_CHARS) of a line into out, printable; tabs stay, so that the caret
@@ -164,7 +176,7 @@ static void show_line(FILE *out, const cp_config_place *place)
 {
     const char *line = NULL;
     size_t len = 0;
-    if (!find_line(place->source, place->line, &line, &len))
+    if (place->hidden || !find_line(place->source, place->line, &line, &len))
         return;
     const uint32_t caret = place->column ? place->column - 1 : 0;
     const uint32_t skip = caret > LINE_CHARS / 2 ? caret - LINE_CHARS / 2 : 0;

@@ -32,6 +32,7 @@ typedef struct cp_config_place {
     uint32_t line;   /* from 1; 0: the source as a whole */
     uint32_t column; /* from 1, in characters */
     uint32_t width;  /* characters to underline */
+    bool hidden;     /* the line is not to be shown: it holds a secret */
 } cp_config_place;
 
 enum { CP_MAX_CONFIG_PROBLEMS = 100 }; /* nobody reads more; further ones are counted */
