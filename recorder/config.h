@@ -1,10 +1,11 @@
 /* The configuration of a recorder, read from YAML.
  *
- *   defaults < file < conf.d/<*>.yaml beside it (by name) < COLDPATH_SECTION__KEY variables
+ *   defaults < older recorders' variables (CH_URL …) < file < conf.d/<*>.yaml beside it (by name)
+ *            < $CREDENTIALS_DIRECTORY < COLDPATH_SECTION__KEY variables
  *
- * Reading collects every problem before it gives up, each as "file:line:column: …", the line, a caret and, for unknown
- * keys, what was probably meant. Values carry where they came from, for `coldpath check --origin`.
- * Sizes: 64MiB, 512k, 1073741824. Times: 250ms, 1s, 50us, 2m. */
+ * Reading collects every problem before it gives up, each as "file:line:column: …", the line, a caret and,
+ * for unknown keys, what was probably meant. Values carry where they came from, for `coldpath check
+ * --origin`. Sizes: 64MiB, 512k, 1073741824. Times: 250ms, 1s, 50us, 2m. */
 #ifndef CP_RECORDER_CONFIG_H
 #define CP_RECORDER_CONFIG_H
 
@@ -17,13 +18,13 @@
 enum { CP_MAX_CONFIG_TABLES = CP_MAX_SINK_TABLES, CP_MAX_CONFIG_BYTES = 4 * 1024 * 1024 };
 
 typedef struct cp_table_config {
-    char *name;          /* the key under tables: */
-    char *ddl;           /* path of its CREATE TABLE; default <schema.dir>/<name>.sql */
-    cp_table *table;     /* the parsed DDL; its name equals name */
-    bool critical;       /* class: critical | lossy */
-    uint64_t ring_size;  /* a power of two, 64 KiB … 1 GiB */
-    uint32_t slots;      /* producers at a time, 1 … 64 */
-    uint32_t row_max;    /* bytes of the largest row; ≤ ring_size / 4 */
+    char *name;         /* the key under tables: */
+    char *ddl;          /* path of its CREATE TABLE; default <schema.dir>/<name>.sql */
+    cp_table *table;    /* the parsed DDL; its name equals name */
+    bool critical;      /* class: critical | lossy */
+    uint64_t ring_size; /* a power of two, 64 KiB … 1 GiB */
+    uint32_t slots;     /* producers at a time, 1 … 64 */
+    uint32_t row_max;   /* bytes of the largest row; ≤ ring_size / 4 */
     cp_batch_policy batch;
 } cp_table_config;
 
@@ -43,7 +44,7 @@ typedef struct cp_config {
     char *log_level;
     char *url;
     char *user;
-    char *password;       /* from password_file, $COLDPATH_CLICKHOUSE__PASSWORD or $CREDENTIALS_DIRECTORY */
+    char *password; /* from password_file, $COLDPATH_CLICKHOUSE__PASSWORD or $CREDENTIALS_DIRECTORY */
     char *database;
     char *ca_file;
     cp_compression compression;
@@ -57,16 +58,17 @@ typedef struct cp_config {
     struct cp_config_origins *origins; /* private: where each value came from */
 } cp_config;
 
-/* Reads the configuration and the DDL of every table in it. With path NULL: $COLDPATH_CONFIG, else ./coldpath.yaml, else
- * /etc/coldpath/coldpath.yaml. Problems go to diagnostics (a stream, or NULL), one block each; err then gives the first
- * and the count. Errors: CP_E_CONFIG, CP_E_ABSENT (no file), CP_E_PERM, CP_E_IO, CP_E_NOMEM. */
+/* Reads the configuration and the DDL of every table in it. With path NULL: $COLDPATH_CONFIG, else
+ * ./coldpath.yaml, else /etc/coldpath/coldpath.yaml. Problems go to diagnostics (a stream, or NULL), one
+ * block each; err then gives the first and the count. Errors: CP_E_CONFIG, CP_E_ABSENT (no file), CP_E_PERM,
+ * CP_E_IO, CP_E_NOMEM. */
 int cp_config_load(cp_config **out, const char *path, FILE *diagnostics, cp_error *err);
 
 /* Frees it, wiping the password. NULL is allowed. */
 void cp_config_free(cp_config *config);
 
-/* Prints every effective value, secrets as "(set)" or "(not set)"; with origin also where each came from. As YAML-like text or
- * one JSON object. */
+/* Prints every effective value, secrets as "(set)" or "(not set)"; with origin also where each came from. As
+ * YAML-like text or one JSON object. */
 void cp_config_print(const cp_config *config, FILE *out, bool origin, bool json);
 
 #endif

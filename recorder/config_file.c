@@ -189,12 +189,13 @@ int cp_config_file_password(cp_config_layers *layers, const cp_config_value *val
     cp_error err;
     *password = NULL;
     const int rc = cp_config_file_read(value->text, CP_MAX_PASSWORD_FILE, &text, &len, &mode, &err);
-    if (rc < 0) {
+    if (!text) {
         cp_config_problem_add(&layers->problems, &value->place, "one line: the password", "password_file: %s",
                               err.text);
         return rc == CP_E_NOMEM ? rc : CP_OK;
     }
-    size_t line = strcspn(text, "\n");
+    const char *stop = memchr(text, '\n', len);
+    size_t line = stop ? (size_t)(stop - text) : len;
     if (line && text[line - 1] == '\r')
         line--;
     const char *fault = password_fault(text, line, mode);

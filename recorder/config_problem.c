@@ -179,7 +179,7 @@ static void show_line(FILE *out, const cp_config_place *place)
     if (place->hidden || !find_line(place->source, place->line, &line, &len))
         return;
     const uint32_t caret = place->column ? place->column - 1 : 0;
-    const uint32_t skip = caret > LINE_CHARS / 2 ? caret - LINE_CHARS / 2 : 0;
+    const uint32_t skip = caret >= LINE_CHARS - MAX_UNDERLINE / 2 ? caret - LINE_CHARS / 2 : 0;
     char text[LINE_BYTES];
     copy_line(line, len, skip, text);
     fprintf(out, "%6u | %s\n       | ", place->line, text);
@@ -247,7 +247,7 @@ int cp_config_problems_report(cp_config_problems *problems, FILE *out, cp_error 
     char place[CP_ERROR_TEXT / 2] = "", more[64] = "";
     if (first && !first->positioned) {
         cp_config_place_format(&first->place, place, sizeof place - 2);
-        strcat(place, ": ");
+        snprintf(place + strlen(place), 3, ": ");
     }
     if (problems->errors > 1)
         snprintf(more, sizeof more, " (and %u more)", problems->errors - 1);

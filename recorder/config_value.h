@@ -33,13 +33,13 @@ enum {
 
 typedef struct cp_config_key {
     const char *path; /* with dots: "clickhouse.url"; of a table: "flush.rows" */
-    cp_config_kind kind;
-    uint64_t min; /* of numbers, in the base unit: bytes, nanoseconds */
+    uint64_t min;     /* of numbers, in the base unit: bytes, nanoseconds */
     uint64_t max;
     const char *const *choices; /* of CP_CONFIG_CHOICE, ended by NULL */
     const char *fallback;       /* the default as text, or NULL: computed elsewhere, or none */
-    bool secret;                /* never printed */
     const char *help;           /* one line */
+    cp_config_kind kind;
+    bool secret; /* never printed */
 } cp_config_key;
 
 /* Why a value was refused. */

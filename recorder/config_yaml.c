@@ -6,6 +6,7 @@
  *   end              merge keys are resolved, pop */
 #include "recorder/config_yaml.h"
 
+#include <assert.h>
 #include <libfyaml.h>
 #include <stdlib.h>
 #include <string.h>
@@ -258,11 +259,13 @@ static int take_event(builder *b, struct fy_event *event)
         return start_collection(b, event, CP_YAML_MAPPING);
     case FYET_SEQUENCE_START:
         return start_collection(b, event, CP_YAML_SEQUENCE);
-    case FYET_MAPPING_END:
+    case FYET_MAPPING_END: /* libfyaml balances starts and ends */
+        assert(b->depth > 0);
         rc = resolve_merge(b, b->open[b->depth - 1]);
         b->depth--;
         return rc;
     case FYET_SEQUENCE_END:
+        assert(b->depth > 0);
         b->depth--;
         return CP_OK;
     default:

@@ -22,8 +22,11 @@ static const char *shows(const char *text, const char *want)
         fail_msg("taken: %s", text);
     assert_int_equal(rc, CP_E_CONFIG);
     assert_null(config);
-    assert_string_equal(report, want);
+    if (strcmp(report, want) != 0) /* cmocka cuts long texts */
+        fprintf(stderr, "--- shown:\n%s--- wanted:\n%s---\n", report, want);
+    const bool same = strcmp(report, want) == 0;
     free(report);
+    assert_true(same);
     return err.text;
 }
 
@@ -139,8 +142,8 @@ static void tables_and_their_rules(void **state)
         "       |    ^~~~~~~~\n"
         "       = letters, digits and _, at most 63, no digit first\n"
         "coldpath.yaml:12:15: error: tables.l2_updates has to be a section with keys of its own\n"
-        "    12 |   quote: 5\n"
-        "       |          ^\n"
+        "    12 |   l2_updates: 5\n"
+        "       |               ^\n"
         "       = write its keys below it, each on a line, indented\n");
 }
 
