@@ -306,13 +306,11 @@ static size_t decode_escape(const char *p, const char *end, char *out, size_t *w
     return 1;
 }
 
-char *cp_ddl_decode(cp_ddl *ddl, cp_ddl_token tok)
+char *cp_ddl_decode_bytes(cp_ddl *ddl, cp_ddl_token tok, size_t *len)
 {
     if (ddl->failed)
         return NULL;
-    if (tok.kind != CP_DDL_STRING && tok.kind != CP_DDL_QUOTED)
-        return cp_ddl_slice(ddl, tok.begin, tok.end);
-    char *out = malloc(tok.end - tok.begin);
+    char *out = malloc(tok.end - tok.begin + 1);
     if (!out) {
         cp_ddl_nomem(ddl);
         return NULL;
@@ -320,18 +318,30 @@ char *cp_ddl_decode(cp_ddl *ddl, cp_ddl_token tok)
     const char *end = ddl->text + tok.end - 1; /* the closing quote */
     size_t used = 0;
     for (const char *p = ddl->text + tok.begin + 1; p < end;) {
+        const bool doubled = *p == ddl->text[tok.begin];
         size_t written = 1;
-        if (*p == '\\')
+        if (*p == '\\') {
             p += 1 + decode_escape(p + 1, end, out + used, &written);
-        else if (*p == ddl->text[tok.begin]) { /* doubled quote */
+        } else {
             out[used] = *p;
-            p += 2;
-        } else
-            out[used] = *p++;
+            p += doubled ? 2 : 1;
+        }
         used += written;
     }
     out[used] = '\0';
-    if (strlen(out) != used) {
+    *len = used;
+    return out;
+}
+
+char *cp_ddl_decode(cp_ddl *ddl, cp_ddl_token tok)
+{
+    if (ddl->failed)
+        return NULL;
+    if (tok.kind != CP_DDL_STRING && tok.kind != CP_DDL_QUOTED)
+        return cp_ddl_slice(ddl, tok.begin, tok.end);
+    size_t len = 0;
+    char *out = cp_ddl_decode_bytes(ddl, tok, &len);
+    if (out && strlen(out) != len) {
         free(out);
         cp_ddl_fail(ddl, tok, CP_E_UNSUPPORTED, "a NUL byte inside this literal is not supported");
         return NULL;

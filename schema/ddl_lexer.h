@@ -76,6 +76,9 @@ const char *cp_ddl_show(const cp_ddl *ddl, cp_ddl_token tok, char out[CP_DDL_SHO
  * malloc'd, NULL after a failure (out of memory, or a NUL byte inside). Does not advance. */
 char *cp_ddl_decode(cp_ddl *ddl, cp_ddl_token tok);
 
+/* The same for any bytes: NUL is allowed, *len is how many there are (and one NUL more). */
+char *cp_ddl_decode_bytes(cp_ddl *ddl, cp_ddl_token tok, size_t *len);
+
 /* A copy of the text between two offsets, without blanks around it; NULL after a failure. */
 char *cp_ddl_slice(cp_ddl *ddl, size_t begin, size_t end);
 

@@ -60,23 +60,77 @@ static void schema_hash_make(cp_table *table)
     table->schema_hash = hash ? hash : 1;
 }
 
+static bool is_enum(const cp_type *type)
+{
+    return type->kind == CP_ENUM8 || type->kind == CP_ENUM16;
+}
+
+/* The bitmap of an Enum; NULL when out of memory. */
+static cp_enum_set *enum_set_make(const cp_type *type)
+{
+    int32_t min = INT16_MAX;
+    int32_t max = INT16_MIN;
+    for (uint32_t i = 0; i < type->enum_count; i++) {
+        const int32_t value = type->enum_items[i].value;
+        min = value < min ? value : min;
+        max = value > max ? value : max;
+    }
+    const uint32_t span = (uint32_t)(max - min + 1);
+    cp_enum_set *set = calloc(1, sizeof *set + (span + 63) / 64 * sizeof set->bits[0]);
+    if (!set)
+        return NULL;
+    set->min = min;
+    set->span = span;
+    for (uint32_t i = 0; i < type->enum_count; i++) {
+        const uint32_t bit = (uint32_t)(type->enum_items[i].value - min);
+        set->bits[bit / 64] |= (uint64_t)1 << (bit % 64);
+    }
+    return set;
+}
+
+/* Fills what a column must be checked for, enum_set excepted; false when there is nothing. */
 static bool check_make(const cp_column *column, uint32_t index, cp_check *check)
 {
     const cp_type *type = &column->type;
-    *check = (cp_check){.offset = column->offset, .column = index};
+    const bool look = type->nullable || type->kind == CP_STRING || type->kind == CP_BOOL || is_enum(type);
+    *check = (cp_check){.offset = column->offset, .column = index, .stride = 1, .null_offset = UINT32_MAX};
     if (type->array) {
-        const bool look = type->nullable || type->kind == CP_STRING || type->kind == CP_BOOL;
         check->kind = look ? CP_CHECK_ELEMENTS : CP_CHECK_ARRAY;
         check->stride = (uint16_t)(type->value_size + type->nullable);
         check->align_mask = (uint8_t)(type->value_align - 1);
-    } else if (type->kind == CP_STRING) {
-        check->kind = CP_CHECK_STRING;
-        check->stride = 1;
-    } else {
-        check->kind = CP_CHECK_FLAG;
-        return type->kind == CP_BOOL;
+        return true;
     }
-    return true;
+    if (type->nullable)
+        check->null_offset = column->null_offset;
+    check->kind = type->kind == CP_STRING ? CP_CHECK_STRING : is_enum(type) ? CP_CHECK_ENUM : CP_CHECK_FLAG;
+    return type->kind == CP_STRING || type->kind == CP_BOOL || is_enum(type);
+}
+
+void cp_row_plan_free(cp_row_plan *plan)
+{
+    if (!plan)
+        return;
+    for (uint32_t i = 0; i < plan->check_count; i++)
+        free(plan->checks[i].enum_set);
+    free(plan);
+}
+
+static int plan_fill(cp_table *table, cp_row_plan *plan)
+{
+    for (uint32_t i = 0; i < table->column_count; i++) {
+        const cp_column *column = &table->columns[i];
+        if (column->provenance != CP_PROV_NONE)
+            continue;
+        if (column->type.nullable && !column->type.array && plan->flags_count++ == 0)
+            plan->flags_offset = column->null_offset;
+        cp_check *check = &plan->checks[plan->check_count];
+        if (!check_make(column, i, check))
+            continue;
+        plan->check_count++;
+        if (is_enum(&column->type) && !(check->enum_set = enum_set_make(&column->type)))
+            return CP_E_NOMEM;
+    }
+    return CP_OK;
 }
 
 static int plan_make(cp_table *table)
@@ -84,18 +138,10 @@ static int plan_make(cp_table *table)
     cp_row_plan *plan = calloc(1, sizeof *plan + table->column_count * sizeof plan->checks[0]);
     if (!plan)
         return CP_E_NOMEM;
-    for (uint32_t i = 0; i < table->column_count; i++) {
-        const cp_column *column = &table->columns[i];
-        if (column->provenance != CP_PROV_NONE)
-            continue;
-        if (check_make(column, i, &plan->checks[plan->check_count]))
-            plan->check_count++;
-        if (column->type.nullable && !column->type.array && plan->flags_count++ == 0)
-            plan->flags_offset = column->null_offset;
-    }
-    if (plan->check_count == 0 && plan->flags_count == 0) {
-        free(plan);
-        plan = NULL;
+    const int code = plan_fill(table, plan);
+    if (code < 0 || (plan->check_count == 0 && plan->flags_count == 0)) {
+        cp_row_plan_free(plan);
+        return code;
     }
     table->plan = plan;
     return CP_OK;

@@ -123,7 +123,7 @@ void cp_table_free(cp_table *table)
     free(table->ttl);
     free(table->comment);
     free(table->create);
-    free(table->plan);
+    cp_row_plan_free(table->plan);
     free(table);
 }
 
