@@ -1,5 +1,5 @@
-/* Clocks. Liveness and intervals use the boot-time clock, which no administrator can step and which goes on
- * while the machine sleeps; what people and ClickHouse read uses the real-time clock. */
+/* Clocks. Liveness and intervals use the boot-time clock, which no administrator can step and which goes on while
+ * the machine sleeps; what people and ClickHouse read uses the real-time clock. */
 #ifndef CP_BASE_CLOCK_H
 #define CP_BASE_CLOCK_H
 

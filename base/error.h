@@ -4,15 +4,13 @@
 
 #include <coldpath/error.h>
 
-/* Sets *err (if not NULL) to code and the formatted text. Returns code, so that `return cp_error_set(…)`
- * reads well. */
+/* Sets *err (if not NULL) to code and the formatted text. Returns code, so that `return cp_error_set(…)` reads well. */
 int cp_error_set(cp_error *err, int code, const char *fmt, ...) CP_PRINTF(3, 4);
 
 /* The same, with ": " and strerror(errnum) appended. */
 int cp_error_errno(cp_error *err, int code, int errnum, const char *fmt, ...) CP_PRINTF(4, 5);
 
-/* Puts "<formatted>: " in front of what *err says already. Returns err->code (CP_E_INVAL when err is NULL).
- */
+/* Puts "<formatted>: " in front of what *err says already. Returns err->code (CP_E_INVAL when err is NULL). */
 int cp_error_prefix(cp_error *err, const char *fmt, ...) CP_PRINTF(2, 3);
 
 /* The code for an errno of a failed open, mmap or the like: EACCES/EPERM → CP_E_PERM, ENOENT → CP_E_ABSENT,

@@ -2,8 +2,8 @@
  *
  *   ts=2026-01-02T03:04:05.678Z level=warn msg="insert failed" table=quotes rows=5000 error="Code: 60. …"
  *
- * Under systemd (JOURNAL_STREAM set) lines begin with the syslog priority, "<4>", and carry no time. A line
- * is one write(2); it may be cut at CP_LOG_LINE bytes, never split. Thread-safe. The library never logs. */
+ * Under systemd (JOURNAL_STREAM set) lines begin with the syslog priority, "<4>", and carry no time. A line is
+ * one write(2); it may be cut at CP_LOG_LINE bytes, never split. Thread-safe. The library never logs. */
 #ifndef CP_BASE_LOG_H
 #define CP_BASE_LOG_H
 
@@ -20,12 +20,12 @@ void cp_log_set_level(cp_log_level level);
 /* Parses "debug", "info", "warn" or "error"; false when it is none of them. */
 bool cp_log_level_parse(const char *text, cp_log_level *level);
 
-/* Writes one event. msg is a constant phrase; fmt gives further fields, already in logfmt ("table=%s
- * rows=%lu"), or is NULL. Free text inside fmt goes through cp_log_quote first. errno is preserved. */
+/* Writes one event. msg is a constant phrase; fmt gives further fields, already in logfmt ("table=%s rows=%lu"),
+ * or is NULL. Free text inside fmt goes through cp_log_quote first. errno is preserved. */
 void cp_log(cp_log_level level, const char *msg, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* Writes text as a quoted logfmt value into out (size ≥ 3), escaping quotes, backslashes and control
- * characters, cutting with "…" what does not fit. Returns out. */
+/* Writes text as a quoted logfmt value into out (size ≥ 3), escaping quotes, backslashes and control characters,
+ * cutting with "…" what does not fit. Returns out. */
 char *cp_log_quote(char *out, size_t size, const char *text);
 
 #endif

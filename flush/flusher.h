@@ -1,8 +1,8 @@
 /* The flusher: one thread that ships chunks of any number of tables to one ClickHouse.
  *
- *   drain thread ── cp_flusher_submit(table, chunk) ──► queue of the table ──► batch ──► Native ──► zstd ──►
- * POST ◄── events.release(chunk) ◄── when encoded                                              │ ◄──
- * events.delivered(spans) ◄──────────────────────────── when ClickHouse acknowledged ◄┘
+ *   drain thread ── cp_flusher_submit ──► queue of the table ──► batch ──► Native ──► zstd ──► POST
+ *                ◄── events.release ◄───────────────── when encoded ◄──────┘                    │
+ *                ◄── events.delivered ◄──────── when ClickHouse has acknowledged ◄──────────────┘
  *
  * Each table has its own queue, batch and retry clock; at most one batch of a table is under way, so rows of
  * one ring reach ClickHouse in order. Transfers of different tables overlap (curl multi). A batch is frozen

@@ -1,8 +1,8 @@
-/* The chunk: a private, validated copy of a span of one ring. It is the one thing that travels up the tower:
- * the drain makes it, delivery (or the log, then delivery) consumes it, and nobody needs to know who made it.
+/* The chunk: a private, validated copy of a span of one ring. It is the one thing that travels up the tower: the drain
+ * makes it, delivery (or the log, then delivery) consumes it, and nobody needs to know who made it.
  *
- * Chunks come from a pool that is allocated at start; none is ever made or freed while running. One thread
- * owns a chunk at a time; ownership moves with the pointer through a cp_chunk_queue. */
+ * Chunks come from a pool that is allocated at start; none is ever made or freed while running. One thread owns a chunk
+ * at a time; ownership moves with the pointer through a cp_chunk_queue. */
 #ifndef CP_INGEST_CHUNK_H
 #define CP_INGEST_CHUNK_H
 

@@ -1,7 +1,7 @@
 /* The chunk pool: all chunks there will ever be, allocated and touched at start.
  *
- * The drain thread takes chunks; the flusher's thread gives them back through a queue. So take and give are
- * each for one thread. */
+ * The drain thread takes chunks; the flusher's thread gives them back through a queue. So take and give are each for
+ * one thread. */
 #ifndef CP_INGEST_CHUNK_POOL_H
 #define CP_INGEST_CHUNK_POOL_H
 
@@ -17,13 +17,12 @@ enum {
 
 typedef struct cp_chunk_pool cp_chunk_pool;
 
-/* Takes at most memory_limit bytes, but at least min_chunks chunks: CP_E_TOO_BIG when they do not fit, saying
- * what would be needed. data_bytes ≥ the largest record. CP_E_NOMEM. */
+/* Takes at most memory_limit bytes, but at least min_chunks chunks: CP_E_TOO_BIG when they do not fit, saying what would
+ * be needed. data_bytes ≥ the largest record. CP_E_NOMEM. */
 int cp_chunk_pool_create(cp_chunk_pool **out, uint64_t memory_limit, uint32_t min_chunks, uint32_t data_bytes,
                          cp_error *err);
 
-/* A free chunk, fields undefined but data, row_at and capacities; NULL when all are in use. The drain
- * thread's. */
+/* A free chunk, fields undefined but data, row_at and capacities; NULL when all are in use. The drain thread's. */
 cp_chunk *cp_chunk_pool_take(cp_chunk_pool *pool);
 
 /* Gives a chunk back that was taken and not handed on. The drain thread's. */

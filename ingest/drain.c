@@ -318,3 +318,27 @@ uint32_t cp_drain_turn(cp_drain *drain, uint64_t now_ns)
     }
     return chunks;
 }
+
+/* ---- looking from outside -------------------------------------------------------------------------------------- */
+
+bool cp_drain_published(const cp_drain *drain, uint32_t ring, uint64_t *position)
+{
+    const cp_ring_reader *reader = &drain->rings[ring].reader;
+    if (!drain->rings[ring].open || reader->map.fd < 0 || !cp_sigbus_enter())
+        return false;
+    *position = __atomic_load_n(&reader->map.hot->published, __ATOMIC_ACQUIRE);
+    cp_sigbus_leave();
+    return true;
+}
+
+uint64_t cp_drain_rows_from(const cp_drain *drain, uint32_t ring, uint64_t from)
+{
+    const cp_ring_map *map = &drain->rings[ring].reader.map;
+    uint64_t to = 0;
+    uint64_t rows = 0;
+    if (!cp_drain_published(drain, ring, &to) || !cp_sigbus_enter())
+        return 0;
+    cp_ring_count_rows(map->data, map->data_size, from, to, &rows);
+    cp_sigbus_leave();
+    return rows;
+}

@@ -4,8 +4,9 @@
  * left alone until a lump has gathered, or its oldest row has waited for the table's interval, and is then
  * emptied in one go:
  *
- *     published position ──► pending bytes ──► due? ──► chunk ──► copy ──► records checked in the copy ──►
- * submit │ pending ≥ CP_DRAIN_LUMP, or ring ≥ 1/4 full, or oldest row waits ≥ interval, or urgent
+ *     published position ──► pending bytes ──► due? ──► chunk ──► copy ──► check the copy ──► submit
+ *                                               │
+ *       a lump, or 1/4 of the ring, or its oldest row waits ≥ interval, or urgent
  *
  * A visit takes at most CP_DRAIN_VISIT_CHUNKS chunks, so that no ring starves the others. Every lane (table)
  * can always get CP_DRAIN_RESERVE chunks, whatever the others hold: a table that ClickHouse refuses cannot
@@ -54,6 +55,12 @@ void cp_drain_release(cp_drain *drain, cp_chunk *chunk);
 
 /* While urgent, every published row is due at once. */
 void cp_drain_set_urgent(cp_drain *drain, bool urgent);
+
+/* How far ring `ring` (index of its acknowledgement block) is published; false when it cannot be read any more. Any thread. */
+bool cp_drain_published(const cp_drain *drain, uint32_t ring, uint64_t *position);
+
+/* Rows in ring `ring` from position `from` on, as far as its records add up. Any thread; meant for after the last turn. */
+uint64_t cp_drain_rows_from(const cp_drain *drain, uint32_t ring, uint64_t from);
 
 /* Chunks in the pool, and free of them (drain thread). */
 uint32_t cp_drain_chunk_count(const cp_drain *drain);

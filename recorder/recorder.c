@@ -17,7 +17,6 @@
 #include "recorder/config_apply.h"
 #include "recorder/lane.h"
 #include "shm/ack.h"
-#include "shm/lock.h"
 #include "shm/sigbus_guard.h"
 
 enum {
@@ -288,22 +287,8 @@ typedef struct stop_target {
 /* Notes how far each ring was published when the stop was called: producers may go on putting. */
 static void stop_read_targets(cp_recorder *recorder, stop_target *targets)
 {
-    const cp_control *control = &recorder->region.control;
-    for (uint32_t t = 0; t < control->table_count; t++) {
-        for (uint32_t slot = 0; slot < control->directory[t].slots; slot++) {
-            cp_ring_map map;
-            stop_target *target = &targets[control->directory[t].first_ring + slot];
-            if (cp_ring_map_open(&map, recorder->region.dir, &control->directory[t], slot, CP_RING_READ,
-                                 NULL) < 0)
-                continue;
-            if (cp_sigbus_enter()) {
-                target->position = __atomic_load_n(&map.hot->published, __ATOMIC_ACQUIRE);
-                target->readable = true;
-                cp_sigbus_leave();
-            }
-            cp_ring_map_close(&map);
-        }
-    }
+    for (uint32_t i = 0; i < recorder->region.control.ring_count; i++)
+        targets[i].readable = cp_drain_published(recorder->drain, i, &targets[i].position);
 }
 
 static bool stop_reached(const cp_recorder *recorder, const stop_target *targets)
@@ -312,8 +297,7 @@ static bool stop_reached(const cp_recorder *recorder, const stop_target *targets
     for (uint32_t i = 0; i < control->ring_count; i++) {
         cp_abi_ack ack;
         cp_ack_read(&control->acks[i], &ack);
-        if (targets[i].readable && ack.quarantined == CP_RING_SOUND &&
-            (int64_t)(ack.consumed - targets[i].position) < 0)
+        if (targets[i].readable && ack.quarantined == CP_RING_SOUND && (int64_t)(ack.consumed - targets[i].position) < 0)
             return false;
     }
     return true;
@@ -323,22 +307,8 @@ static uint64_t rows_left(const cp_recorder *recorder)
 {
     const cp_control *control = &recorder->region.control;
     uint64_t left = 0;
-    for (uint32_t t = 0; t < control->table_count; t++) {
-        for (uint32_t slot = 0; slot < control->directory[t].slots; slot++) {
-            cp_ring_map map;
-            uint64_t rows = 0;
-            if (cp_ring_map_open(&map, recorder->region.dir, &control->directory[t], slot, CP_RING_READ,
-                                 NULL) < 0)
-                continue;
-            if (cp_sigbus_enter()) {
-                cp_ring_count_rows(map.data, map.data_size, cp_control_ack(control, t, slot)->consumed,
-                                   __atomic_load_n(&map.hot->published, __ATOMIC_ACQUIRE), &rows);
-                cp_sigbus_leave();
-            }
-            left += rows;
-            cp_ring_map_close(&map);
-        }
-    }
+    for (uint32_t i = 0; i < control->ring_count; i++)
+        left += cp_drain_rows_from(recorder->drain, i, control->acks[i].consumed);
     return left;
 }
 

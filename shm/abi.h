@@ -32,16 +32,16 @@
  *     │ cp_abi_ring_counters    64 B │  refusals
  *     │ unused                       │
  *  8192├─────────────────────────────┤  data_offset (a multiple of the file system's page)
- *     │ data            data_size B  │  a power of two; mapped twice back to back, so that no record is ever
- * split └──────────────────────────────┘
+ *     │ data            data_size B  │  a power of two; mapped twice back to back, so that no record is ever split
+ *     └──────────────────────────────┘
  *
  *   record, at position p (data[p & (data_size-1)]), p a multiple of 8:
  *     0        4              8                       8+size          multiple of 8
  *     ├ u32 size ┼ u32 row number ┼ row and tail (size bytes) ┼ padding ┤
  *
- * All integers are little-endian. Positions are byte counts modulo 2^64; differences are taken unsigned. A
- * file's magic is stored last, when all else in it is valid. The major version must match exactly; a higher
- * minor version only adds fields in reserved space. */
+ * All integers are little-endian. Positions are byte counts modulo 2^64; differences are taken unsigned. A file's magic
+ * is stored last, when all else in it is valid. The major version must match exactly; a higher minor version only adds
+ * fields in reserved space. */
 #ifndef CP_SHM_ABI_H
 #define CP_SHM_ABI_H
 
@@ -167,8 +167,7 @@ typedef struct cp_abi_counters {
 } cp_abi_counters;
 static_assert(sizeof(cp_abi_counters) == 512, "counter block");
 
-/* Written by the recorder under a sequence lock (odd = being written), so that positions and row counts
- * agree. */
+/* Written by the recorder under a sequence lock (odd = being written), so that positions and row counts agree. */
 typedef struct cp_abi_ack {
     uint32_t sequence;
     uint32_t quarantined; /* cp_ring_fault: not 0, the ring broke the protocol and is no longer read */

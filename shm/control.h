@@ -1,7 +1,7 @@
 /* The control file, mapped: the table directory, the acknowledgement blocks, the recorder's counters.
  *
- * Opening copies the geometry into private memory and checks it there: every offset and count used afterwards
- * is the private one, whatever the file says later. See abi.h for the bytes. */
+ * Opening copies the geometry into private memory and checks it there: every offset and count used afterwards is the
+ * private one, whatever the file says later. See abi.h for the bytes. */
 #ifndef CP_SHM_CONTROL_H
 #define CP_SHM_CONTROL_H
 
@@ -37,8 +37,7 @@ void cp_control_close(cp_control *control);
 /* The directory index of a table, or -1. */
 int cp_control_find(const cp_control *control, const char *table);
 
-/* Parses the DDL of table index into a new descriptor and checks it against the directory's hash and row
- * size. */
+/* Parses the DDL of table index into a new descriptor and checks it against the directory's hash and row size. */
 int cp_control_parse_table(const cp_control *control, uint32_t index, cp_table **out, cp_error *err);
 
 /* The acknowledgement block of a ring; slot < directory[table].slots. */
@@ -61,8 +60,8 @@ typedef struct cp_control_table {
     bool critical;
 } cp_control_table;
 
-/* Writes a complete control file for these tables, magic last, as <dir>/<name>, mode and group as given (gid
- * -1: keep). acks and counters are zero. On success it is open and writable in *control. */
+/* Writes a complete control file for these tables, magic last, as <dir>/<name>, mode and group as given (gid -1: keep).
+ * acks and counters are zero. On success it is open and writable in *control. */
 int cp_control_create(cp_control *control, const char *dir, const char *name, const char *namespace_name,
                       const cp_control_table *tables, uint32_t table_count, unsigned mode, unsigned gid,
                       cp_error *err);

@@ -1,7 +1,6 @@
-/* Looking at a region from outside: a consistent-enough snapshot of everything the counters say, for status,
- * stat and metrics. Maps everything read-only, works with the recorder dead, touches each producer's hot line
- * once per snapshot. Callers that may meet foreign files install the SIGBUS guard first (cp_sigbus_install).
- */
+/* Looking at a region from outside: a consistent-enough snapshot of everything the counters say, for status, stat and
+ * metrics. Maps everything read-only, works with the recorder dead, touches each producer's hot line once per snapshot.
+ * Callers that may meet foreign files install the SIGBUS guard first (cp_sigbus_install). */
 #ifndef CP_SHM_OBSERVER_H
 #define CP_SHM_OBSERVER_H
 
@@ -18,8 +17,8 @@ typedef struct cp_ring_view {
     uint64_t rows;      /* put by all producers of this slot: acknowledged ones and those still in the ring */
     uint64_t producer_rows; /* the producer's own count */
     uint64_t rows_in_ring;  /* of them, counted record by record between consumed and published */
-    bool counted; /* false: the ring's bytes do not add up, or it moved too fast; rows is the producer's word
-                   */
+    bool
+        counted; /* false: the ring's bytes do not add up, or it moved too fast; rows is the producer's word */
     uint64_t full;
     uint64_t too_big;
     cp_abi_ack ack;

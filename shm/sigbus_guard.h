@@ -1,5 +1,5 @@
-/* Surviving a mapped file that becomes shorter: touching a page behind its new end raises SIGBUS. Code that
- * reads files which other processes own runs inside a guard, and a SIGBUS there becomes a return value.
+/* Surviving a mapped file that becomes shorter: touching a page behind its new end raises SIGBUS. Code that reads files
+ * which other processes own runs inside a guard, and a SIGBUS there becomes a return value.
  *
  *     if (cp_sigbus_enter()) {              true the first time
  *         … read the mapping …
@@ -8,16 +8,15 @@
  *         … the file was truncated: locals changed since enter are unreliable …
  *     }
  *
- * Guards do not nest. The guarded code must hold no lock and own nothing that would leak. A SIGBUS outside a
- * guard ends the process as it always would. */
+ * Guards do not nest. The guarded code must hold no lock and own nothing that would leak. A SIGBUS outside a guard ends
+ * the process as it always would. */
 #ifndef CP_SHM_SIGBUS_GUARD_H
 #define CP_SHM_SIGBUS_GUARD_H
 
 #include <setjmp.h>
 #include <stdbool.h>
 
-/* Installs the handler, once per process; later calls do nothing. Programs call it at start, the library
- * never does. */
+/* Installs the handler, once per process; later calls do nothing. Programs call it at start, the library never does. */
 void cp_sigbus_install(void);
 
 extern _Thread_local sigjmp_buf cp_sigbus_jump_;

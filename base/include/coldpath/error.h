@@ -1,9 +1,8 @@
 /* Errors: negative codes, and a text that says what happened, to what, and what to do about it.
  *
- * A function that can fail returns CP_OK (0) or one of the codes below; where there is something to say
- * beyond the code it also fills a cp_error that its caller passed in (NULL when the caller does not care).
- * The text is built from the inside out: the place that fails states the fact, callers may prefix what they
- * were doing. */
+ * A function that can fail returns CP_OK (0) or one of the codes below; where there is something to say beyond
+ * the code it also fills a cp_error that its caller passed in (NULL when the caller does not care). The text is
+ * built from the inside out: the place that fails states the fact, callers may prefix what they were doing. */
 #ifndef COLDPATH_ERROR_H
 #define COLDPATH_ERROR_H
 

@@ -10,11 +10,10 @@
  *     cp_ring_close(ring);
  *     cp_detach(region);
  *
- * A ring has one producer: cp_claim, cp_commit, cp_abort, cp_put and cp_put_wait on one ring belong to one
- * thread at a time. Different rings are independent. None of cp_claim, cp_commit, cp_abort and cp_put makes a
- * system call, takes a lock, allocates, faults a page or waits. A row is either fully in the ring or not at
- * all: a producer that dies between claim and commit loses that row alone, and what was committed outlives
- * producer and recorder, not the host.
+ * A ring has one producer: cp_claim, cp_commit, cp_abort, cp_put and cp_put_wait on one ring belong to one thread at a
+ * time. Different rings are independent. None of cp_claim, cp_commit, cp_abort and cp_put makes a system call, takes a
+ * lock, allocates, faults a page or waits. A row is either fully in the ring or not at all: a producer that dies between
+ * claim and commit loses that row alone, and what was committed outlives producer and recorder, not the host.
  *
  * Positions count the bytes ever written to a ring, modulo 2^64; they name rows in cp_wait.
  *
@@ -41,8 +40,8 @@ extern "C" {
 
 typedef struct cp_region cp_region;
 
-/* The producer's private side of a ring. The fields are here so that the calls below can be inlined; treat
- * them as opaque. The first cache line is all that put touches besides the row and the published position. */
+/* The producer's private side of a ring. The fields are here so that the calls below can be inlined; treat them as
+ * opaque. The first cache line is all that put touches besides the row and the published position. */
 typedef struct cp_ring {
     uint8_t *data;    /* the data area, mapped twice back to back */
     uint64_t mask;    /* its size - 1 */
@@ -65,14 +64,13 @@ enum {
     CP_RECORD_PREFIX = 8 /* before each row: u32 size of the row in bytes, u32 low bits of its row number */
 };
 
-/* ---- attaching
- * ------------------------------------------------------------------------------------------------ */
+/* ---- attaching ------------------------------------------------------------------------------------------------ */
 
 /* Maps a region.
- *   path    the region's directory, "/dev/shm/coldpath/<namespace>"; a bare "<namespace>" means that
- * directory under $COLDPATH_REGION_DIR, or under /dev/shm/coldpath when that is not set Needs no running
- * recorder: rows wait in the region. Errors: CP_E_ABSENT (no region: run `coldpath init` or start coldpathd),
- * CP_E_PERM, CP_E_ABI, CP_E_CORRUPT, CP_E_NOMEM, CP_E_IO. Thread-safe. */
+ *   path    the region's directory, "/dev/shm/coldpath/<namespace>"; a bare "<namespace>" means that directory under
+ *           $COLDPATH_REGION_DIR, or under /dev/shm/coldpath when that is not set
+ * Needs no running recorder: rows wait in the region. Errors: CP_E_ABSENT (no region: run `coldpath init` or start
+ * coldpathd), CP_E_PERM, CP_E_ABI, CP_E_CORRUPT, CP_E_NOMEM, CP_E_IO. Thread-safe. */
 CP_PUBLIC int cp_attach(cp_region **out, const char *path, cp_error *err);
 
 /* Unmaps it. All its rings must have been closed. NULL is allowed. */
@@ -84,17 +82,16 @@ CP_PUBLIC bool cp_region_recorder_alive(const cp_region *region);
 /* Takes a free producer slot of a table and maps its ring, ready to put without page faults.
  *   schema_hash  of the row that will be put, from the generated header; 0 skips the check
  *   producer     a name for humans (at most 31 bytes are kept), or NULL for the program's name
- * Errors: CP_E_ABSENT (no such table; the text lists the nearest name), CP_E_SCHEMA (the text says which
- * column differs when it can), CP_E_BUSY (all slots taken; the text says by whom), CP_E_PERM, CP_E_NOMEM (no
- * room in the shared memory file system), CP_E_CORRUPT, CP_E_IO. Thread-safe for different rings. */
+ * Errors: CP_E_ABSENT (no such table; the text lists the nearest name), CP_E_SCHEMA (the text says which column differs
+ * when it can), CP_E_BUSY (all slots taken; the text says by whom), CP_E_PERM, CP_E_NOMEM (no room in the shared
+ * memory file system), CP_E_CORRUPT, CP_E_IO. Thread-safe for different rings. */
 CP_PUBLIC int cp_ring_open(cp_ring **out, cp_region *region, const char *table, uint64_t schema_hash,
                            const char *producer, cp_error *err);
 
 /* Gives the slot back; committed rows stay and will be delivered. NULL is allowed. */
 CP_PUBLIC void cp_ring_close(cp_ring *ring);
 
-/* ---- putting
- * -------------------------------------------------------------------------------------------------- */
+/* ---- putting -------------------------------------------------------------------------------------------------- */
 
 /* The slow half of cp_claim: looks at the recorder's position again. Called by cp_claim only. */
 CP_PUBLIC void *cp_claim_slow_(cp_ring *ring, uint32_t bytes);
@@ -115,9 +112,8 @@ static inline void *cp_claim_at_(cp_ring *ring, uint32_t bytes, uint64_t need)
 
 /* Reserves room for one row.
  *   bytes  size of the row with its tail
- * Returns where to write it: 8-byte aligned, contiguous, private until cp_commit; NULL when the ring is full
- * or the row is larger than the table allows (counted as full, or as too big). A second claim before commit
- * replaces the first. */
+ * Returns where to write it: 8-byte aligned, contiguous, private until cp_commit; NULL when the ring is full or the row
+ * is larger than the table allows (counted as full, or as too big). A second claim before commit replaces the first. */
 static inline void *cp_claim(cp_ring *ring, uint32_t bytes)
 {
     const uint64_t need = cp_record_size_(bytes);
@@ -126,8 +122,7 @@ static inline void *cp_claim(cp_ring *ring, uint32_t bytes)
     return cp_claim_at_(ring, bytes, need);
 }
 
-/* Publishes the claimed row; without a claim it does nothing. Returns the position behind the row, for
- * cp_wait. */
+/* Publishes the claimed row; without a claim it does nothing. Returns the position behind the row, for cp_wait. */
 static inline uint64_t cp_commit(cp_ring *ring)
 {
     const uint64_t end = ring->write + ring->claimed;
@@ -160,8 +155,7 @@ static inline int cp_put(cp_ring *ring, const void *row, uint32_t bytes)
  * CP_E_TOO_BIG, CP_E_TIMEOUT, or CP_E_RETIRED when the region was replaced under the ring. */
 CP_PUBLIC int cp_put_wait(cp_ring *ring, const void *row, uint32_t bytes, uint64_t timeout_ns);
 
-/* ---- following
- * ------------------------------------------------------------------------------------------------ */
+/* ---- following ------------------------------------------------------------------------------------------------ */
 
 typedef enum cp_stage {
     CP_CONSUMED, /* the recorder has taken the row out and given its space back */
@@ -172,8 +166,7 @@ typedef enum cp_stage {
 /* The position up to which this ring's rows have reached stage. No system call; any thread. */
 CP_PUBLIC uint64_t cp_position(const cp_ring *ring, cp_stage stage);
 
-/* Waits until cp_position(ring, stage) ≥ position, polling every 100 µs. CP_OK, CP_E_TIMEOUT, CP_E_RETIRED.
- */
+/* Waits until cp_position(ring, stage) ≥ position, polling every 100 µs. CP_OK, CP_E_TIMEOUT, CP_E_RETIRED. */
 CP_PUBLIC int cp_wait(const cp_ring *ring, cp_stage stage, uint64_t position, uint64_t timeout_ns);
 
 typedef struct cp_ring_stats {
@@ -192,8 +185,7 @@ typedef struct cp_ring_stats {
 /* Reads the ring's counters. Call from the producer's thread. */
 CP_PUBLIC void cp_ring_get_stats(const cp_ring *ring, cp_ring_stats *stats);
 
-/* ---- looking
- * -------------------------------------------------------------------------------------------------- */
+/* ---- looking -------------------------------------------------------------------------------------------------- */
 
 struct cp_table;
 

@@ -1,0 +1,65 @@
+/* How long a put takes on this host, beside what the hardware asks for.
+ *
+ *   producer thread (CPU a)                       consumer thread (CPU b)
+ *     floor      memcpy of the row into a            the recorder's own drain, with its lazy polling;
+ *                private area of the ring's size     what it drains is dropped and acknowledged at once
+ *     paced      one put every pace_ns, each timed
+ *     saturated  puts as fast as they are taken
+ *   both: ping-pong of one cache line
+ *
+ * Measurements of all sizes are interleaved in rounds, and the median round is reported with the spread over the rounds:
+ * machines are shared and drift. A paced put is timed with the time stamp counter, whose own cost is taken off; the
+ * floor is timed in the same way. */
+#ifndef CP_CLI_BENCH_PUT_H
+#define CP_CLI_BENCH_PUT_H
+
+#include <coldpath/error.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/put_timer.h"
+
+enum { CP_BENCH_SIZES = 3, CP_BENCH_MAX_ROUNDS = 101 };
+
+typedef struct cp_bench_put_options {
+    uint32_t rounds;
+    uint64_t round_ns;  /* of paced puts, per size and round */
+    uint64_t pace_ns;
+    uint64_t ring_size;
+    int producer_cpu;
+    int consumer_cpu;
+    bool (*cancelled)(void);
+    void (*progress)(uint32_t round, uint32_t rounds);
+} cp_bench_put_options;
+
+/* A figure over the rounds. */
+typedef struct cp_bench_figure {
+    double median;
+    double low;
+    double high;
+} cp_bench_figure;
+
+typedef struct cp_bench_put_result {
+    uint32_t bytes;            /* of the row */
+    cp_bench_figure floor_ns;  /* mean per memcpy, flat out */
+    cp_bench_figure floor_p50_ns; /* paced and timed one by one, as the puts */
+    cp_bench_figure p50_ns;
+    cp_bench_figure p99_ns;
+    cp_bench_figure p999_ns;
+    cp_bench_figure max_ns;
+    cp_bench_figure saturated_ns; /* mean per put, full rings waited out */
+    uint64_t puts;
+} cp_bench_put_result;
+
+typedef struct cp_bench_put_report {
+    cp_bench_put_result sizes[CP_BENCH_SIZES];
+    cp_bench_figure pingpong_ns; /* one way: half a round trip of a cache line between the two CPUs */
+    double timer_ns;             /* cost of reading the counter, taken off the paced figures */
+    uint32_t rounds;
+} cp_bench_put_report;
+
+/* Runs it in a region of its own, which is removed at the end. CP_E_INVAL: the CPUs are not there or the same;
+ * otherwise errors of making a region. */
+int cp_bench_put_run(const cp_bench_put_options *options, cp_bench_put_report *report, cp_error *err);
+
+#endif

@@ -1,0 +1,222 @@
+/* `coldpath bench put`: what a put costs on this host. See bench_put.h for what is measured and how. */
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "cli/bench_put.h"
+#include "cli/cli.h"
+#include "cli/verb.h"
+
+enum { OPTION_ROUNDS = 0x2100, OPTION_PACE, OPTION_RING, OPTION_CPUS };
+
+typedef struct bench_args {
+    cp_common common;
+    cp_bench_put_options put;
+    uint64_t total_ns;
+    const char *what;
+} bench_args;
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    interrupted = number;
+}
+
+static bool is_cancelled(void)
+{
+    return interrupted != 0;
+}
+
+static void show_progress(uint32_t round, uint32_t rounds)
+{
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\rround %u of %u ", round + 1, rounds);
+    else if (round == 0)
+        fprintf(stderr, "coldpath: bench put: %u rounds\n", rounds);
+}
+
+static const struct argp_option bench_options[] = {
+    {"seconds", 's', "N", 0, "How long to measure, about (default 6)", 0},
+    {"rounds", OPTION_ROUNDS, "N", 0, "Interleaved rounds, of which the median is shown (default 9)", 0},
+    {"pace", OPTION_PACE, "TIME", 0, "Between paced puts (default 1us)", 0},
+    {"ring-size", OPTION_RING, "BYTES", 0, "Of the ring, a power of two (default 4194304)", 0},
+    {"cpus", OPTION_CPUS, "A,B", 0, "CPUs of producer and consumer (default: the first and the last)", 0},
+    {0},
+};
+
+static bool parse_pace(const char *text, uint64_t *ns)
+{
+    return cp_duration_parse(text, ns) && *ns >= 200 && *ns <= CP_NS_PER_MS;
+}
+
+static error_t bench_parse(int key, char *value, struct argp_state *state)
+{
+    bench_args *args = state->input;
+    uint64_t number = 0;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &args->common;
+        return 0;
+    case 's':
+        if (!cp_number_parse(value, 1, 3600, &number))
+            argp_error(state, "--seconds '%s': a number from 1 to 3600 is wanted", value);
+        args->total_ns = number * CP_NS_PER_S;
+        return 0;
+    case OPTION_ROUNDS:
+        if (!cp_number_parse(value, 1, CP_BENCH_MAX_ROUNDS, &number))
+            argp_error(state, "--rounds '%s': a number from 1 to %d is wanted", value, CP_BENCH_MAX_ROUNDS);
+        args->put.rounds = (uint32_t)number;
+        return 0;
+    case OPTION_PACE:
+        if (!parse_pace(value, &args->put.pace_ns))
+            argp_error(state, "--pace '%s': 0.2us to 1ms is wanted", value);
+        return 0;
+    case OPTION_RING:
+        if (!cp_number_parse(value, 1 << 16, 1 << 30, &number) || (number & (number - 1)) != 0)
+            argp_error(state, "--ring-size '%s': a power of two from 65536 to 1073741824 is wanted", value);
+        args->put.ring_size = number;
+        return 0;
+    case OPTION_CPUS:
+        if (sscanf(value, "%d,%d", &args->put.producer_cpu, &args->put.consumer_cpu) != 2)
+            argp_error(state, "--cpus '%s': two numbers, as in 0,1, are wanted", value);
+        return 0;
+    case ARGP_KEY_ARG:
+        if (args->what || strcmp(value, "put") != 0)
+            argp_error(state, "unknown benchmark '%s': there is 'put'", value);
+        args->what = value;
+        return 0;
+    case ARGP_KEY_END:
+        if (!args->what)
+            argp_error(state, "which benchmark? There is 'put'");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* The first and the last CPU that this process may use. */
+static void default_cpus(cp_bench_put_options *options)
+{
+    cpu_set_t set;
+    options->producer_cpu = options->consumer_cpu = 0;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return;
+    bool first = true;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET((size_t)cpu, &set))
+            continue;
+        if (first)
+            options->producer_cpu = cpu;
+        first = false;
+        options->consumer_cpu = cpu;
+    }
+}
+
+static void add_figure(json_object *object, const char *key, const cp_bench_figure *figure)
+{
+    json_object *item = json_object_new_object();
+    cp_json_add_double(item, "median", figure->median);
+    cp_json_add_double(item, "low", figure->low);
+    cp_json_add_double(item, "high", figure->high);
+    cp_json_add(object, key, item);
+}
+
+static json_object *size_json(const cp_bench_put_result *result)
+{
+    json_object *item = json_object_new_object();
+    json_object *paced = json_object_new_object();
+    json_object *spread = json_object_new_object();
+    cp_json_add_uint(item, "bytes", result->bytes);
+    cp_json_add_double(item, "floor_ns", result->floor_ns.median);
+    cp_json_add_double(item, "floor_paced_p50_ns", result->floor_p50_ns.median);
+    cp_json_add_double(paced, "p50", result->p50_ns.median);
+    cp_json_add_double(paced, "p99", result->p99_ns.median);
+    cp_json_add_double(paced, "p999", result->p999_ns.median);
+    cp_json_add_double(paced, "max", result->max_ns.high);
+    cp_json_add(item, "paced", paced);
+    cp_json_add_double(item, "saturated_ns", result->saturated_ns.median);
+    cp_json_add_double(item, "paced_p50_over_floor", result->p50_ns.median / result->floor_ns.median);
+    cp_json_add_double(item, "saturated_over_floor", result->saturated_ns.median / result->floor_ns.median);
+    cp_json_add_uint(item, "puts", result->puts);
+    add_figure(spread, "floor_ns", &result->floor_ns);
+    add_figure(spread, "paced_p50_ns", &result->p50_ns);
+    add_figure(spread, "paced_p99_ns", &result->p99_ns);
+    add_figure(spread, "paced_p999_ns", &result->p999_ns);
+    add_figure(spread, "saturated_ns", &result->saturated_ns);
+    cp_json_add(item, "spread", spread);
+    return item;
+}
+
+static int print_json(const bench_args *args, const cp_bench_put_report *report)
+{
+    json_object *answer = cp_json_begin("bench put");
+    json_object *host = json_object_new_object();
+    json_object *sizes = json_object_new_array();
+    struct utsname name;
+    cp_json_add_string(host, "kernel", uname(&name) == 0 ? name.release : "unknown");
+    cp_json_add_uint(host, "cpus", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
+    cp_json_add_uint(host, "producer_cpu", (uint64_t)args->put.producer_cpu);
+    cp_json_add_uint(host, "consumer_cpu", (uint64_t)args->put.consumer_cpu);
+    cp_json_add(answer, "host", host);
+    cp_json_add_uint(answer, "rounds", report->rounds);
+    cp_json_add_uint(answer, "ring_size", args->put.ring_size);
+    cp_json_add_uint(answer, "pace_ns", args->put.pace_ns);
+    cp_json_add_double(answer, "timer_ns", report->timer_ns);
+    cp_json_add_double(answer, "pingpong_ns", report->pingpong_ns.median);
+    for (uint32_t i = 0; i < CP_BENCH_SIZES; i++)
+        json_object_array_add(sizes, size_json(&report->sizes[i]));
+    cp_json_add(answer, "sizes", sizes);
+    return cp_json_end(answer);
+}
+
+static int print_table(const cp_bench_put_report *report)
+{
+    printf("%-6s %10s %8s %8s %8s %10s %10s %10s %8s\n", "bytes", "floor ns", "p50", "p99", "p99.9", "max", "saturated",
+           "p50/floor", "sat/floor");
+    for (uint32_t i = 0; i < CP_BENCH_SIZES; i++) {
+        const cp_bench_put_result *r = &report->sizes[i];
+        printf("%-6u %10.1f %8.1f %8.1f %8.1f %10.0f %10.1f %10.2f %8.2f\n", r->bytes, r->floor_ns.median,
+               r->p50_ns.median, r->p99_ns.median, r->p999_ns.median, r->max_ns.high, r->saturated_ns.median,
+               r->p50_ns.median / r->floor_ns.median, r->saturated_ns.median / r->floor_ns.median);
+    }
+    printf("one cache line between the CPUs: %.0f ns; timer %.1f ns, taken off; medians of %u rounds\n",
+           report->pingpong_ns.median, report->timer_ns, report->rounds);
+    return cp_output_finish();
+}
+
+int cp_verb_bench(int argc, char **argv)
+{
+    bench_args args = {.total_ns = 6ull * CP_NS_PER_S,
+                       .put = {.rounds = 9, .pace_ns = 1000, .ring_size = 4 << 20}};
+    const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
+    const struct argp parser = {bench_options, bench_parse, "put", "Measures what a put costs on this host.", children,
+                                NULL, NULL};
+    default_cpus(&args.put);
+    argp_parse(&parser, argc, argv, 0, NULL, &args);
+    cp_error err = {0};
+    if (args.put.producer_cpu == args.put.consumer_cpu) {
+        cp_error_set(&err, CP_E_INVAL, "bench put needs two CPUs; both are %d", args.put.producer_cpu);
+        return cp_fail(&err);
+    }
+    /* Of each round, half goes to paced puts and half to the paced floor. */
+    args.put.round_ns = args.total_ns / args.put.rounds / CP_BENCH_SIZES / 2;
+    args.put.cancelled = is_cancelled;
+    args.put.progress = show_progress;
+    signal(SIGINT, on_interrupt);
+    signal(SIGTERM, on_interrupt);
+    cp_bench_put_report report;
+    const int rc = cp_bench_put_run(&args.put, &report, &err);
+    if (isatty(STDERR_FILENO))
+        fputc('\n', stderr);
+    if (rc < 0)
+        return cp_fail(&err);
+    if (report.rounds == 0)
+        return CP_EXIT_FAILED;
+    return args.common.json ? print_json(&args, &report) : print_table(&report);
+}
