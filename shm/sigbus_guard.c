@@ -1,6 +1,5 @@
 #include "shm/sigbus_guard.h"
 
-#include <pthread.h>
 #include <signal.h>
 
 _Thread_local sigjmp_buf cp_sigbus_jump_;
@@ -15,16 +14,10 @@ static void sigbus_handler(int signal_number)
     signal(signal_number, SIG_DFL); /* the faulting instruction runs again, and kills */
 }
 
-static void sigbus_install_once(void)
+void cp_sigbus_install(void)
 {
     /* SA_NODEFER: the jump leaves the handler without returning, the signal must not stay blocked. */
     struct sigaction action = {.sa_handler = sigbus_handler, .sa_flags = SA_NODEFER};
     sigemptyset(&action.sa_mask);
     sigaction(SIGBUS, &action, NULL);
-}
-
-void cp_sigbus_install(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, sigbus_install_once);
 }

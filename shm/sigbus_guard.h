@@ -16,7 +16,7 @@
 #include <setjmp.h>
 #include <stdbool.h>
 
-/* Installs the handler, once per process; later calls do nothing. Programs call it at start, the library never does. */
+/* Installs the handler for the process. Programs call it at start, the library never does. */
 void cp_sigbus_install(void);
 
 extern _Thread_local sigjmp_buf cp_sigbus_jump_;
