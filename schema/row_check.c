@@ -64,10 +64,15 @@ static bool flags_good(const uint8_t *flags, uint32_t count)
 
 static inline bool enum_good(const cp_enum_set *set, uint32_t value_size, const uint8_t *bytes)
 {
-    int16_t wide = (int8_t)bytes[0];
-    if (value_size == sizeof wide)
+    int16_t wide;
+    int32_t value;
+    if (value_size == sizeof wide) {
         memcpy(&wide, bytes, sizeof wide);
-    const uint32_t bit = (uint32_t)(wide - set->min);
+        value = wide;
+    } else {
+        value = bytes[0] < 0x80 ? bytes[0] : bytes[0] - 0x100; /* Enum8: the byte as a signed one */
+    }
+    const uint32_t bit = (uint32_t)(value - set->min);
     return bit < set->span && (set->bits[bit / 64] >> (bit % 64) & 1u) != 0;
 }
 

@@ -18,6 +18,7 @@
 #ifndef CP_SCHEMA_TYPE_H
 #define CP_SCHEMA_TYPE_H
 
+#include <coldpath/row.h> /* cp_ref, cp_i128 */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -56,20 +57,6 @@ typedef enum cp_kind {
     CP_IPV6,
     CP_KIND_COUNT
 } cp_kind;
-
-/* Where a String's bytes or an Array's elements lie: offset is counted from the first byte of the row, length
- * is in bytes for a String, in elements for an Array. With length 0 the offset says nothing. */
-typedef struct cp_ref {
-    uint32_t offset;
-    uint32_t length;
-} cp_ref;
-
-/* Decimal(19..38): two's complement, low half first. A struct of its own, because __int128 wants 16-byte
- * alignment, which rows do not have. */
-typedef struct cp_i128 {
-    uint64_t lo;
-    int64_t hi;
-} cp_i128;
 
 typedef struct cp_enum_item {
     int16_t value;
