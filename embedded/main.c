@@ -1,0 +1,474 @@
+/* coldpath-chdb: ClickHouse's HTTP interface over the embedded engine, for machines without a ClickHouse
+ * server and for tests. It runs until SIGTERM or SIGINT, then lets running statements finish, closes the
+ * engine and ends.
+ *
+ *   coldpath-chdb --port 0 --port-file port --path data
+ *
+ * Anyone who may connect may read the files that this process may read (the engine's file() function), so it
+ * listens on the loopback interface, and on others only with a password. */
+#include <argp.h>
+#include <errno.h>
+#include <ftw.h>
+#include <libgen.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "embedded/engine.h"
+#include "embedded/exchange.h"
+#include "embedded/http.h"
+#include "embedded/session.h"
+
+enum {
+    DEFAULT_PORT = 8123,
+    DEFAULT_CONNECTIONS = 256,
+    DEFAULT_STATEMENTS = 8, /* at a time: enough to keep the cores of a small machine busy */
+    DEFAULT_STOP_SECONDS = 10,
+    WAIT_SECONDS = 60,  /* of a statement for its turn */
+    IDLE_SECONDS = 30,  /* of a connection */
+    CANCEL_SECONDS = 5, /* for cancelled statements to notice, at the end */
+    PASSWORD_BYTES = 256,
+    MOST_SECONDS = 86400,
+    MOST_THREADS = 1024
+};
+
+static const uint64_t default_max_body = 1ULL << 30;
+
+typedef struct settings {
+    cp_http_options http;
+    cp_engine_options engine;
+    const char *user;
+    const char *password_file;
+    const char *port_file;
+    uint64_t max_body;
+    unsigned stop_seconds;
+    char password[PASSWORD_BYTES];
+    char library[PATH_MAX];
+    char temporary[PATH_MAX]; /* the data directory if it was made here, to be removed; empty otherwise */
+} settings;
+
+enum option_key {
+    KEY_PORT_FILE = 256,
+    KEY_LISTEN,
+    KEY_USER,
+    KEY_PASSWORD_FILE,
+    KEY_MAX_BODY,
+    KEY_MAX_CONNECTIONS,
+    KEY_MAX_STATEMENTS,
+    KEY_THREADS,
+    KEY_LOG_LEVEL,
+    KEY_LIBRARY,
+    KEY_STOP
+};
+
+const char *argp_program_version = "coldpath-chdb 0.1.0";
+
+static const struct argp_option option_table[] = {
+    {"port", 'p', "PORT", 0, "Listen on this port; 0: any free one, see --port-file (8123)", 0},
+    {"port-file", KEY_PORT_FILE, "FILE", 0, "Write the port to FILE once the server answers", 0},
+    {"listen", KEY_LISTEN, "ADDRESS", 0, "Listen on this address (127.0.0.1); others need a password", 0},
+    {"path", 'd', "DIR", 0,
+     "Keep the data in DIR, made if need be (a temporary directory, removed at the end)", 0},
+    {"user", KEY_USER, "NAME", 0, "The only user there is (default)", 0},
+    {"password-file", KEY_PASSWORD_FILE, "FILE", 0,
+     "The user's password is FILE's first line; otherwise $COLDPATH_CHDB_PASSWORD, otherwise none", 0},
+    {"max-body", KEY_MAX_BODY, "BYTES", 0, "Largest body of a request, encoded and decoded (1073741824)", 0},
+    {"max-connections", KEY_MAX_CONNECTIONS, "N", 0, "Connections at a time (256)", 0},
+    {"max-statements", KEY_MAX_STATEMENTS, "N", 0, "Statements at a time; others wait up to 60 s (8)", 0},
+    {"threads", KEY_THREADS, "N", 0, "Threads per statement, the setting max_threads (the engine's choice)",
+     0},
+    {"stop-timeout", KEY_STOP, "SECONDS", 0, "How long running statements may go on at the end (10)", 0},
+    {"library", KEY_LIBRARY, "FILE", 0,
+     "The engine, libchdb.so ($COLDPATH_CHDB_LIB, or ../npm/node_modules beside this program)", 0},
+    {"log-level", KEY_LOG_LEVEL, "LEVEL", 0, "debug, info, warn or error (info)", 0},
+    {0},
+};
+
+static unsigned long number_of(const char *text, unsigned long least, unsigned long most, const char *option,
+                               struct argp_state *state)
+{
+    char *end = NULL;
+    errno = 0;
+    const unsigned long number = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || number < least || number > most) {
+        argp_error(state, "--%s: '%s' is not a number from %lu to %lu", option, text, least, most);
+    }
+    return number;
+}
+
+static void log_level_set(const char *text, struct argp_state *state)
+{
+    cp_log_level level = CP_LOG_INFO;
+    if (!cp_log_level_parse(text, &level)) {
+        argp_error(state, "--log-level: '%s' is none of debug, info, warn, error", text);
+    }
+    cp_log_set_level(level);
+}
+
+static error_t option_take(int key, char *value, struct argp_state *state)
+{
+    settings *to = state->input;
+    switch (key) {
+    case 'p':
+        to->http.port = (uint16_t)number_of(value, 0, UINT16_MAX, "port", state);
+        break;
+    case 'd':
+        to->engine.directory = value;
+        break;
+    case KEY_PORT_FILE:
+        to->port_file = value;
+        break;
+    case KEY_LISTEN:
+        to->http.address = value;
+        break;
+    case KEY_USER:
+        to->user = value;
+        break;
+    case KEY_PASSWORD_FILE:
+        to->password_file = value;
+        break;
+    case KEY_LIBRARY:
+        to->engine.library = value;
+        break;
+    case KEY_MAX_BODY:
+        to->max_body = number_of(value, 1, LONG_MAX, "max-body", state);
+        break;
+    case KEY_MAX_CONNECTIONS:
+        to->http.max_connections = (unsigned)number_of(value, 1, UINT16_MAX, "max-connections", state);
+        break;
+    case KEY_MAX_STATEMENTS:
+        to->engine.max_statements = (unsigned)number_of(value, 1, MOST_THREADS, "max-statements", state);
+        break;
+    case KEY_THREADS:
+        to->engine.max_threads = (unsigned)number_of(value, 1, MOST_THREADS, "threads", state);
+        break;
+    case KEY_STOP:
+        to->stop_seconds = (unsigned)number_of(value, 0, MOST_SECONDS, "stop-timeout", state);
+        break;
+    case KEY_LOG_LEVEL:
+        log_level_set(value, state);
+        break;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected argument '%s'", value);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* sysexits(3), the same for all programs of coldpath. */
+static int exit_code_of(int code)
+{
+    switch (code) {
+    case CP_OK:
+        return EX_OK;
+    case CP_E_INVAL:
+        return EX_USAGE;
+    case CP_E_ABSENT:
+    case CP_E_BUSY:
+        return EX_UNAVAILABLE;
+    case CP_E_IO:
+    case CP_E_PERM:
+        return EX_IOERR;
+    default:
+        return EXIT_FAILURE;
+    }
+}
+
+/* ── Before the engine
+ * ─────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int password_load(settings *to, cp_error *err)
+{
+    const char *from_environment = getenv("COLDPATH_CHDB_PASSWORD");
+    if (to->password_file) {
+        FILE *file = fopen(to->password_file, "re");
+        if (!file) {
+            return cp_error_errno(err, CP_E_IO, errno, "cannot open the password file %s", to->password_file);
+        }
+        const bool got = fgets(to->password, sizeof to->password, file) != NULL;
+        fclose(file);
+        to->password[strcspn(to->password, "\r\n")] = '\0';
+        if (!got || to->password[0] == '\0') {
+            return cp_error_set(err, CP_E_INVAL, "the first line of %s is empty: it must be the password",
+                                to->password_file);
+        }
+    } else if (from_environment) {
+        const int length = snprintf(to->password, sizeof to->password, "%s", from_environment);
+        if (length < 0 || (size_t)length >= sizeof to->password) {
+            return cp_error_set(err, CP_E_INVAL, "COLDPATH_CHDB_PASSWORD is longer than %d bytes",
+                                PASSWORD_BYTES - 1);
+        }
+        unsetenv("COLDPATH_CHDB_PASSWORD");
+    }
+    if (to->password[0] == '\0' && !cp_http_is_loopback(to->http.address)) {
+        return cp_error_set(
+            err, CP_E_INVAL,
+            "--listen %s would let everyone in: give a password (--password-file), or listen on "
+            "127.0.0.1",
+            to->http.address);
+    }
+    return CP_OK;
+}
+
+/* The first of the usual places that has the library. */
+static int library_find(settings *to, cp_error *err)
+{
+    static const char *const places[] = {
+        "../npm/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so",
+        "../npm/node_modules/@chdb/lib-linux-arm64-gnu/libchdb.so",
+        "../lib/coldpath/libchdb.so",
+    };
+    const char *from_environment = getenv("COLDPATH_CHDB_LIB");
+    if (!to->engine.library && from_environment && from_environment[0] != '\0') {
+        to->engine.library = from_environment;
+    }
+    if (to->engine.library) {
+        return CP_OK; /* if it is not there, the engine says so */
+    }
+    char self[PATH_MAX];
+    const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[length > 0 ? length : 0] = '\0';
+    const char *beside = dirname(self);
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        const int made = snprintf(to->library, sizeof to->library, "%s/%s", beside, places[i]);
+        if (made > 0 && (size_t)made < sizeof to->library && access(to->library, R_OK) == 0) {
+            to->engine.library = to->library;
+            return CP_OK;
+        }
+    }
+    return cp_error_set(
+        err, CP_E_ABSENT,
+        "the embedded engine (libchdb.so) is not there: get it with \"cmake --build BUILD --target "
+        "chdb-engine\", or say where it is with --library or COLDPATH_CHDB_LIB");
+}
+
+static int directory_make(settings *to, cp_error *err)
+{
+    enum { PRIVATE = 0700 };
+    if (to->engine.directory) {
+        const char *directory = to->engine.directory;
+        struct stat found;
+        if (mkdir(directory, PRIVATE) != 0 && errno != EEXIST) {
+            return cp_error_errno(err, CP_E_IO, errno, "cannot make the data directory %s", directory);
+        }
+        if (stat(directory, &found) != 0 || !S_ISDIR(found.st_mode)) {
+            return cp_error_set(err, CP_E_IO, "%s is not a directory: choose another with --path", directory);
+        }
+        if (access(directory, R_OK | W_OK | X_OK) != 0) {
+            return cp_error_errno(err, CP_E_IO, errno, "cannot write in the data directory %s", directory);
+        }
+        return CP_OK;
+    }
+    const char *where = getenv("TMPDIR");
+    snprintf(to->temporary, sizeof to->temporary, "%s/coldpath-chdb-XXXXXX",
+             where && where[0] ? where : "/tmp");
+    if (!mkdtemp(to->temporary)) {
+        const int code =
+            cp_error_errno(err, CP_E_IO, errno, "cannot make a temporary directory %s", to->temporary);
+        to->temporary[0] = '\0';
+        return code;
+    }
+    to->engine.directory = to->temporary;
+    return CP_OK;
+}
+
+static int entry_remove(const char *path, const struct stat *found, int flag, struct FTW *walk)
+{
+    (void)found;
+    (void)flag;
+    (void)walk;
+    return remove(path);
+}
+
+static void directory_remove(const settings *from)
+{
+    enum { OPEN_DIRECTORIES = 32 };
+    if (from->temporary[0] != '\0' &&
+        nftw(from->temporary, entry_remove, OPEN_DIRECTORIES, FTW_DEPTH | FTW_PHYS) != 0) {
+        cp_log(CP_LOG_WARN, "temporary directory not removed", "path=%s errno=%d", from->temporary, errno);
+    }
+}
+
+/* ── Serving
+ * ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Whoever waits for the file sees it whole or not at all. */
+static int port_file_write(const settings *from, uint16_t port, cp_error *err)
+{
+    char temporary[PATH_MAX];
+    if (!from->port_file) {
+        return CP_OK;
+    }
+    const int made = snprintf(temporary, sizeof temporary, "%s.new", from->port_file);
+    FILE *file = made > 0 && (size_t)made < sizeof temporary ? fopen(temporary, "we") : NULL;
+    bool written = file && fprintf(file, "%u\n", port) > 0;
+    if (file) {
+        written = fclose(file) == 0 && written;
+    }
+    if (!written || rename(temporary, from->port_file) != 0) {
+        return cp_error_errno(err, CP_E_IO, errno, "cannot write the port to %s", from->port_file);
+    }
+    return CP_OK;
+}
+
+static void sleep_ms(long ms)
+{
+    const struct timespec pause = {.tv_nsec = ms * CP_NS_PER_MS};
+    nanosleep(&pause, NULL);
+}
+
+/* Waits until no request is worked on; false when the time is over. */
+static bool wait_idle(const cp_http *http, unsigned seconds)
+{
+    enum { LOOK_MS = 10 };
+    const uint64_t until = cp_boottime_ns() + (uint64_t)seconds * CP_NS_PER_S;
+    while (cp_http_active(http) > 0) {
+        if (cp_boottime_ns() >= until) {
+            return false;
+        }
+        sleep_ms(LOOK_MS);
+    }
+    return true;
+}
+
+/* True when everything has ended and the engine can be closed in order. */
+static bool serve_end(const settings *from, cp_http *http, cp_engine *engine)
+{
+    cp_http_quiesce(http);
+    if (!wait_idle(http, from->stop_seconds)) {
+        cp_log(CP_LOG_WARN, "cancelling what still runs", "requests=%u", cp_http_active(http));
+        cp_engine_cancel_all(engine);
+        if (!wait_idle(http, CANCEL_SECONDS)) {
+            cp_log(CP_LOG_WARN, "requests do not end", "requests=%u", cp_http_active(http));
+            return false; /* the engine's files are as safe as after a power cut: it was made for that */
+        }
+    }
+    cp_http_stop(http);
+    return true;
+}
+
+static void signal_wait(const sigset_t *signals)
+{
+    int number = 0;
+    while (sigwait(signals, &number) != 0) {
+    }
+    cp_log(CP_LOG_INFO, "stopping", "signal=%s", sigabbrev_np(number));
+}
+
+static int serve(settings *from, cp_engine *engine, const sigset_t *signals, bool *ended, cp_error *err)
+{
+    char host[HOST_NAME_MAX + 1] = "localhost";
+    gethostname(host, sizeof host - 1);
+    cp_service service = {
+        .engine = engine,
+        .sessions = cp_sessions_new(engine),
+        .user = from->user,
+        .password = from->password,
+        .display_name = host,
+        .max_body = from->max_body,
+    };
+    *ended = true;
+    if (!service.sessions) {
+        return cp_error_set(err, CP_E_NOMEM, "out of memory");
+    }
+    cp_http *http = NULL;
+    from->http.service = &service;
+    int code = cp_http_start(&from->http, &http, err);
+    if (code == CP_OK) {
+        code = port_file_write(from, cp_http_port(http), err);
+        if (code == CP_OK) {
+            printf("listening on http://%s\n", cp_http_address(http));
+            fflush(stdout);
+            cp_log(CP_LOG_INFO, "serving", "address=%s version=%s path=%s temporary=%s",
+                   cp_http_address(http), cp_engine_version(engine), from->engine.directory,
+                   from->temporary[0] ? "yes" : "no");
+            signal_wait(signals);
+        }
+        *ended = serve_end(from, http, engine);
+    }
+    if (*ended) {
+        cp_sessions_free(service.sessions);
+    }
+    if (code == CP_OK && from->port_file) {
+        unlink(from->port_file);
+    }
+    return code;
+}
+
+static int run(settings *from, const sigset_t *signals, cp_error *err)
+{
+    cp_engine *engine = NULL;
+    bool ended = true;
+    int code = password_load(from, err);
+    if (code == CP_OK) {
+        code = library_find(from, err);
+    }
+    if (code == CP_OK) {
+        code = directory_make(from, err);
+    }
+    if (code == CP_OK) {
+        code = cp_engine_open(&from->engine, &engine, err);
+    }
+    if (code == CP_OK) {
+        code = serve(from, engine, signals, &ended, err);
+    }
+    if (ended) {
+        cp_engine_close(engine);
+    }
+    directory_remove(from);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    static settings from = {
+        .http = {.address = "127.0.0.1",
+                 .port = DEFAULT_PORT,
+                 .max_connections = DEFAULT_CONNECTIONS,
+                 .idle_seconds = IDLE_SECONDS},
+        .engine = {.max_statements = DEFAULT_STATEMENTS, .wait_seconds = WAIT_SECONDS},
+        .user = "default",
+        .stop_seconds = DEFAULT_STOP_SECONDS,
+    };
+    static const struct argp parser = {option_table,
+                                       option_take,
+                                       NULL,
+                                       "ClickHouse's HTTP interface over the embedded engine chDB.\v"
+                                       "Exit codes: 0 stopped by a signal, 64 wrong usage, 69 port, "
+                                       "directory or library not available, 74 I/O, "
+                                       "1 other failure.",
+                                       NULL,
+                                       NULL,
+                                       NULL};
+    from.max_body = default_max_body;
+    argp_err_exit_status = EX_USAGE;
+    argp_parse(&parser, argc, argv, 0, NULL, &from);
+
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread: all of them inherit it */
+    signal(SIGPIPE, SIG_IGN);
+
+    cp_error err = {0};
+    const int code = run(&from, &signals, &err);
+    if (code != CP_OK) {
+        fprintf(stderr, "coldpath-chdb: %s\n", err.text);
+    }
+    fflush(NULL);
+    _exit(exit_code_of(code)); /* destructors inside libchdb.so abort */
+}
