@@ -43,14 +43,16 @@ typedef struct call {
     cp_http *http;
     struct MHD_Connection *connection;
     cp_exchange *exchange; /* NULL: answered without a statement */
-    const char *text;      /* the answer then */
+    char *text;            /* the answer then; one of the arrays below */
     unsigned status;
     uint64_t begun_ns;
 } call;
 
-static const char not_found[] = "There is no handle for this path. Use / for statements (POST, or GET with "
-                                "?query=…) and /ping to see whether the "
-                                "server is alive.\n";
+static char text_ok[] = "Ok.\n";
+static char text_none[] = "";
+static char text_not_found[] = "There is no handle for this path. Use / for statements (POST, or GET with "
+                               "?query=…) and /ping to see whether the "
+                               "server is alive.\n";
 
 /* Collects the URL parameters or the headers into a request. */
 typedef struct collector {
@@ -138,7 +140,7 @@ static bool call_open(call *now, struct MHD_Connection *connection, const char *
     if (!post && into.parameters == 0) {
         cp_request_free(into.request);
         cp_fault_clear(&fault);
-        now->text = "Ok.\n";
+        now->text = text_ok;
         return true;
     }
     take_authorization(connection, into.request, &fault);
@@ -167,15 +169,15 @@ static call *call_new(cp_http *http, struct MHD_Connection *connection, const ch
     const bool post = strcmp(method, MHD_HTTP_METHOD_POST) == 0;
     bool made = true;
     if (get && (strcmp(url, "/ping") == 0 || strcmp(url, "/replicas_status") == 0)) {
-        now->text = "Ok.\n";
+        now->text = text_ok;
     } else if (strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0) {
         now->status = MHD_HTTP_NO_CONTENT;
-        now->text = "";
+        now->text = text_none;
     } else if ((get || post) && strcmp(url, "/") == 0) {
         made = call_open(now, connection, method);
     } else {
         now->status = MHD_HTTP_NOT_FOUND;
-        now->text = not_found;
+        now->text = text_not_found;
     }
     if (!made) {
         atomic_fetch_sub(&http->active, 1);
@@ -217,7 +219,7 @@ static enum MHD_Result answer(call *now)
         response = MHD_create_response_from_callback(length >= 0 ? (uint64_t)length : MHD_SIZE_UNKNOWN,
                                                      REPLY_BLOCK, read_reply, now, NULL);
     } else {
-        response = MHD_create_response_from_buffer_static(strlen(now->text), now->text);
+        response = MHD_create_response_from_buffer(strlen(now->text), now->text, MHD_RESPMEM_PERSISTENT);
     }
     if (!response) {
         return MHD_NO;
