@@ -1,6 +1,7 @@
 #include "cli/place.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -13,9 +14,14 @@ int cp_place_config(const cp_common *common, cp_config **out, cp_error *err)
     return rc == CP_E_ABSENT ? CP_E_CONFIG : rc;
 }
 
-static int path_copy(char path[PATH_MAX], const char *dir, cp_error *err)
+/* A bare name means a directory under $COLDPATH_REGION_DIR, as in cp_attach. */
+static int region_option(const char *region, char path[PATH_MAX], cp_error *err)
 {
-    const int len = snprintf(path, PATH_MAX, "%s", dir);
+    const char *base = getenv("COLDPATH_REGION_DIR");
+    const bool bare = !strchr(region, '/');
+    const int len =
+        bare ? snprintf(path, PATH_MAX, "%s/%s", base && *base ? base : "/dev/shm/coldpath", region)
+             : snprintf(path, PATH_MAX, "%s", region);
     if (len >= PATH_MAX)
         return cp_error_set(err, CP_E_TOO_BIG, "the region's path is over %d bytes", PATH_MAX - 1);
     return CP_OK;
@@ -23,7 +29,7 @@ static int path_copy(char path[PATH_MAX], const char *dir, cp_error *err)
 
 int cp_place_region_of(const cp_common *common, const cp_config *config, char path[PATH_MAX], cp_error *err)
 {
-    return path_copy(path, common->region ? common->region : config->region_dir, err);
+    return region_option(common->region ? common->region : config->region_dir, path, err);
 }
 
 int cp_place_region(const cp_common *common, char path[PATH_MAX], cp_error *err)

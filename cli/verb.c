@@ -9,6 +9,11 @@
 
 const cp_verb cp_verbs[] = {
     {"help", "[VERB]", "This list, or the options of a verb", false, cp_verb_help},
+    {"status", "", "The recorder's state and every table's ledger", false, cp_verb_status},
+    {"stat", "[TABLE]", "What happens per second, table by table", false, cp_verb_stat},
+    {"tables", "", "The tables of the region", false, cp_verb_tables},
+    {"schema", "show|gen TABLE", "A table's declaration, or the C header of its row", false, cp_verb_schema},
+    {"check", "[FILE]", "Check the configuration and print what it comes to", false, cp_verb_check},
     {"put", "TABLE [FILE]", "Put rows (JSONEachRow, CSV, TSV; gzip too) from FILE or standard input", true,
      cp_verb_put},
     {NULL, NULL, NULL, false, NULL},

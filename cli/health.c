@@ -1,0 +1,74 @@
+#include "cli/health.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+
+const char *cp_recorder_state_name(uint32_t state)
+{
+    static const char *const names[] = {"never started", "starting", "running",
+                                        "stopping",      "stopped",  "retired"};
+    return state < sizeof names / sizeof names[0] ? names[state] : "unknown";
+}
+
+const char *cp_sink_state_name(uint32_t state)
+{
+    static const char *const names[] = {"unknown", "up", "down"};
+    return state < sizeof names / sizeof names[0] ? names[state] : "unknown";
+}
+
+static void reason_add(cp_health *health, const char *fmt, ...) CP_PRINTF(2, 3);
+
+static void reason_add(cp_health *health, const char *fmt, ...)
+{
+    if (health->reason_count == CP_HEALTH_REASONS)
+        return;
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(health->reasons[health->reason_count++], CP_HEALTH_TEXT, fmt, args);
+    va_end(args);
+}
+
+static void judge_recorder(const cp_observer *observer, cp_health *health)
+{
+    const uint64_t beat = __atomic_load_n(&observer->control.header->heartbeat_ns, __ATOMIC_RELAXED);
+    const uint64_t now = cp_boottime_ns();
+    const uint32_t state = cp_control_state(&observer->control);
+    health->heartbeat_age_ns = beat == 0 ? UINT64_MAX : now > beat ? now - beat : 0;
+    if (!health->recorder_alive) {
+        reason_add(health, "no recorder runs (%s); rows wait in the region: start coldpathd",
+                   state == CP_RECORDER_RUNNING ? "it was killed" : cp_recorder_state_name(state));
+        return;
+    }
+    if (health->heartbeat_age_ns > (uint64_t)CP_HEALTH_STALE_MS * CP_NS_PER_MS &&
+        state == CP_RECORDER_RUNNING)
+        reason_add(health, "the recorder's heartbeat is over %d s old: it is stuck or stopped",
+                   CP_HEALTH_STALE_MS / 1000);
+    if (__atomic_load_n(&observer->control.header->sink_state, __ATOMIC_RELAXED) == CP_SINK_DOWN)
+        reason_add(health, "the last insert into ClickHouse failed");
+}
+
+static void judge_table(const cp_table_view *table, cp_health *health)
+{
+    const char *name = table->entry->name;
+    if (table->quarantined > 0)
+        reason_add(health, "%s: %u rings are quarantined", name, table->quarantined);
+    if (table->usage_permille >= CP_HEALTH_USAGE_PERMILLE)
+        reason_add(health, "%s: its fullest ring is %u %% full", name, table->usage_permille / 10);
+    if (!table->balanced)
+        reason_add(health, "%s: the ledger does not balance", name);
+    if (table->counters.retry_at_ns != 0)
+        reason_add(health, "%s: retrying: %.*s", name, (int)CP_ABI_ERROR_TEXT - 1,
+                   table->counters.last_error);
+}
+
+void cp_health_judge(const cp_observer *observer, cp_health *health)
+{
+    *health = (cp_health){.recorder_alive = observer->recorder_alive};
+    judge_recorder(observer, health);
+    for (uint32_t i = 0; i < observer->control.table_count; i++)
+        judge_table(&observer->tables[i], health);
+    health->sound = health->reason_count == 0;
+}

@@ -1,0 +1,31 @@
+/* What a snapshot of the region says about the recorder's health: the one place that decides between exit codes 0 and 2
+ * of `coldpath status`, and names the reason. */
+#ifndef CP_CLI_HEALTH_H
+#define CP_CLI_HEALTH_H
+
+#include "cli/cli.h"
+#include "shm/observer.h"
+
+enum {
+    CP_HEALTH_REASONS = 16, /* further ones are not listed */
+    CP_HEALTH_TEXT = 384,
+    CP_HEALTH_STALE_MS = 3000,     /* a heartbeat older than this: the drain thread is stuck */
+    CP_HEALTH_USAGE_PERMILLE = 900 /* a ring fuller than this is about to refuse rows */
+};
+
+typedef struct cp_health {
+    bool recorder_alive;
+    bool sound;                /* alive, heartbeat fresh, nothing below is wrong */
+    uint64_t heartbeat_age_ns; /* UINT64_MAX: never beaten */
+    uint32_t reason_count;
+    char reasons[CP_HEALTH_REASONS][CP_HEALTH_TEXT];
+} cp_health;
+
+/* Judges the observer's last snapshot. */
+void cp_health_judge(const cp_observer *observer, cp_health *health);
+
+/* Words for the states of shm/abi.h: "running", "up". */
+const char *cp_recorder_state_name(uint32_t state);
+const char *cp_sink_state_name(uint32_t state);
+
+#endif

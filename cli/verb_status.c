@@ -1,0 +1,166 @@
+/* `coldpath status`: the recorder's state and every table's ledger, read from the region, with or without a recorder.
+ *
+ *   put = delivered + rejected + in the ring
+ *
+ * where "in the ring" includes what the recorder has copied out and not yet delivered (queued, in flight): its space is
+ * given back only then. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "cli/cli.h"
+#include "cli/health.h"
+#include "cli/place.h"
+#include "cli/text_table.h"
+#include "cli/verb.h"
+#include "shm/sigbus_guard.h"
+
+static json_object *table_json(const cp_table_view *table)
+{
+    const cp_abi_counters *counters = &table->counters;
+    json_object *item = json_object_new_object();
+    cp_json_add_string(item, "table", table->entry->name);
+    cp_json_add_string(item, "class", table->entry->critical ? "critical" : "lossy");
+    cp_json_add_uint(item, "rows_put", table->produced);
+    cp_json_add_uint(item, "rows_delivered", table->delivered);
+    cp_json_add_uint(item, "rows_rejected", table->rejected);
+    cp_json_add_uint(item, "rows_in_ring", table->in_ring);
+    cp_json_add_uint(item, "rows_queued", counters->queued_rows);
+    cp_json_add_uint(item, "rows_in_flight", counters->in_flight_rows);
+    cp_json_add_bool(item, "balanced", table->balanced);
+    cp_json_add_double(item, "ring_usage", table->usage_permille / 1000.0);
+    cp_json_add_double(item, "ring_usage_peak", counters->peak_usage_permille / 1000.0);
+    cp_json_add_uint(item, "full", table->full);
+    cp_json_add_uint(item, "too_big", table->too_big);
+    cp_json_add_uint(item, "producers", table->producers);
+    cp_json_add_uint(item, "slots", table->entry->slots);
+    cp_json_add_uint(item, "rings_quarantined", table->quarantined);
+    cp_json_add_uint(item, "pressure", table->pressure);
+    cp_json_add_uint(item, "batches_delivered", counters->delivered_batches);
+    cp_json_add_uint(item, "insert_attempts", counters->insert_attempts);
+    cp_json_add_uint(item, "insert_errors", counters->insert_errors_net + counters->insert_errors_server);
+    cp_json_add_double(item, "last_insert_ms", (double)counters->last_insert_duration_ns / 1e6);
+    cp_json_add_string(item, "last_error", counters->last_error[0] ? counters->last_error : NULL);
+    return item;
+}
+
+static int status_json(const cp_observer *observer, const cp_health *health)
+{
+    const cp_abi_control *header = observer->control.header;
+    json_object *answer = cp_json_begin("status");
+    json_object *recorder = json_object_new_object();
+    json_object *reasons = json_object_new_array();
+    json_object *tables = json_object_new_array();
+    cp_json_add_string(answer, "region", observer->dir);
+    cp_json_add_bool(answer, "healthy", health->sound);
+    for (uint32_t i = 0; i < health->reason_count; i++)
+        json_object_array_add(reasons, json_object_new_string(health->reasons[i]));
+    cp_json_add(answer, "reasons", reasons);
+    cp_json_add_bool(recorder, "alive", health->recorder_alive);
+    cp_json_add_string(recorder, "state", cp_recorder_state_name(cp_control_state(&observer->control)));
+    cp_json_add_uint(recorder, "pid", header->recorder_pid);
+    if (health->heartbeat_age_ns != UINT64_MAX)
+        cp_json_add_double(recorder, "heartbeat_age_s", (double)health->heartbeat_age_ns / 1e9);
+    cp_json_add_string(recorder, "clickhouse", cp_sink_state_name(header->sink_state));
+    cp_json_add(answer, "recorder", recorder);
+    bool balanced = true;
+    for (uint32_t i = 0; i < observer->control.table_count; i++) {
+        json_object_array_add(tables, table_json(&observer->tables[i]));
+        balanced = balanced && observer->tables[i].balanced;
+    }
+    cp_json_add_bool(answer, "balanced", balanced);
+    cp_json_add(answer, "tables", tables);
+    return cp_json_end(answer);
+}
+
+static void recorder_print(const cp_observer *observer, const cp_health *health)
+{
+    const cp_abi_control *header = observer->control.header;
+    char age[CP_HUMAN_TEXT] = "never";
+    if (health->heartbeat_age_ns != UINT64_MAX)
+        cp_human_ns(age, health->heartbeat_age_ns);
+    printf("region      %s (%.*s)\n", observer->dir, CP_ABI_NAME - 1, header->namespace_name);
+    if (health->recorder_alive)
+        printf("recorder    %s, pid %u, heartbeat %s ago\n",
+               cp_recorder_state_name(cp_control_state(&observer->control)), header->recorder_pid, age);
+    else
+        printf("recorder    absent (last: %s)\n",
+               cp_recorder_state_name(cp_control_state(&observer->control)));
+    printf("clickhouse  %s\n\n", cp_sink_state_name(header->sink_state));
+}
+
+static void table_print(cp_text_table *text, const cp_table_view *table)
+{
+    char put[CP_HUMAN_TEXT];
+    char delivered[CP_HUMAN_TEXT];
+    char in_ring[CP_HUMAN_TEXT];
+    char rejected[CP_HUMAN_TEXT];
+    char full[CP_HUMAN_TEXT];
+    cp_text_table_row(text, "%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t%.1f\t%s\t%u/%u\t%s", table->entry->name,
+                      table->entry->critical ? "critical" : "lossy", cp_human_count(put, table->produced),
+                      cp_human_count(delivered, table->delivered), cp_human_count(in_ring, table->in_ring),
+                      cp_human_count(rejected, table->rejected), table->usage_permille / 10.0,
+                      table->counters.peak_usage_permille / 10.0, cp_human_count(full, table->full),
+                      table->producers, table->entry->slots, table->balanced ? "yes" : "NO");
+}
+
+static int status_text(const cp_observer *observer, const cp_health *health)
+{
+    recorder_print(observer, health);
+    cp_text_table *text = cp_text_table_new(
+        "table\tclass\tput\tdelivered\tin ring\trejected\tring %\tpeak %\tfull\tproducers\tbalanced",
+        "llrrrrrrrrl");
+    for (uint32_t i = 0; i < observer->control.table_count; i++)
+        table_print(text, &observer->tables[i]);
+    cp_text_table_print(text, stdout);
+    for (uint32_t i = 0; i < health->reason_count; i++)
+        printf("%s%s\n", i == 0 ? "\n" : "", health->reasons[i]);
+    return cp_output_finish();
+}
+
+static error_t status_parse(int key, char *arg, struct argp_state *state)
+{
+    (void)arg;
+    if (key != ARGP_KEY_INIT)
+        return ARGP_ERR_UNKNOWN;
+    state->child_inputs[0] = state->input;
+    return 0;
+}
+
+int cp_verb_status(int argc, char **argv)
+{
+    static const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {.parser = status_parse,
+                                     .doc = "Shows the recorder's state and every table's ledger.\v"
+                                            "Needs no running recorder: it reads the region. Exit codes: 0 "
+                                            "all is well, 2 something is wrong (the reasons "
+                                            "are listed), 69 no recorder runs or there is no region.",
+                                     .children = children};
+    cp_common common = {0};
+    cp_error err = {0};
+    char path[PATH_MAX];
+    argp_parse(&argp, argc, argv, 0, NULL, &common);
+    cp_sigbus_install();
+    int rc = cp_place_region(&common, path, &err);
+    cp_observer observer;
+    if (rc == CP_OK)
+        rc = cp_observer_open(&observer, path, &err);
+    if (rc < 0)
+        return cp_fail(&err);
+    rc = cp_observer_look(&observer);
+    if (rc < 0) {
+        cp_observer_close(&observer);
+        cp_error_set(&err, rc, "%s: the region was just replaced; try again", path);
+        return cp_fail(&err);
+    }
+    cp_health health;
+    cp_health_judge(&observer, &health);
+    const int printed = common.json ? status_json(&observer, &health) : status_text(&observer, &health);
+    cp_observer_close(&observer);
+    if (printed != CP_EXIT_OK)
+        return printed;
+    return !health.recorder_alive ? CP_EXIT_ABSENT : health.sound ? CP_EXIT_OK : CP_EXIT_UNHEALTHY;
+}
