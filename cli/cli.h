@@ -1,9 +1,8 @@
 /* What all verbs of `coldpath` share: exit codes, the options every verb takes, and messages.
  *
- * Data goes to standard output, messages to standard error. On a terminal tables are aligned and their
- * headings bold (unless NO_COLOR is set); otherwise they are tab-separated text. With --json standard output
- * gets one JSON object, which begins {"schema_version":1,…}; query alone gives rows instead, one JSON object
- * each. */
+ * Data goes to standard output, messages to standard error. On a terminal tables are aligned and their headings bold
+ * (unless NO_COLOR is set); otherwise they are tab-separated text. With --json standard output gets one JSON object,
+ * which begins {"schema_version":1,"verb":…}; stat gives one such line per interval. */
 #ifndef CP_CLI_CLI_H
 #define CP_CLI_CLI_H
 

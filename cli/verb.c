@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "cli/suggest.h"
+#include "schema/suggest.h"
 
 const cp_verb cp_verbs[] = {
     {"help", "[VERB]", "This list, or the options of a verb", false, cp_verb_help},
@@ -14,12 +14,15 @@ const cp_verb cp_verbs[] = {
     {"tables", "", "The tables of the region", false, cp_verb_tables},
     {"schema", "show|gen TABLE", "A table's declaration, or the C header of its row", false, cp_verb_schema},
     {"check", "[FILE]", "Check the configuration and print what it comes to", false, cp_verb_check},
+    {"bench", "put", "What a put costs on this host", false, cp_verb_bench},
+    {"query", "[SQL]", "Run one statement on the configured ClickHouse", false, cp_verb_query},
+    {"init", "", "Make the region, and the tables in ClickHouse", true, cp_verb_init},
     {"put", "TABLE [FILE]", "Put rows (JSONEachRow, CSV, TSV; gzip too) from FILE or standard input", true,
      cp_verb_put},
     {NULL, NULL, NULL, false, NULL},
 };
 
-enum { VERB_COUNT = sizeof cp_verbs / sizeof cp_verbs[0] - 1, VERB_TITLE = 64 };
+enum { VERB_TITLE = 64 };
 
 const cp_verb *cp_verb_find(const char *name)
 {
@@ -75,9 +78,11 @@ static int print_help_json(void)
 
 static int unknown_verb(const char *name)
 {
-    const char *meant = cp_suggest(name, &cp_verbs[0].name, VERB_COUNT, sizeof cp_verbs[0]);
-    if (meant)
-        cp_message("there is no verb '%s'; did you mean '%s'?", name, meant);
+    cp_suggestion meant = {.word = name, .len = strlen(name)};
+    for (const cp_verb *verb = cp_verbs; verb->name; verb++)
+        cp_suggest_offer(&meant, verb->name);
+    if (meant.best)
+        cp_message("there is no verb '%s'; did you mean '%s'?", name, meant.best);
     else
         cp_message("there is no verb '%s'; `coldpath help` lists them", name);
     return CP_EXIT_USAGE;

@@ -22,9 +22,12 @@ const cp_verb *cp_verb_find(const char *name);
 /* Runs the verb argv[1] names, with the arguments behind it. Returns the program's exit code. */
 int cp_verb_dispatch(int argc, char **argv);
 
+int cp_verb_bench(int argc, char **argv);
 int cp_verb_check(int argc, char **argv);
 int cp_verb_help(int argc, char **argv);
+int cp_verb_init(int argc, char **argv);
 int cp_verb_put(int argc, char **argv);
+int cp_verb_query(int argc, char **argv);
 int cp_verb_schema(int argc, char **argv);
 int cp_verb_stat(int argc, char **argv);
 int cp_verb_status(int argc, char **argv);

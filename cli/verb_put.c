@@ -19,8 +19,8 @@
 #include "cli/cli.h"
 #include "cli/place.h"
 #include "cli/row_source.h"
-#include "cli/suggest.h"
 #include "cli/verb.h"
+#include "schema/suggest.h"
 
 enum {
     DEFAULT_ERRORS_SHOWN = 20,
@@ -98,12 +98,11 @@ static void format_set(put_args *args, const char *name, const struct argp_state
         args->header |= with_names;
         return;
     }
-    size_t count = 0;
-    while (cp_format_names[count])
-        count++;
-    const char *meant = cp_suggest(name, cp_format_names, count, sizeof cp_format_names[0]);
-    argp_error(state, "unknown format '%s'%s%s%s", name, meant ? "; did you mean '" : "", meant ? meant : "",
-               meant ? "'?" : "");
+    cp_suggestion meant = {.word = name, .len = strlen(name)};
+    for (size_t i = 0; cp_format_names[i]; i++)
+        cp_suggest_offer(&meant, cp_format_names[i]);
+    argp_error(state, "unknown format '%s'%s%s%s", name, meant.best ? "; did you mean '" : "",
+               meant.best ? meant.best : "", meant.best ? "'?" : "");
 }
 
 static void put_args_end(put_args *args, const struct argp_state *state)
@@ -166,19 +165,12 @@ static error_t put_parse(int key, char *arg, struct argp_state *state)
 static int unknown_table(const cp_region *region, const char *name, cp_error *err)
 {
     const uint32_t count = cp_region_table_count(region);
-    const char *nearest = NULL;
-    size_t best = strlen(name) / 3 + 2;
-    for (uint32_t i = 0; i < count; i++) {
-        const char *candidate = cp_region_table(region, i)->name;
-        const size_t distance = cp_edit_distance(name, candidate);
-        if (distance < best) {
-            best = distance;
-            nearest = candidate;
-        }
-    }
-    if (nearest)
+    cp_suggestion meant = {.word = name, .len = strlen(name)};
+    for (uint32_t i = 0; i < count; i++)
+        cp_suggest_offer(&meant, cp_region_table(region, i)->name);
+    if (meant.best)
         return cp_error_set(err, CP_E_INVAL, "the region has no table '%s'; did you mean '%s'?", name,
-                            nearest);
+                            meant.best);
     return cp_error_set(err, CP_E_INVAL, "the region has no table '%s'; `coldpath tables` lists its %u", name,
                         count);
 }

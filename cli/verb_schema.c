@@ -9,9 +9,9 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/place.h"
-#include "cli/suggest.h"
 #include "cli/text_table.h"
 #include "cli/verb.h"
+#include "schema/suggest.h"
 #include "shm/control.h"
 
 typedef struct schema_args {
@@ -59,11 +59,12 @@ static int from_config(schema_source *source, const schema_args *args, cp_error 
             return CP_OK;
         }
     }
-    const char *meant = config->table_count > 0 ? cp_suggest(args->table, &config->tables[0].name,
-                                                             config->table_count, sizeof config->tables[0])
-                                                : NULL;
+    cp_suggestion meant = {.word = args->table, .len = strlen(args->table)};
+    for (uint32_t i = 0; i < config->table_count; i++)
+        cp_suggest_offer(&meant, config->tables[i].name);
     return cp_error_set(err, CP_E_INVAL, "the configuration has no table '%s'%s%s%s", args->table,
-                        meant ? "; did you mean '" : "", meant ? meant : "", meant ? "'?" : "");
+                        meant.best ? "; did you mean '" : "", meant.best ? meant.best : "",
+                        meant.best ? "'?" : "");
 }
 
 static int source_find(schema_source *source, const schema_args *args, cp_error *err)

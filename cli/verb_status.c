@@ -18,6 +18,8 @@
 #include "cli/verb.h"
 #include "shm/sigbus_guard.h"
 
+enum { SETTLE_TRIES = 10, SETTLE_PAUSE_NS = 10 * 1000 * 1000 };
+
 static json_object *table_json(const cp_table_view *table)
 {
     const cp_abi_counters *counters = &table->counters;
@@ -130,6 +132,24 @@ static error_t status_parse(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
+/* The snapshot is not atomic: while rows pass, a ledger may seem off for a moment. What stays off is. */
+static int look_settled(cp_observer *observer)
+{
+    int rc = CP_OK;
+    for (int tries = 0; tries < SETTLE_TRIES; tries++) {
+        const struct timespec pause = {.tv_nsec = SETTLE_PAUSE_NS};
+        bool balanced = true;
+        if (tries > 0)
+            nanosleep(&pause, NULL);
+        rc = cp_observer_look(observer);
+        for (uint32_t i = 0; rc == CP_OK && i < observer->control.table_count; i++)
+            balanced = balanced && observer->tables[i].balanced;
+        if (rc < 0 || balanced)
+            break;
+    }
+    return rc;
+}
+
 int cp_verb_status(int argc, char **argv)
 {
     static const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
@@ -150,7 +170,7 @@ int cp_verb_status(int argc, char **argv)
         rc = cp_observer_open(&observer, path, &err);
     if (rc < 0)
         return cp_fail(&err);
-    rc = cp_observer_look(&observer);
+    rc = look_settled(&observer);
     if (rc < 0) {
         cp_observer_close(&observer);
         cp_error_set(&err, rc, "%s: the region was just replaced; try again", path);

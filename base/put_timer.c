@@ -1,4 +1,4 @@
-#include "feeds/put_timer.h"
+#include "base/put_timer.h"
 
 #include <string.h>
 

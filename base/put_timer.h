@@ -4,8 +4,8 @@
  * quantile is at most 3 % too high. The cost of reading the counter, measured at start, is taken off every
  * sample. Recording is an increment: no call, no allocation. The counter is calibrated against
  * CLOCK_MONOTONIC over the whole run. */
-#ifndef CP_FEEDS_PUT_TIMER_H
-#define CP_FEEDS_PUT_TIMER_H
+#ifndef CP_BASE_PUT_TIMER_H
+#define CP_BASE_PUT_TIMER_H
 
 #include <stdint.h>
 #include <x86intrin.h>

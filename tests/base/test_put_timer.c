@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <math.h>
 
-#include "feeds/put_timer.h"
+#include "base/put_timer.h"
 
 static cp_put_timer timer;
 
