@@ -43,21 +43,21 @@ setup_tail_line() { tail -c 400 "$setup_log" | tr '\r' '\n' | grep -v '^ *$' | t
 
 # setup_run TITLE COMMAND…: one step. Returns the command's status; ends the program when it failed.
 setup_run() {
-    local title=$1 started=$SECONDS status=0 shown=0 label
+    local title=$1 started=$SECONDS status=0 shown=1 label offset # shown: when to print a line again
     shift
     setup_step=$((setup_step + 1))
     label=$(printf '[%d/%d] %-38s' "$setup_step" "$setup_steps" "$title")
-    [ -t 2 ] || setup_say "$label ..."
     printf '\n=== %s: %s\n' "$title" "$*" >>"$setup_log"
+    offset=$(stat -c %s "$setup_log")
     "$@" >>"$setup_log" 2>&1 </dev/null &
     setup_child=$!
     while kill -0 "$setup_child" 2>/dev/null; do
         sleep 0.2
         if [ -t 2 ]; then
             printf '\r\033[K%s %4d s  %s' "$label" $((SECONDS - started)) "$(setup_tail_line)" >&2
-        elif [ $((SECONDS - started)) -ge $((shown + 10)) ]; then
-            shown=$((SECONDS - started))
-            printf '%s %4d s  %s\n' "$label" "$shown" "$(setup_tail_line)" >&2
+        elif [ $((SECONDS - started)) -ge "$shown" ] && [ "$SECONDS" -gt "$started" ]; then
+            shown=$((SECONDS - started + 10))
+            printf '%s %4d s  %s\n' "$label" $((SECONDS - started)) "$(setup_tail_line)" >&2
         fi
     done
     wait "$setup_child" || status=$?
@@ -67,7 +67,7 @@ setup_run() {
         printf '%s %4d s  ok\n' "$label" $((SECONDS - started)) >&2
     else
         printf '%s %4d s  failed (status %d)\n' "$label" $((SECONDS - started)) "$status" >&2
-        tail -n 40 "$setup_log" >&2
+        tail -c "+$((offset + 1))" "$setup_log" | tail -n 40 >&2
         setup_die "$title failed; the full output is in $setup_log"
     fi
 }
@@ -90,7 +90,7 @@ setup_missing() {
 }
 
 setup_apt() {
-    local -a get=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+    local -a get=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
     [ "$(id -u)" -eq 0 ] || get=(sudo "${get[@]}")
     # The lists of a fresh machine or container may be absent or old: get them only when they do not serve.
     "${get[@]}" install --no-install-recommends "$@" && return
