@@ -234,6 +234,9 @@ static void test_a_broken_ring_harms_no_other(void **state)
 
 static void test_a_truncated_ring_harms_no_other(void **state)
 {
+#ifdef __SANITIZE_THREAD__
+    skip(); /* its memcpy cannot be left by a jump */
+#endif
     world *w = *state;
     char path[256];
     cp_sigbus_install(); /* here, because cmocka installs its own before each test */
