@@ -190,7 +190,7 @@ static int append_strings(cp_native_column *column, const cp_native_rows *step, 
     const uint32_t offset = column->column->offset;
     uint64_t room = SHORT_COPY + (uint64_t)step->count * CP_LEB128_MAX;
     for (uint32_t i = 0; i < step->count; i++)
-        room += ref_at(step->rows[i] + offset).length;
+        room += flags && flags[i] ? 0 : ref_at(step->rows[i] + offset).length;
     uint8_t *to = cp_stream_reserve(&column->values, room);
     if (!to)
         return CP_E_TOO_BIG;
@@ -282,7 +282,7 @@ static int run_strings(cp_native_column *column, const uint8_t *row, const uint8
 {
     uint64_t room = SHORT_COPY + (uint64_t)count * CP_LEB128_MAX;
     for (uint32_t i = 0; i < count; i++)
-        room += ref_at(elements + (size_t)i * sizeof(cp_ref)).length;
+        room += flags && flags[i] ? 0 : ref_at(elements + (size_t)i * sizeof(cp_ref)).length;
     uint8_t *to = cp_stream_reserve(&column->values, room);
     if (!to)
         return CP_E_TOO_BIG;
@@ -431,11 +431,11 @@ uint64_t cp_native_column_row_bytes(const cp_native_column *column, const uint8_
         return each;
     const cp_ref ref = ref_at(row + column->column->offset);
     if (!type->array)
-        return each + ref.length;
+        return type->nullable && row[column->column->null_offset] ? each : each + ref.length;
     uint64_t bytes = sizeof column->elements + each * ref.length;
-    if (type->kind == CP_STRING) {
-        for (uint32_t i = 0; i < ref.length; i++)
-            bytes += ref_at(row + ref.offset + (size_t)i * sizeof ref).length;
-    }
+    const uint8_t *elements = row + ref.offset;
+    const uint8_t *flags = type->nullable ? elements + (size_t)ref.length * sizeof ref : NULL;
+    for (uint32_t i = 0; type->kind == CP_STRING && i < ref.length; i++)
+        bytes += flags && flags[i] ? 0 : ref_at(elements + (size_t)i * sizeof ref).length;
     return bytes;
 }
