@@ -217,7 +217,7 @@ class Run:
         return done
 
     def query(self, sql):
-        return [json.loads(line) for line in self.cli("query", "--json", sql).stdout.splitlines() if line]
+        return [json.loads(line) for line in self.cli("query", "--format", "JSONEachRow", sql).stdout.splitlines() if line]
 
     # -- starting
 
@@ -385,7 +385,7 @@ class Run:
         samples += [f"SELECT * EXCEPT ({', '.join(PROVENANCE)}) FROM {table} LIMIT 3" for table in self.own_tables]
         for sql in samples:
             say(f"\n  {sql}")
-            for line in self.cli("query", sql).stdout.splitlines():
+            for line in self.cli("query", "--format", "PrettyCompactMonoBlock", sql).stdout.splitlines():
                 say(f"    {line}")
 
     def stop(self):
@@ -436,7 +436,8 @@ def report(run, put, held, latency):
         "seconds": round(run.seconds, 3), "rows_per_s": round(rows_put / run.seconds) if run.seconds else 0,
         "put_p50_ns": latency[0], "put_p99_ns": latency[1],
     }
-    say(f"\n  {rows_put:,} rows in {run.seconds:.1f} s; a put takes {latency[0]} ns (median), {latency[1]} ns (99 %)")
+    say(f"\n  {rows_put:,} rows in {run.seconds:.1f} s" + (
+        f"; a put takes {latency[0]} ns (median), {latency[1]} ns (99 %)" if latency[0] is not None else ""))
     return numbers
 
 
