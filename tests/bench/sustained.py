@@ -1,0 +1,55 @@
+"""Sustained rate of the whole path: obf_universe from one producer through rings and recorder into the embedded engine,
+all on this host. Prints one JSON line; exits 1 when rows are missing. $CP_SECONDS: how long (default 20).
+
+The peer in the same run is the engine itself: its own INSERT … SELECT of as many rows of the same table."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+
+from tests.support.chdb import SKIP, ChdbServer, engine_present
+from tests.support.recorder import Recorder
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main():
+    seconds = int(os.environ.get("CP_SECONDS") or 20)
+    tables = {"obf_universe": {"ring_size": "64MiB", "slots": 1, "flush": {"max_rows": 500000, "max_bytes": "64MiB"}}}
+    with ChdbServer(args=["--threads", "1"]) as server, Recorder(server, tables) as recorder:
+        producer = subprocess.run([recorder.build / "bin/put_obf", str(recorder.region), str(seconds)],
+                                  env=recorder.environment(), stdout=subprocess.PIPE, check=True)
+        put = json.loads(producer.stdout)
+        begin = time.monotonic()
+        status = recorder.wait_delivered()
+        drained = time.monotonic() - begin
+        delivered = int(server.query("SELECT count() FROM test.obf_universe"))
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        result = {
+            "rows": put["rows"],
+            "delivered": delivered,
+            "rows_per_s": round(delivered / (put["seconds"] + drained)),
+            "seconds": round(put["seconds"] + drained, 3),
+            "recorder_rss_mb": round(recorder.rss_bytes() / 1e6, 1),
+            "recorder_cpu_s": cpu_seconds(recorder.process.pid),
+            "engine_cpu_s": cpu_seconds(server.pid),
+            "producer_cpu_s": round(children.ru_utime + children.ru_stime, 2),
+            "batches": status["tables"][0]["batches_delivered"],
+        }
+        begin = time.monotonic()
+        server.query("CREATE TABLE test.peer AS test.obf_universe")
+        server.query("INSERT INTO test.peer SELECT * FROM test.obf_universe")
+        result["engine_insert_select_rows_per_s"] = round(delivered / (time.monotonic() - begin))
+        print(json.dumps(result))
+        return 0 if delivered == put["rows"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main() if engine_present() else SKIP)
