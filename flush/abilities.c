@@ -265,7 +265,9 @@ static void take_tables(cp_abilities *abilities, const char *body)
 
 static cp_probe_result probe_failed(cp_abilities *abilities, const cp_http_reply *reply, uint64_t now_ns)
 {
-    const cp_error_class class = cp_error_classify(reply);
+    const cp_error_class answer = cp_error_classify(reply);
+    /* A good answer to another question: no ClickHouse. */
+    const cp_error_class class = answer == CP_CLASS_OK ? CP_CLASS_PARK_ENDPOINT : answer;
     abilities->probing = false;
     abilities->known = false;
     abilities->failures++;

@@ -6,6 +6,9 @@
  * from the environment: rows must not take another way because of a variable somebody exported. Credentials travel as
  * X-ClickHouse-User and X-ClickHouse-Key headers, never in the URL.
  *
+ * When a kept-alive connection turns out dead before a byte of the reply, libcurl sends the request once more on a new
+ * one by itself: the same bytes under the same token, so no other than a retry of ours.
+ *
  * An exchange is one reusable request and reply; any number are under way at a time. One thread; cp_http_wake: any. */
 #ifndef CP_FLUSH_HTTP_H
 #define CP_FLUSH_HTTP_H

@@ -226,8 +226,9 @@ static void test_every_type(void **state)
     (void)state;
     need_engine();
     for (uint64_t i = 0; i < 4; i++)
-        round_trip(&(block_shape){.rows = 1000, .distinct = 50, .thin = 1, .longest = 5000, .chunk_bytes = 1 << 20},
-                   run_seed + i);
+        round_trip(
+            &(block_shape){.rows = 1000, .distinct = 50, .thin = 1, .longest = 5000, .chunk_bytes = 1 << 20},
+            run_seed + i);
 }
 
 static void test_one_row(void **state)
@@ -235,8 +236,9 @@ static void test_one_row(void **state)
     (void)state;
     need_engine();
     for (uint64_t i = 0; i < 12; i++)
-        round_trip(&(block_shape){.rows = 1, .distinct = 2, .thin = 1, .longest = 300, .chunk_bytes = 1 << 20},
-                   run_seed + 100 + i);
+        round_trip(
+            &(block_shape){.rows = 1, .distinct = 2, .thin = 1, .longest = 300, .chunk_bytes = 1 << 20},
+            run_seed + 100 + i);
 }
 
 static void test_key_widths(void **state)
@@ -246,10 +248,12 @@ static void test_key_widths(void **state)
     /* About 250 to 260 values and more, so that the keys turn from u8 to u16 within a few of these. */
     for (uint32_t distinct = 250; distinct < 262; distinct += 3)
         round_trip(
-            &(block_shape){.rows = 3000, .distinct = distinct, .thin = 40, .longest = 20, .chunk_bytes = 1 << 18},
+            &(block_shape){
+                .rows = 3000, .distinct = distinct, .thin = 40, .longest = 20, .chunk_bytes = 1 << 18},
             run_seed + distinct);
-    round_trip(&(block_shape){.rows = 20000, .distinct = 5000, .thin = 40, .longest = 20, .chunk_bytes = 1 << 18},
-               run_seed + 200);
+    round_trip(
+        &(block_shape){.rows = 20000, .distinct = 5000, .thin = 40, .longest = 20, .chunk_bytes = 1 << 18},
+        run_seed + 200);
 }
 
 static void test_100k_rows(void **state)

@@ -1,0 +1,55 @@
+/* A tiny HTTP server that answers by script, for what a real ClickHouse cannot be made to do at will: errors of every
+ * kind at a chosen request. It answers the flusher's probes like a current server; every INSERT takes the next unused step of
+ * the script that is for its table, and is taken when none is left. */
+#ifndef CP_TESTS_FLUSH_FAKE_SERVER_H
+#define CP_TESTS_FLUSH_FAKE_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum fake_act {
+    FAKE_OK,
+    FAKE_REPLY,  /* status, headers, body as given */
+    FAKE_RESET,  /* takes the request, then resets the connection */
+    FAKE_SILENT, /* takes the request and never answers */
+    FAKE_DRIP    /* answers a byte per 50 ms, without ever ending */
+} fake_act;
+
+typedef struct fake_step {
+    const char *table; /* only for this table's inserts, or NULL: for any */
+    fake_act act;
+    int status;
+    const char *headers; /* "Name: value\r\n", or NULL */
+    const char *body;
+} fake_step;
+
+enum { FAKE_SEEN = 256, FAKE_TEXT = 4096 };
+
+/* An INSERT as it came. */
+typedef struct fake_insert {
+    char target[FAKE_TEXT]; /* path and query of the URL */
+    char token[512];        /* still percent-encoded */
+    char user[64];
+    char key[64];
+    bool zstd;
+    uint64_t body_hash;
+    size_t body_size;
+} fake_insert;
+
+typedef struct fake_server fake_server;
+
+/* Starts on a free loopback port. settings: what system.settings knows, lines; NULL: everything asked for. */
+fake_server *fake_server_start(const fake_step *steps, unsigned count, const char *version,
+                               const char *settings);
+
+/* "http://127.0.0.1:port" */
+const char *fake_server_url(const fake_server *server);
+
+/* How many INSERTs came, and the index-th. */
+unsigned fake_server_inserts(fake_server *server);
+fake_insert fake_server_insert(fake_server *server, unsigned index);
+
+void fake_server_stop(fake_server *server);
+
+#endif
