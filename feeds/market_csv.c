@@ -198,7 +198,8 @@ static void read_common(row_reader *row, cp_event *event)
     uint64_t recv_ts = 0;
     uint64_t exch_ts = 0;
     read_unsigned(row, RECV_TS, INT64_MAX, &recv_ts);
-    event->has_exch_ts = cp_csv_reader_field(row->csv->reader, row->csv->column[EXCH_TS]).len > 0;
+    event->has_exch_ts = row->csv->kind == CP_EVENT_TRADE ||
+                         cp_csv_reader_field(row->csv->reader, row->csv->column[EXCH_TS]).len > 0;
     if (event->has_exch_ts)
         read_unsigned(row, EXCH_TS, INT64_MAX / (1000 * 1000), &exch_ts);
     event->recv_ts_ns = (int64_t)recv_ts;

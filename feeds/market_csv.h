@@ -5,7 +5,7 @@
  *   trades  recv_ts_ns,exch_ts_ms,venue,symbol,trade_id,price,qty,buyer_is_maker
  *
  * Columns may stand in any order, others are ignored. Parsing is strict: digits, at most eight decimals, side
- * B or A, 0 or 1; exch_ts_ms alone may be empty. */
+ * B or A, 0 or 1; exch_ts_ms alone may be empty, and not in trades. */
 #ifndef CP_FEEDS_MARKET_CSV_H
 #define CP_FEEDS_MARKET_CSV_H
 

@@ -1,0 +1,151 @@
+#include "feeds/feed.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+enum { WAIT_SLICE_NS = 100 * CP_NS_PER_MS }; /* of a wait, between looks at signals */
+
+static volatile sig_atomic_t stop_signal;
+
+static void on_signal(int number)
+{
+    stop_signal = number;
+}
+
+const volatile sig_atomic_t *cp_feed_catch_signals(void)
+{
+    const struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: sleeps and reads end */
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return &stop_signal;
+}
+
+int cp_feed_open(cp_feed *feed, const cp_feed_policy *policy, cp_region *region, const char *table,
+                 uint64_t schema_hash, const char *producer, cp_error *err)
+{
+    *feed = (cp_feed){.policy = policy, .table = table};
+    const int rc = cp_ring_open(&feed->ring, region, table, schema_hash, producer, err);
+    if (rc < 0)
+        return rc;
+    cp_ring_stats stats;
+    cp_ring_get_stats(feed->ring, &stats);
+    feed->first = stats.written;
+    return CP_OK;
+}
+
+static int put_failed(const cp_feed *feed, int rc, uint32_t bytes, cp_error *err)
+{
+    if (rc == CP_E_TIMEOUT)
+        return cp_error_set(err, rc,
+                            "%s: the ring stayed full for %.1f s; does coldpathd run, and reach ClickHouse?",
+                            feed->table, (double)feed->policy->timeout_ns / 1e9);
+    if (rc == CP_E_TOO_BIG)
+        return cp_error_set(err, rc, "%s: a row of %u bytes is larger than the table takes (row_max)",
+                            feed->table, bytes);
+    return cp_error_set(err, rc, "%s: %s", feed->table, cp_strerror(rc));
+}
+
+static int put_waiting(cp_feed *feed, const void *row, uint32_t bytes)
+{
+    const uint64_t begin = cp_boottime_ns();
+    int rc = CP_E_TIMEOUT;
+    feed->waits++;
+    while (rc == CP_E_TIMEOUT && !*feed->policy->stopped &&
+           cp_boottime_ns() - begin < feed->policy->timeout_ns)
+        rc = cp_put_wait(feed->ring, row, bytes, WAIT_SLICE_NS);
+    feed->waited_ns += cp_boottime_ns() - begin;
+    return rc;
+}
+
+int cp_feed_put(cp_feed *feed, const void *row, uint32_t bytes, cp_error *err)
+{
+    const uint64_t begin = cp_put_timer_now();
+    int rc = cp_put(feed->ring, row, bytes);
+    const uint64_t end = cp_put_timer_now();
+    if (CP_LIKELY(rc == CP_OK)) {
+        cp_put_timer_record(feed->policy->timer, begin, end);
+        feed->rows++;
+        return CP_OK;
+    }
+    if (rc == CP_FULL && feed->policy->on_full == CP_ON_FULL_DROP) {
+        feed->dropped++;
+        return CP_OK;
+    }
+    if (rc == CP_FULL)
+        rc = put_waiting(feed, row, bytes);
+    if (rc == CP_OK)
+        feed->rows++;
+    else if (*feed->policy->stopped)
+        return CP_OK;
+    return rc == CP_OK ? CP_OK : put_failed(feed, rc, bytes, err);
+}
+
+void cp_feed_json(const cp_feed *feed, FILE *out)
+{
+    cp_ring_stats stats;
+    cp_ring_get_stats(feed->ring, &stats);
+    fprintf(out,
+            "{\"table\":\"%s\",\"rows\":%" PRIu64 ",\"epoch\":\"%" PRIu64 "\",\"slot\":%" PRIu32
+            ",\"first\":%" PRIu64 ",\"last\":%" PRIu64 ",\"waits\":%" PRIu64
+            ",\"waited_seconds\":%.3f,\"dropped\":%" PRIu64 "}",
+            feed->table, feed->rows, stats.epoch, stats.slot, feed->first, stats.written, feed->waits,
+            (double)feed->waited_ns / 1e9, feed->dropped);
+}
+
+void cp_feed_times_json(const cp_put_timer *timer, FILE *out)
+{
+    cp_put_times times;
+    cp_put_timer_read(timer, &times);
+    fprintf(out,
+            "\"put_p50_ns\":%.1f,\"put_p99_ns\":%.1f,\"put_p999_ns\":%.1f,\"put_max_ns\":%.1f,\"timer_"
+            "overhead_ns\":%.1f",
+            times.p50_ns, times.p99_ns, times.p999_ns, times.max_ns, times.overhead_ns);
+}
+
+void cp_feed_close(cp_feed *feed)
+{
+    cp_ring_close(feed->ring);
+    feed->ring = NULL;
+}
+
+bool cp_feed_duration(const char *text, uint64_t *ns)
+{
+    static const struct {
+        const char *unit;
+        double ns;
+    } units[] = {{"", 1e9}, {"s", 1e9}, {"ms", 1e6}, {"us", 1e3}, {"m", 60e9}};
+    if (*text < '0' || *text > '9')
+        return false;
+    char *end;
+    const double value = strtod(text, &end);
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(end, units[i].unit) == 0 && value * units[i].ns <= 366 * 24 * 3600e9) {
+            *ns = (uint64_t)(value * units[i].ns);
+            return true;
+        }
+    }
+    return false;
+}
+
+int cp_feed_exit_of(int code)
+{
+    switch (code) {
+    case CP_OK:
+        return EXIT_SUCCESS;
+    case CP_E_ABSENT:
+    case CP_E_ABI:
+    case CP_E_RETIRED:
+        return EX_UNAVAILABLE;
+    case CP_E_IO:
+    case CP_E_PERM:
+        return EX_IOERR;
+    default:
+        return EXIT_FAILURE;
+    }
+}

@@ -1,0 +1,60 @@
+/* A feed: one producer of one table, with the account of what it did. Both programs here report the same way, so that a
+ * checker can count in ClickHouse exactly the rows of one run: those of ring epoch and slot with a position in
+ * [first, last). */
+#ifndef CP_FEEDS_FEED_H
+#define CP_FEEDS_FEED_H
+
+#include <coldpath/coldpath.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/put_timer.h"
+
+typedef enum cp_on_full { CP_ON_FULL_WAIT, CP_ON_FULL_DROP } cp_on_full;
+
+/* What the feeds of one program share. */
+typedef struct cp_feed_policy {
+    cp_on_full on_full;
+    uint64_t timeout_ns;                  /* of one wait for room */
+    const volatile sig_atomic_t *stopped; /* a set one ends waiting */
+    cp_put_timer *timer;                  /* times the puts that found room */
+} cp_feed_policy;
+
+typedef struct cp_feed {
+    const cp_feed_policy *policy;
+    const char *table;
+    cp_ring *ring;  /* NULL: not open */
+    uint64_t first; /* ring position before the first row */
+    uint64_t rows;
+    uint64_t waits; /* puts that had to wait for room */
+    uint64_t waited_ns;
+    uint64_t dropped;
+} cp_feed;
+
+/* Takes a slot of the table. Errors as cp_ring_open. */
+int cp_feed_open(cp_feed *feed, const cp_feed_policy *policy, cp_region *region, const char *table,
+                 uint64_t schema_hash, const char *producer, cp_error *err);
+
+/* Puts a row. CP_OK also when it was dropped by the policy; CP_E_TIMEOUT, CP_E_RETIRED, CP_E_TOO_BIG with err set. When
+ * stopped while waiting: CP_OK, the row is not put. */
+int cp_feed_put(cp_feed *feed, const void *row, uint32_t bytes, cp_error *err);
+
+/* Writes {"table":…,"rows":…,"epoch":"…","slot":…,"first":…,"last":…,"waits":…,"dropped":…}. */
+void cp_feed_json(const cp_feed *feed, FILE *out);
+
+/* Closes the ring. */
+void cp_feed_close(cp_feed *feed);
+
+/* Writes "put_p50_ns":…,"put_p99_ns":…,… of a timer, without braces. */
+void cp_feed_times_json(const cp_put_timer *timer, FILE *out);
+
+/* Sets *stopped_flag on SIGINT and SIGTERM; the flag is the program's only one. */
+const volatile sig_atomic_t *cp_feed_catch_signals(void);
+
+/* Parses "30s", "250ms", "100us" or seconds, up to a year. False when it is none. */
+bool cp_feed_duration(const char *text, uint64_t *ns);
+
+/* The exit code for an error: 69 no region or recorder, 74 input/output, 1 all else. */
+int cp_feed_exit_of(int code);
+
+#endif
