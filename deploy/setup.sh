@@ -46,7 +46,7 @@ setup_run() {
     local title=$1 started=$SECONDS status=0 shown=1 label offset # shown: when to print a line again
     shift
     setup_step=$((setup_step + 1))
-    label=$(printf '[%d/%d] %-38s' "$setup_step" "$setup_steps" "$title")
+    label=$(printf '[%d/%d] %-46s' "$setup_step" "$setup_steps" "$title")
     printf '\n=== %s: %s\n' "$title" "$*" >>"$setup_log"
     offset=$(stat -c %s "$setup_log")
     "$@" >>"$setup_log" 2>&1 </dev/null &
@@ -149,7 +149,10 @@ setup_engine() {
             return
         fi
     done
-    setup_run "ClickHouse engine from npm (120 MB)" cmake --build --preset "$1" --target chdb-engine
+    # npm has certificates of its own; the system's count as well, as behind a company's proxy.
+    [ ! -r /etc/ssl/certs/ca-certificates.crt ] ||
+        export NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt}
+    setup_run "ClickHouse engine from npm (566 MB unpacked)" cmake --build --preset "$1" --target chdb-engine
     COLDPATH_CHDB_LIB=$(realpath "$dir/npm/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so")
     export COLDPATH_CHDB_LIB
 }
