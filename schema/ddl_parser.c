@@ -138,9 +138,10 @@ static int engine_parse(cp_ddl *ddl, cp_table *table)
     char *name = NULL;
     cp_ddl_accept_punct(ddl, '=');
     const size_t begin = ddl->tok.begin;
-    if (cp_ddl_parse_name(ddl, "the name of an engine", &name) < 0)
+    const int named = cp_ddl_parse_name(ddl, "the name of an engine", &name);
+    free(name); /* only its place is needed; set even when what follows it is at fault */
+    if (named < 0)
         return ddl->failed;
-    free(name);
     if (cp_ddl_accept_punct(ddl, '(')) {
         const bool arguments = !cp_ddl_is_punct(ddl, ')');
         if (arguments && cp_ddl_parse_expression(ddl, "ENGINE", no_stops, true, NULL) < 0)
