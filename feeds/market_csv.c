@@ -125,16 +125,16 @@ bool cp_price_parse(const char *text, size_t len, int64_t *out)
             continue;
         }
         decimals += decimals >= 0;
-        value = value * 10 + (int)digit;
-        if (value > CP_PRICE_MAX)
+        if (value > (CP_PRICE_MAX - (int)digit) / 10)
             return false;
+        value = value * 10 + (int)digit;
     }
     if (digits == 0 || end[-1] == '.')
         return false;
     for (decimals += decimals < 0; decimals < CP_PRICE_SCALE; decimals++) {
-        value *= 10;
-        if (value > CP_PRICE_MAX)
+        if (value > CP_PRICE_MAX / 10)
             return false;
+        value *= 10;
     }
     *out = negative ? -value : value;
     return true;
