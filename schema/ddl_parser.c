@@ -189,7 +189,7 @@ static int settings_parse(cp_ddl *ddl, cp_table *table)
 typedef struct clause {
     const char *first;
     const char *second; /* NULL: one word */
-    bool commas;
+    const char *name;   /* of both, for messages */
     char **out;
 } clause;
 
@@ -206,21 +206,20 @@ static int clause_parse(cp_ddl *ddl, const clause *clauses, bool *found)
             return cp_ddl_fail(ddl, ddl->tok, CP_E_PARSE, "expected %s after %s, found %s", c->second,
                                c->first, cp_ddl_show(ddl, ddl->tok, shown));
         if (*c->out)
-            return cp_ddl_fail(ddl, tok, CP_E_PARSE, "%s%s%s is given twice", c->first, c->second ? " " : "",
-                               c->second ? c->second : "");
-        return cp_ddl_parse_expression(ddl, c->first, clause_stops, c->commas, c->out);
+            return cp_ddl_fail(ddl, tok, CP_E_PARSE, "%s is given twice", c->name);
+        return cp_ddl_parse_expression(ddl, c->name, clause_stops, true, c->out);
     }
     return ddl->failed;
 }
 
 static int tail_clause_parse(cp_ddl *ddl, cp_table *table)
 {
-    const clause clauses[] = {{"ORDER", "BY", true, &table->order_by},
-                              {"PARTITION", "BY", true, &table->partition_by},
-                              {"PRIMARY", "KEY", true, &table->primary_key},
-                              {"SAMPLE", "BY", true, &table->sample_by},
-                              {"TTL", NULL, true, &table->ttl},
-                              {NULL, NULL, false, NULL}};
+    const clause clauses[] = {{"ORDER", "BY", "ORDER BY", &table->order_by},
+                              {"PARTITION", "BY", "PARTITION BY", &table->partition_by},
+                              {"PRIMARY", "KEY", "PRIMARY KEY", &table->primary_key},
+                              {"SAMPLE", "BY", "SAMPLE BY", &table->sample_by},
+                              {"TTL", NULL, "TTL", &table->ttl},
+                              {NULL, NULL, NULL, NULL}};
     const cp_ddl_token tok = ddl->tok;
     bool found = false;
     if (clause_parse(ddl, clauses, &found) < 0 || found)

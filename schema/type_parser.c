@@ -208,9 +208,10 @@ static int integer_parse(cp_ddl *ddl, const char *what, long min, long max, long
         value = good ? value * 10 + (c - '0') : value;
     }
     value = negative ? -value : value;
+    const cp_ddl_token whole = {CP_DDL_NUMBER, first.begin, tok.end};
     if (!good || value < min || value > max)
-        return cp_ddl_fail(ddl, first, CP_E_PARSE, "%s must be a whole number from %ld to %ld, found %s%s",
-                           what, min, max, negative ? "-" : "", cp_ddl_show(ddl, tok, shown));
+        return cp_ddl_fail(ddl, first, CP_E_PARSE, "%s must be a whole number from %ld to %ld, found %s",
+                           what, min, max, cp_ddl_show(ddl, whole, shown));
     *out = value;
     cp_ddl_next(ddl);
     return ddl->failed;
