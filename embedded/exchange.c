@@ -245,13 +245,14 @@ static void session_give(cp_exchange *exchange)
     cp_sessions_give(exchange->service->sessions, exchange->session, exchange->request->session_timeout, end);
 }
 
-/* Ends what runs on the connection and gives it back. */
+/* Gives the connection back: an open insert is cancelled, a reply is left with what it has gathered. */
 static void exchange_disconnect(cp_exchange *exchange)
 {
     cp_engine_insert_cancel(exchange->insert);
     exchange->insert = NULL;
-    cp_reply_free(exchange->reply);
-    exchange->reply = NULL;
+    if (exchange->reply) {
+        cp_reply_detach(exchange->reply);
+    }
     if (exchange->session) {
         session_give(exchange);
     } else {
@@ -389,9 +390,10 @@ static int statement_refuse(cp_exchange *exchange)
         return cp_fault_set(fault, CP_FAULT_UNKNOWN_TYPE_OF_QUERY,
                             "Query has infile and was sent directly to the server.");
     }
-    if (statement->select_with_data) {
-        return cp_fault_set(fault, CP_FAULT_NOT_IMPLEMENTED,
-                            "INSERT … SELECT with data for input() is not supported by the embedded engine.");
+    if (statement->reads_input) {
+        return cp_fault_set(
+            fault, CP_FAULT_NOT_IMPLEMENTED,
+            "INSERT … SELECT with data (the table function input) is not supported by the embedded engine.");
     }
     return 0;
 }
@@ -552,7 +554,9 @@ void cp_exchange_finish(cp_exchange *exchange)
     if (exchange->fault.code == 0) {
         exchange_execute(exchange);
     }
-    if (exchange->fault.code != 0 && exchange->conn) {
+    /* Before the client has the answer: its next request may want the same session. */
+    if (exchange->conn &&
+        (exchange->fault.code != 0 || !exchange->reply || cp_reply_ended(exchange->reply))) {
         exchange_disconnect(exchange);
     }
     headers_make(exchange);
@@ -586,7 +590,11 @@ int64_t cp_exchange_length(const cp_exchange *exchange)
 ssize_t cp_exchange_read(cp_exchange *exchange, char *buffer, size_t size)
 {
     if (exchange->fault.code == 0) {
-        return exchange->reply ? cp_reply_read(exchange->reply, buffer, size) : 0;
+        const ssize_t got = exchange->reply ? cp_reply_read(exchange->reply, buffer, size) : 0;
+        if (exchange->conn && cp_reply_ended(exchange->reply)) {
+            exchange_disconnect(exchange);
+        }
+        return got;
     }
     const char *text = exchange->fault.text ? exchange->fault.text : "";
     const size_t length = strlen(text);
@@ -611,6 +619,7 @@ void cp_exchange_free(cp_exchange *exchange)
         return;
     }
     exchange_disconnect(exchange);
+    cp_reply_free(exchange->reply);
     cp_decoder_free(exchange->decoder);
     cp_text_free(&exchange->text);
     cp_fault_clear(&exchange->fault);

@@ -113,6 +113,20 @@ static size_t name_suffix(const char *text, size_t length)
     return at >= 2 && text[at - 1] == '(' && text[at - 2] == ' ' && at < length - 1 ? at - 2 : length;
 }
 
+/* Where a trailing " (version …)" begins in text[0..length), or length when there is none. */
+static size_t version_suffix(const char *text, size_t length)
+{
+    static const char mark[] = " (version ";
+    for (size_t at = length; length > 0 && text[length - 1] == ')' && at-- > 0;) {
+        if (text[at] == '(') {
+            const bool is_mark =
+                at > 0 && length - at >= sizeof mark && memcmp(text + at - 1, mark, sizeof mark - 1) == 0;
+            return is_mark ? at - 1 : length;
+        }
+    }
+    return length;
+}
+
 /* Cuts one wrapping of the engine: "Code: N. DB::Exception: Code: N. …(version V). (NAME)" → "Code: N.
  * …(version V)". Returns the new beginning; *length is adjusted. */
 static const char *unwrap(const char *text, size_t *length)
@@ -123,8 +137,9 @@ static const char *unwrap(const char *text, size_t *length)
     if (prefix == 0 || code_prefix(text + prefix, &inner) == 0) {
         return text;
     }
-    size_t end = name_suffix(text, *length);
-    if (end == *length) {
+    const size_t named = version_suffix(text, *length);
+    size_t end = name_suffix(text, named);
+    if (end == named) {
         return text;
     }
     if (end > prefix && text[end - 1] == '.') {

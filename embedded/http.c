@@ -24,7 +24,8 @@ enum {
         128 * 1024,           /* how the read buffer grows: bodies come in pieces of about this size */
     REPLY_BLOCK = 128 * 1024, /* bytes asked of a reply at a time */
     BODY_SECONDS = 600,       /* for a body to arrive: bounds who sends a byte now and then */
-    BACKLOG = 128
+    BACKLOG = 128,
+    NOT_FOUND = 320 /* room for the text of a 404, with the beginning of the path */
 };
 
 struct cp_http {
@@ -43,16 +44,14 @@ typedef struct call {
     cp_http *http;
     struct MHD_Connection *connection;
     cp_exchange *exchange; /* NULL: answered without a statement */
-    char *text;            /* the answer then; one of the arrays below */
+    char *text;            /* the answer then: text_ok, text_none or not_found */
+    char not_found[NOT_FOUND];
     unsigned status;
     uint64_t begun_ns;
 } call;
 
 static char text_ok[] = "Ok.\n";
 static char text_none[] = "";
-static char text_not_found[] = "There is no handle for this path. Use / for statements (POST, or GET with "
-                               "?query=…) and /ping to see whether the "
-                               "server is alive.\n";
 
 /* Collects the URL parameters or the headers into a request. */
 typedef struct collector {
@@ -177,7 +176,12 @@ static call *call_new(cp_http *http, struct MHD_Connection *connection, const ch
         made = call_open(now, connection, method);
     } else {
         now->status = MHD_HTTP_NOT_FOUND;
-        now->text = text_not_found;
+        snprintf(now->not_found, sizeof now->not_found,
+                 "There is no handle %.100s. Use / for statements (POST, or GET with ?query=…) and /ping to "
+                 "see whether "
+                 "the server is alive.\n",
+                 url);
+        now->text = now->not_found;
     }
     if (!made) {
         atomic_fetch_sub(&http->active, 1);

@@ -390,6 +390,9 @@ static int serve(settings *from, cp_engine *engine, const sigset_t *signals, boo
     if (code == CP_OK) {
         code = port_file_write(from, cp_http_port(http), err);
         if (code == CP_OK) {
+            if (from->temporary[0] != '\0') {
+                printf("data in %s, removed at the end; keep it with --path\n", from->temporary);
+            }
             printf("listening on http://%s\n", cp_http_address(http));
             fflush(stdout);
             cp_log(CP_LOG_INFO, "serving", "address=%s version=%s path=%s temporary=%s",

@@ -58,17 +58,29 @@ cp_reply *cp_reply_new(cp_engine_conn *conn, cp_coding coding, int level)
     return reply;
 }
 
+bool cp_reply_ended(const cp_reply *reply)
+{
+    return reply->ended;
+}
+
+void cp_reply_detach(cp_reply *reply)
+{
+    if (reply->conn) {
+        cp_engine_chunk_free(reply->conn, &reply->chunk);
+    }
+    if (reply->conn && reply->from == SOURCE_STREAM) {
+        cp_engine_stream_close(reply->conn);
+    }
+    reply->conn = NULL;
+    reply->from = SOURCE_NONE;
+}
+
 void cp_reply_free(cp_reply *reply)
 {
     if (!reply) {
         return;
     }
-    if (reply->from == SOURCE_STREAM) {
-        cp_engine_stream_close(reply->conn);
-    }
-    if (reply->conn) {
-        cp_engine_chunk_free(reply->conn, &reply->chunk);
-    }
+    cp_reply_detach(reply);
     if (reply->spool) {
         fclose(reply->spool);
     }

@@ -41,6 +41,12 @@ void cp_reply_from_stream(cp_reply *reply);
  * nothing of the result may be sent. */
 int cp_reply_fill(cp_reply *reply, size_t buffer_size, bool to_end, cp_engine_stats *stats, cp_fault *fault);
 
+/* True when all that is still to be read is in the reply itself: the engine is not needed any more. */
+bool cp_reply_ended(const cp_reply *reply);
+
+/* Closes the source; of what is left only gathered bytes are read. For a reply that has ended. */
+void cp_reply_detach(cp_reply *reply);
+
 /* The body's length if it is known by now, -1 otherwise. */
 int64_t cp_reply_length(const cp_reply *reply);
 

@@ -162,12 +162,16 @@ static int depth_after(const lexer *lex, token tok, int depth)
     return closes && depth > 0 ? depth - 1 : depth;
 }
 
-/* The rest of a statement whose text must be whole: finds FORMAT and INTO OUTFILE outside of brackets. */
+/* The rest of a statement whose text must be whole: finds FORMAT and INTO OUTFILE outside of brackets, and
+ * input() anywhere. */
 static void statement_scan(lexer *lex, cp_statement *statement)
 {
     int depth = 0;
     for (token tok = lexer_next(lex); tok.kind != TOKEN_END && tok.kind != TOKEN_CUT; tok = lexer_next(lex)) {
         depth = depth_after(lex, tok, depth);
+        if (token_is(lex, tok, "input") && token_is_char(lex, lexer_peek(lex), '(')) {
+            statement->reads_input = true;
+        }
         if (depth != 0) {
             continue;
         }
@@ -259,7 +263,6 @@ static bool insert_decide(lexer *lex, token tok, size_t query_length, cp_stateme
     if (token_is(lex, tok, "SELECT") || token_is(lex, tok, "WITH")) {
         statement_scan(lex, statement);
         statement->kind = lex->whole ? CP_STATEMENT_OTHER : CP_STATEMENT_INCOMPLETE;
-        statement->select_with_data = statement->format[0] != '\0';
         return true;
     }
     if (token_is(lex, tok, "FROM") && token_is(lex, lexer_peek(lex), "INFILE")) {

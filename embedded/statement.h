@@ -31,7 +31,7 @@ typedef struct cp_statement {
     size_t data;                      /* INSERT: where the data begins */
     bool into_outfile;                /* writes a file of the host */
     bool from_infile;                 /* reads a file of the host */
-    bool select_with_data;            /* INSERT … SELECT … FORMAT: data for input() */
+    bool reads_input; /* calls input(): INSERT … SELECT … FROM input(…) FORMAT, with data */
 } cp_statement;
 
 /* Looks at text[0..length). The first query_length bytes came as the "query" parameter (0: none did) and were
