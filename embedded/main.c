@@ -72,7 +72,8 @@ enum option_key {
     KEY_STOP
 };
 
-const char *argp_program_version = "coldpath-chdb 0.1.0";
+/* argp(3) finds it by name: it must be visible to libc. */
+__attribute__((visibility("default"))) const char *argp_program_version = "coldpath-chdb 0.1.0";
 
 static const struct argp_option option_table[] = {
     {"port", 'p', "PORT", 0, "Listen on this port; 0: any free one, see --port-file (8123)", 0},
