@@ -50,6 +50,9 @@ static void *symbol(void *library, const char *name)
 
 bool engine_open(void)
 {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return false; /* the library brings an allocator of its own, which the sanitizers' cannot live with */
+#endif
     const char *path = getenv("COLDPATH_CHDB_LIB");
     if (!path)
         path = CP_CHDB_DEFAULT;

@@ -81,7 +81,7 @@ bool chunk_add(cp_chunk *chunk, const void *row, uint32_t size)
 
 static void tsv_bytes(row_maker *maker, const void *bytes, size_t size)
 {
-    if (!maker->with_tsv)
+    if (!maker->with_tsv || size == 0)
         return;
     while (maker->tsv_size + size > maker->tsv_capacity) {
         maker->tsv_capacity = maker->tsv_capacity ? maker->tsv_capacity * 2 : 4096;
