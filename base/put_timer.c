@@ -11,16 +11,29 @@ enum {
 
 _Static_assert(CP_TIMER_EXACT == 64, "the comment in the header says so");
 
-void cp_put_timer_init(cp_put_timer *timer)
+/* The least cost of reading the counter, and the least step in which it counts. */
+static void measure_overhead(cp_put_timer *timer)
 {
-    memset(timer, 0, sizeof *timer);
     uint64_t least = UINT64_MAX;
+    uint64_t step = UINT64_MAX;
     for (int i = 0; i < OVERHEAD_ROUNDS; i++) {
         const uint64_t begin = cp_put_timer_now();
         const uint64_t taken = cp_put_timer_now() - begin;
-        least = taken < least ? taken : least;
+        if (taken < least) {
+            step = least != UINT64_MAX && least - taken < step ? least - taken : step;
+            least = taken;
+        } else if (taken > least && taken - least < step) {
+            step = taken - least;
+        }
     }
     timer->overhead_ticks = least;
+    timer->step_ticks = step == UINT64_MAX ? 0 : step;
+}
+
+void cp_put_timer_init(cp_put_timer *timer)
+{
+    memset(timer, 0, sizeof *timer);
+    measure_overhead(timer);
     timer->start_ns = cp_clock_ns_(CLOCK_MONOTONIC);
     timer->start_ticks = cp_put_timer_now();
 }
@@ -66,5 +79,6 @@ void cp_put_timer_read(const cp_put_timer *timer, cp_put_times *times)
                             .p99_ns = scale * (double)cp_put_timer_quantile(timer, 0.99),
                             .p999_ns = scale * (double)cp_put_timer_quantile(timer, 0.999),
                             .max_ns = scale * (double)timer->max_ticks,
+                            .step_ns = scale * (double)timer->step_ticks,
                             .overhead_ns = scale * (double)timer->overhead_ticks};
 }

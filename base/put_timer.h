@@ -24,9 +24,10 @@ typedef struct cp_put_timer {
     uint64_t overhead_ticks;
     uint64_t start_ticks;
     uint64_t start_ns;
+    uint64_t step_ticks;
 } cp_put_timer;
 
-/* Zeroes it, measures the cost of reading the counter and starts calibrating. Takes some microseconds. */
+/* Zeroes it, measures the cost of reading the counter and starts calibrating. Takes about a millisecond. */
 void cp_put_timer_init(cp_put_timer *timer);
 
 /* The bucket of a value. */
@@ -66,6 +67,7 @@ typedef struct cp_put_times {
     double p99_ns;
     double p999_ns;
     double max_ns;
+    double step_ns;     /* the smallest difference that the counter showed */
     double overhead_ns; /* of the measurement; already taken off the others */
 } cp_put_times;
 

@@ -43,6 +43,8 @@ typedef struct bench_line {
     uint8_t padding[2 * CP_CACHE_LINE - sizeof(uint64_t)];
 } bench_line;
 
+typedef enum figure { FLOOR, FLOOR_PACED, P50, P99, P999, MAX, SATURATED, FIGURES } figure;
+
 typedef struct bench {
     const cp_bench_put_options *options;
     char dir[64];
@@ -59,11 +61,9 @@ typedef struct bench {
     bench_line ping;
     bench_line pong;
     int pingpong; /* atomic: the consumer thread plays ping-pong instead of draining */
-    double samples[CP_BENCH_SIZES][7][CP_BENCH_MAX_ROUNDS];
+    double samples[CP_BENCH_SIZES][FIGURES][CP_BENCH_MAX_ROUNDS];
     double pingpong_samples[CP_BENCH_MAX_ROUNDS];
 } bench;
-
-enum { FLOOR, FLOOR_P50, P50, P99, P999, MAX, SATURATED };
 
 /* ---- the consumer ---------------------------------------------------------------------------------------------- */
 
@@ -185,34 +185,48 @@ static uint64_t ticks_per_pace(const bench *b)
     return (cp_put_timer_now() - start) * b->options->pace_ns / taken;
 }
 
-static void floor_paced(bench *b, uint32_t bytes, const uint8_t *row, uint64_t count, uint64_t pace)
+static void floor_bursts(bench *b, uint32_t bytes, const uint8_t *row, uint64_t bursts, uint64_t pace)
 {
     uint64_t next = cp_put_timer_now();
-    for (uint64_t i = 0; i < count; i++) {
-        next += pace;
+    for (uint64_t i = 0; i < bursts; i++) {
+        next += pace * CP_BENCH_BURST;
         wait_until_tick(next);
-        uint8_t *to = area_at(b, i, bytes);
         const uint64_t begin = cp_put_timer_now();
-        touch(row);
-        memcpy(to, row, bytes);
-        touch(to);
+        for (uint64_t k = 0; k < CP_BENCH_BURST; k++) {
+            uint8_t *to = area_at(b, i * CP_BENCH_BURST + k, bytes);
+            touch(row);
+            memcpy(to, row, bytes);
+            touch(to);
+        }
         cp_put_timer_record(&b->timer, begin, cp_put_timer_now());
     }
 }
 
-/* Returns the number of puts that found the ring full: a paced run should have none. */
-static uint64_t put_paced(bench *b, cp_ring *ring, uint32_t bytes, const uint8_t *row, uint64_t count, uint64_t pace)
+static void put_bursts(bench *b, cp_ring *ring, uint32_t bytes, const uint8_t *row, uint64_t bursts,
+                       uint64_t pace)
 {
-    uint64_t refused = 0;
+    uint64_t next = cp_put_timer_now();
+    for (uint64_t i = 0; i < bursts; i++) {
+        next += pace * CP_BENCH_BURST;
+        wait_until_tick(next);
+        const uint64_t begin = cp_put_timer_now();
+        for (uint64_t k = 0; k < CP_BENCH_BURST; k++)
+            (void)cp_put(ring, row, bytes);
+        cp_put_timer_record(&b->timer, begin, cp_put_timer_now());
+    }
+}
+
+static void put_singles(bench *b, cp_ring *ring, uint32_t bytes, const uint8_t *row, uint64_t count,
+                        uint64_t pace)
+{
     uint64_t next = cp_put_timer_now();
     for (uint64_t i = 0; i < count; i++) {
         next += pace;
         wait_until_tick(next);
         const uint64_t begin = cp_put_timer_now();
-        refused += cp_put(ring, row, bytes) != CP_OK;
+        (void)cp_put(ring, row, bytes);
         cp_put_timer_record(&b->timer, begin, cp_put_timer_now());
     }
-    return refused;
 }
 
 static double put_saturated(cp_ring *ring, uint32_t bytes, const uint8_t *row)
@@ -237,25 +251,31 @@ static void measure_size(bench *b, uint32_t size, uint32_t round, cp_bench_put_r
     const uint32_t bytes = bench_tables[size].bytes;
     const uint64_t count = b->options->round_ns / b->options->pace_ns;
     const uint64_t pace = ticks_per_pace(b);
+    double(*samples)[CP_BENCH_MAX_ROUNDS] = b->samples[size];
+    cp_ring *ring = b->rings[size];
     uint8_t row[ROW_BYTES_MAX] = {0};
     cp_put_times times;
-    b->samples[size][FLOOR][round] = floor_saturated(b, bytes, row);
+    samples[FLOOR][round] = floor_saturated(b, bytes, row);
     cp_put_timer_init(&b->timer);
-    floor_paced(b, bytes, row, count, pace);
+    floor_bursts(b, bytes, row, count / CP_BENCH_BURST, pace);
     cp_put_timer_read(&b->timer, &times);
-    b->samples[size][FLOOR_P50][round] = times.p50_ns;
+    samples[FLOOR_PACED][round] = times.p50_ns / CP_BENCH_BURST;
     cp_put_timer_init(&b->timer);
-    put_paced(b, b->rings[size], bytes, row, count, pace);
+    put_bursts(b, ring, bytes, row, count / CP_BENCH_BURST, pace);
     cp_put_timer_read(&b->timer, &times);
-    b->samples[size][P50][round] = times.p50_ns;
-    b->samples[size][P99][round] = times.p99_ns;
-    b->samples[size][P999][round] = times.p999_ns;
-    b->samples[size][MAX][round] = times.max_ns;
-    wait_until_empty(b->rings[size]);
-    b->samples[size][SATURATED][round] = put_saturated(b->rings[size], bytes, row);
-    wait_until_empty(b->rings[size]);
+    samples[P50][round] = times.p50_ns / CP_BENCH_BURST;
+    cp_put_timer_init(&b->timer);
+    put_singles(b, ring, bytes, row, count, pace);
+    cp_put_timer_read(&b->timer, &times);
+    samples[P99][round] = times.p99_ns;
+    samples[P999][round] = times.p999_ns;
+    samples[MAX][round] = times.max_ns;
+    wait_until_empty(ring);
+    samples[SATURATED][round] = put_saturated(ring, bytes, row);
+    wait_until_empty(ring);
     report->timer_ns = times.overhead_ns;
-    report->sizes[size].puts += count + SATURATED_PUTS;
+    report->step_ns = times.step_ns;
+    report->sizes[size].puts += 2 * count + SATURATED_PUTS;
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -277,7 +297,7 @@ static void bench_summarise(bench *b, cp_bench_put_report *report)
         cp_bench_put_result *result = &report->sizes[size];
         result->bytes = bench_tables[size].bytes;
         result->floor_ns = summarise(b->samples[size][FLOOR], report->rounds);
-        result->floor_p50_ns = summarise(b->samples[size][FLOOR_P50], report->rounds);
+        result->floor_paced_ns = summarise(b->samples[size][FLOOR_PACED], report->rounds);
         result->p50_ns = summarise(b->samples[size][P50], report->rounds);
         result->p99_ns = summarise(b->samples[size][P99], report->rounds);
         result->p999_ns = summarise(b->samples[size][P999], report->rounds);
@@ -307,7 +327,8 @@ static int bench_make_region(bench *b, cp_error *err)
         return cp_error_errno(err, CP_E_IO, errno, "make a region under /dev/shm");
     }
     for (uint32_t i = 0; i < CP_BENCH_SIZES; i++) {
-        const int rc = cp_table_parse(&b->tables[i], "bench", bench_tables[i].ddl, strlen(bench_tables[i].ddl), err);
+        const int rc =
+            cp_table_parse(&b->tables[i], "bench", bench_tables[i].ddl, strlen(bench_tables[i].ddl), err);
         if (rc < 0)
             return rc;
         tables[i] = (cp_control_table){b->tables[i], b->options->ring_size, 1, 4096, false};
@@ -318,7 +339,8 @@ static int bench_make_region(bench *b, cp_error *err)
 
 static int bench_make_ends(bench *b, cp_error *err)
 {
-    const uint64_t intervals[CP_BENCH_SIZES] = {CONSUMER_INTERVAL_NS, CONSUMER_INTERVAL_NS, CONSUMER_INTERVAL_NS};
+    const uint64_t intervals[CP_BENCH_SIZES] = {CONSUMER_INTERVAL_NS, CONSUMER_INTERVAL_NS,
+                                                CONSUMER_INTERVAL_NS};
     const cp_drain_events events = {b, consumer_submit, consumer_fault, consumer_rejected};
     const cp_table *const tables[CP_BENCH_SIZES] = {b->tables[0], b->tables[1], b->tables[2]};
     int rc = cp_drain_create(&b->drain, &b->owner, tables, intervals, POOL_BYTES, &events, err);

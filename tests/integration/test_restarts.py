@@ -13,8 +13,8 @@ from tests.support.chdb import SKIP, ChdbServer, engine_present
 from tests.support.recorder import Recorder
 
 PRODUCERS = 4
-ROWS = 150_000  # each
 ROWS_PER_WRITE = 500
+PAUSE = 0.003  # between writes
 
 
 def row(producer, number):
@@ -25,14 +25,31 @@ def row(producer, number):
 COLUMNS = "recv_ts,exch_ts,venue,symbol,update_id,bid_px,bid_qty,ask_px,ask_qty\n"
 
 
-def feed(process, producer, rows, pause):
-    """Writes rows to a `coldpath put` little by little, so that it lives through the restarts."""
-    process.stdin.write(COLUMNS.encode())
-    for first in range(0, rows, ROWS_PER_WRITE):
-        process.stdin.write("".join(row(producer, n) for n in range(first, first + ROWS_PER_WRITE)).encode())
-        process.stdin.flush()
-        time.sleep(pause)
-    process.stdin.close()
+class Feeder(threading.Thread):
+    """Writes rows to a `coldpath put` little by little until it is told to end, or the pipe breaks."""
+
+    def __init__(self, process, producer, pause):
+        super().__init__()
+        self.process = process
+        self.producer = producer
+        self.pause = pause
+        self.rows = 0  # written, all of them
+        self.end = threading.Event()
+
+    def run(self):
+        try:
+            self.process.stdin.write(COLUMNS.encode())
+            while not self.end.wait(self.pause):
+                numbers = range(self.rows, self.rows + ROWS_PER_WRITE)
+                self.process.stdin.write("".join(row(self.producer, n) for n in numbers).encode())
+                self.process.stdin.flush()
+                self.rows += ROWS_PER_WRITE
+        except OSError:
+            pass
+        try:
+            self.process.stdin.close()
+        except OSError:
+            pass
 
 
 def start_producer(recorder, producer):
@@ -59,39 +76,44 @@ class Restarts(unittest.TestCase):
         self.addCleanup(self.recorder.close)
 
     def test_two_restarts_with_four_producers(self):
-        producers = [start_producer(self.recorder, p) for p in range(PRODUCERS)]
-        feeders = [threading.Thread(target=feed, args=(process, p, ROWS, 0.004)) for p, process in enumerate(producers)]
+        feeders = [Feeder(start_producer(self.recorder, p), p, PAUSE) for p in range(PRODUCERS)]
         for feeder in feeders:
             feeder.start()
         for _ in range(2):
-            time.sleep(0.6)
+            time.sleep(0.7)
             self.recorder.restart()
-        restarted_while_feeding = any(feeder.is_alive() for feeder in feeders)
-        for feeder, process in zip(feeders, producers):
+        time.sleep(0.3)
+        for feeder in feeders:
+            self.assertTrue(feeder.is_alive())
+            feeder.end.set()
+        for feeder in feeders:
             feeder.join()
-            error = process.stderr.read().decode()
-            self.assertEqual(process.wait(60), 0, error)
-            process.stdout.close()
-            process.stderr.close()
-        self.assertTrue(restarted_while_feeding, "the producers ended before the restarts did")
+            error = feeder.process.stderr.read().decode()
+            self.assertEqual(feeder.process.wait(60), 0, error)
+            feeder.process.stdout.close()
+            feeder.process.stderr.close()
+        total = sum(feeder.rows for feeder in feeders)
+        print(f"{total} rows, {[feeder.rows for feeder in feeders]}", file=sys.stderr)
         status = self.recorder.wait_delivered()
         self.assertTrue(status["balanced"], status)
-        self.assertEqual(self.count(), PRODUCERS * ROWS)
-        self.assertEqual(self.count("uniqExact(_cp_epoch, _cp_slot, _cp_position)"), PRODUCERS * ROWS)
-        for p in range(PRODUCERS):
-            with self.subTest(producer=p):
-                where = f"symbol = 'P{p}'"
-                self.assertEqual(self.count("uniqExact(update_id)", where), ROWS)
-                self.assertEqual(self.count("uniqExact(_cp_slot)", where), 1)
-                # In the order of positions, each number is its predecessor's plus one: order kept, no gap.
-                ordered = self.server.query(
-                    "SELECT groupArray(update_id) = range(count()) FROM"
-                    f" (SELECT update_id FROM test.quotes WHERE {where} ORDER BY _cp_position)")
-                self.assertIn(ordered.strip(), ("1", "true"))
+        self.assertEqual(self.count(), total)
+        self.assertEqual(self.count("uniqExact(_cp_epoch, _cp_slot, _cp_position)"), total)
+        for feeder in feeders:
+            with self.subTest(producer=feeder.producer):
+                self.check_producer(feeder)
+
+    def check_producer(self, feeder):
+        where = f"symbol = 'P{feeder.producer}'"
+        self.assertEqual(self.count("uniqExact(update_id)", where), feeder.rows)
+        self.assertEqual(self.count("uniqExact(_cp_slot)", where), 1)
+        # In the order of positions, each number is its predecessor's plus one: order kept, no gap.
+        ordered = self.server.query("SELECT groupArray(update_id) = range(count()) FROM"
+                                    f" (SELECT update_id FROM test.quotes WHERE {where} ORDER BY _cp_position)")
+        self.assertIn(ordered.strip(), ("1", "true"))
 
     def test_a_killed_producer_loses_nothing_it_committed(self):
         process = start_producer(self.recorder, 0)
-        feeder = threading.Thread(target=self.feed_until_broken, args=(process,))
+        feeder = Feeder(process, 0, 0)
         feeder.start()
         time.sleep(0.5)
         process.send_signal(signal.SIGKILL)
@@ -112,17 +134,6 @@ class Restarts(unittest.TestCase):
         self.recorder.wait_delivered()
         self.assertEqual(self.count("uniqExact(_cp_slot)"), 1)
         self.assertEqual(self.count(), first["rows_put"] + 1)
-
-    @staticmethod
-    def feed_until_broken(process):
-        try:
-            feed(process, 0, 10_000_000, 0)
-        except (BrokenPipeError, OSError):
-            pass
-        try:
-            process.stdin.close()
-        except OSError:
-            pass
 
     def test_stop_without_clickhouse_keeps_the_rows(self):
         self.recorder.stop()
