@@ -166,8 +166,13 @@ int cp_csv_record_next(cp_csv_record *record, cp_line *first, cp_error *err)
             return rc;
         record->scan += size;
         record->lines++;
-        if (rc < 0)
+        if (rc < 0) {
+            if (record->lines > 1)
+                cp_error_set(err, CP_E_PARSE,
+                             "a quote is opened here and closed in the wrong place %u lines below",
+                             record->lines - 1);
             return record_fail(record, first, CP_E_PARSE);
+        }
         if (rc == 1) {
             *first = whole_record(record);
             return 1;

@@ -37,6 +37,12 @@ static int line_parse(cp_json_row *json, const char *line, size_t len, json_obje
     if (nul)
         return cp_error_set(err, CP_E_PARSE, "byte %zu is a NUL; this is not JSON text",
                             (size_t)(nul - line) + 1);
+    size_t blank = 0;
+    while (blank < len && memchr(" \t\r", line[blank], 3))
+        blank++;
+    if (blank == len || line[blank] != '{')
+        return cp_error_set(err, CP_E_PARSE,
+                            "not JSON: a row is an object on a line, {\"column\": value, …}");
     if (len > INT_MAX)
         return cp_error_set(err, CP_E_TOO_BIG, "the line has %zu bytes", len);
     json_tokener_reset(json->tokener);
@@ -45,23 +51,20 @@ static int line_parse(cp_json_row *json, const char *line, size_t len, json_obje
     const size_t at = json_tokener_get_parse_end(json->tokener) + 1;
     if (code == json_tokener_continue)
         return cp_error_set(err, CP_E_PARSE,
-                            "the line ends inside the JSON object; one whole object stands on one line");
+                            "the line ends inside the JSON object; a row stands on one line");
     if (code == json_tokener_error_parse_number)
         return cp_error_set(err, CP_E_PARSE,
                             "byte %zu: a number that is malformed or over 64 bits; long ones go in quotes",
                             at);
     if (code != json_tokener_success)
         return cp_error_set(err, CP_E_PARSE, "byte %zu: not JSON: %s", at, json_tokener_error_desc(code));
-    if (json_object_get_type(*out) == json_type_object)
-        return CP_OK;
-    json_object_put(*out);
-    *out = NULL;
-    return cp_error_set(err, CP_E_PARSE, "a row is a JSON object, {\"column\": value, …}");
+    return CP_OK;
 }
 
 typedef struct scalar_text {
     const char *text; /* NULL for a null */
     size_t len;
+    bool extreme; /* the lowest or highest of 64 bits, which json-c also makes of what lies beyond */
     char number[32];
 } scalar_text;
 
@@ -69,6 +72,7 @@ typedef struct scalar_text {
 static bool scalar_get(json_object *value, scalar_text *out)
 {
     int64_t number;
+    out->extreme = false;
     switch (json_object_get_type(value)) {
     case json_type_null:
         out->text = NULL;
@@ -84,6 +88,8 @@ static bool scalar_get(json_object *value, scalar_text *out)
         else
             snprintf(out->number, sizeof out->number, "%" PRId64, number);
         out->text = out->number;
+        out->extreme =
+            number == INT64_MIN || (number == INT64_MAX && json_object_get_uint64(value) == UINT64_MAX);
         break;
     case json_type_double: /* the parser keeps the text as userdata */
         out->text = json_object_get_userdata(value);
@@ -108,7 +114,35 @@ static int nested(const cp_row *row, uint32_t column, const char *what, cp_error
                         c->type.array ? "an array of plain values is expected" : "a plain value is expected");
 }
 
-static int array_set(cp_row *row, uint32_t column, json_object *value, cp_error *err)
+/* Whether a whole number of the line, outside strings, is beyond 64 bits. */
+static bool line_has_long_number(const char *line, size_t len)
+{
+    static const char highest[] = "18446744073709551615";
+    static const char lowest[] = "9223372036854775808";
+    bool in_string = false;
+    for (size_t i = 0; i < len; i++) {
+        if (in_string && line[i] == '\\')
+            i++;
+        else if (line[i] == '"')
+            in_string = !in_string;
+        if (in_string || i >= len || line[i] < '0' || line[i] > '9')
+            continue;
+        const size_t begin = i;
+        while (i < len && line[i] >= '0' && line[i] <= '9')
+            i++;
+        const char *limit = begin > 0 && line[begin - 1] == '-' ? lowest : highest;
+        const size_t digits = i - begin;
+        const bool whole = i == len || !memchr(".eE", line[i], 3);
+        const bool fraction = begin > 0 && memchr(".+", line[begin - 1], 2);
+        if (whole && !fraction &&
+            (digits > strlen(limit) || (digits == strlen(limit) && memcmp(line + begin, limit, digits) > 0)))
+            return true;
+        i--;
+    }
+    return false;
+}
+
+static int array_set(cp_json_row *json, cp_row *row, uint32_t column, json_object *value, cp_error *err)
 {
     if (!row->table->columns[column].type.array)
         return nested(row, column, "an array", err);
@@ -121,18 +155,20 @@ static int array_set(cp_row *row, uint32_t column, json_object *value, cp_error 
         scalar_text element;
         if (!scalar_get(json_object_array_get_idx(value, i), &element))
             return nested(row, column, "an array or object inside the array", err);
+        json->extreme |= element.extreme;
         rc = cp_row_array_add(&array, element.text, element.len, !element.text, err);
     }
     return rc == CP_OK ? cp_row_array_end(&array, err) : rc;
 }
 
-static int value_set(cp_row *row, uint32_t column, json_object *value, cp_error *err)
+static int value_set(cp_json_row *json, cp_row *row, uint32_t column, json_object *value, cp_error *err)
 {
     scalar_text scalar;
     if (json_object_get_type(value) == json_type_array)
-        return array_set(row, column, value, err);
+        return array_set(json, row, column, value, err);
     if (!scalar_get(value, &scalar))
         return nested(row, column, "an object", err);
+    json->extreme |= scalar.extreme;
     if (!scalar.text)
         return cp_row_set_null(row, column, err);
     return cp_row_set_text(row, column, scalar.text, scalar.len, err);
@@ -163,7 +199,7 @@ static int object_set(cp_json_row *json, json_object *object, cp_row *row, cp_er
         const int column = column_find(json, place, name);
         int rc = CP_OK;
         if (column >= 0)
-            rc = value_set(row, (uint32_t)column, json_object_iter_peek_value(&it), err);
+            rc = value_set(json, row, (uint32_t)column, json_object_iter_peek_value(&it), err);
         else if (!json->skip_unknown)
             rc = cp_unknown_column(json->table, name, strlen(name), err);
         if (rc < 0)
@@ -176,9 +212,12 @@ static int object_set(cp_json_row *json, json_object *object, cp_row *row, cp_er
 int cp_json_row_parse(cp_json_row *json, const char *line, size_t len, cp_row *row, cp_error *err)
 {
     json_object *object = NULL;
+    json->extreme = false;
     int rc = line_parse(json, line, len, &object, err);
     if (rc == CP_OK)
         rc = object_set(json, object, row, err);
     json_object_put(object);
+    if (json->extreme && line_has_long_number(line, len))
+        return cp_error_set(err, CP_E_PARSE, "a whole number is beyond 64 bits; long ones go in quotes");
     return rc;
 }

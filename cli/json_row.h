@@ -13,6 +13,7 @@
 typedef struct cp_json_row {
     const cp_table *table;
     bool skip_unknown;
+    bool extreme; /* the line under way holds a number that may stand for one beyond 64 bits */
     json_tokener *tokener;
     uint32_t order_count;
     uint16_t order[CP_MAX_COLUMNS]; /* columns in the order of the line before */

@@ -1,0 +1,126 @@
+"""The verbs' common manners: help from one table, exit codes, --json on every verb, suggestions."""
+import json
+import os
+import pty
+import subprocess
+import unittest
+
+import support
+
+
+class Verbs(support.Case):
+    def verbs(self):
+        answer = json.loads(self.run_program("coldpath", "help", "--json").stdout)
+        self.assertEqual(answer["schema_version"], 1)
+        return [verb["name"] for verb in answer["verbs"]]
+
+    def test_help(self):
+        text = self.run_program("coldpath", "help").stdout.decode()
+        for verb in self.verbs():
+            self.assertIn(f"  {verb}", text)
+            result = self.run_program("coldpath", verb, "--help")
+            self.assertEqual(result.returncode, 0)
+            self.assertIn(f"coldpath {verb}", result.stdout.decode())
+            for option in ("--json", "--config", "--region"):
+                self.assertIn(option, result.stdout.decode())
+
+    def test_usage(self):
+        for args in ([], ["stauts"], ["put"], ["put", "t", "f", "g"], ["status", "--nonsense"], ["stat", "-i", "x"],
+                     ["put", "t", "--format", "CVS"], ["schema", "shw", "t"], ["schema", "show"]):
+            result = self.run_program("coldpath", *args)
+            self.assertEqual(result.returncode, 64, args)
+            self.assertEqual(result.stdout, b"", args)
+            self.assertNotEqual(result.stderr, b"", args)
+        self.assertIn(b"did you mean 'status'?", self.run_program("coldpath", "stauts").stderr)
+        self.assertIn(b"did you mean 'CSV'?", self.run_program("coldpath", "put", "t", "--format", "CVS").stderr)
+
+    def test_absent_region(self):
+        for verb in ("status", "stat", "tables"):
+            self.assertEqual(self.coldpath(verb).returncode, 69, verb)
+
+    def test_init_twice(self):
+        self.assertIn(b"created", self.coldpath("init", "--no-tables").stdout)
+        self.assertIn(b"already there", self.coldpath("init", "--no-tables").stdout)
+        answer = json.loads(self.coldpath("init", "--no-tables", "--json").stdout)
+        self.assertEqual((answer["schema_version"], answer["region"]["result"], answer["error"]),
+                         (1, "already there", None))
+
+    def test_init_without_server(self):
+        result = self.coldpath("init")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"127.0.0.1:9", result.stderr)
+        self.assertTrue((self.region / "control").exists())
+
+    def test_status(self):
+        self.init()
+        result = self.coldpath("status", "--json")
+        answer = json.loads(result.stdout)
+        self.assertEqual(result.returncode, 69)
+        self.assertEqual((answer["schema_version"], answer["recorder"]["alive"], answer["balanced"], answer["healthy"]),
+                         (1, False, True, False))
+        self.assertEqual(answer["tables"][0]["table"], "t")
+        text = self.coldpath("status").stdout.decode()
+        self.assertIn("table\tclass\tput\tdelivered", text)
+
+    def test_stat(self):
+        self.init()
+        self.put('{"id":1}\n' * 5)
+        answer = json.loads(self.coldpath("stat", "--raw", "-n", "1", "--json").stdout)
+        self.assertEqual(answer["tables"][0]["put"], 5)
+        lines = self.coldpath("stat", "-n", "2", "-i", "50ms", "--json").stdout.splitlines()
+        self.assertEqual([json.loads(line)["tables"][0]["put_per_s"] for line in lines], [0, 0])
+        self.assertEqual(self.coldpath("stat", "x", "-n", "1").returncode, 1)
+
+    def test_check(self):
+        self.assertEqual(self.coldpath("check").returncode, 0)
+        json.loads(self.coldpath("check", "--json", "--origin").stdout)
+        self.config.write_text("namespace: test\nnonsense: 1\ntables:\n  t: {slots: 1000}\n")
+        result = self.coldpath("check")
+        self.assertEqual(result.returncode, 78)
+        for place in (b"coldpath.yaml:2:", b"coldpath.yaml:4:"):
+            self.assertIn(place, result.stderr)
+        self.config.unlink()
+        self.assertEqual(self.coldpath("check").returncode, 78)
+
+    def test_schema(self):
+        text = self.coldpath("schema", "show", "t").stdout.decode()
+        self.assertIn("LowCardinality(String)", text)
+        answer = json.loads(self.coldpath("schema", "show", "t", "--json").stdout)
+        self.assertEqual([c["name"] for c in answer["columns"]], ["id", "price", "name", "at"])
+        header = self.coldpath("schema", "gen", self.directory / "t.sql").stdout
+        self.assertEqual(header, self.coldpath("schema", "gen", "t").stdout)
+        self.assertIn(b"#ifndef", header)
+        self.init()
+        self.assertEqual(text, self.coldpath("schema", "show", "t", "--region", self.region).stdout.decode())
+        self.assertEqual(self.coldpath("schema", "show", "x").returncode, 1)
+
+    def test_query_without_server(self):
+        result = self.coldpath("query", "SELECT 1")
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(result.stdout, b"")
+        self.assertIn(b"127.0.0.1:9", result.stderr)
+
+    def test_full_disk(self):
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run([support.BIN / "coldpath", "help"], stdout=full, stderr=subprocess.PIPE, check=False)
+        self.assertEqual(result.returncode, 74)
+
+    def on_terminal(self, **environment):
+        self.init()
+        master, slave = pty.openpty()
+        env = {**os.environ, "TERM": "xterm", **environment}
+        subprocess.run([support.BIN / "coldpath", "tables", "--config", self.config], stdout=slave, env=env, check=True)
+        os.close(slave)
+        text = os.read(master, 65536).decode()
+        os.close(master)
+        return text
+
+    def test_terminal(self):
+        text = self.on_terminal(NO_COLOR="")
+        self.assertIn("\033[1m", text)
+        self.assertNotIn("\t", text)
+        self.assertNotIn("\033", self.on_terminal(NO_COLOR="1"))
+
+
+if __name__ == "__main__":
+    unittest.main()
