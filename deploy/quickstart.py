@@ -350,19 +350,16 @@ class Run:
             summary = producer.summary()
             if "put_p50_ns" in summary and (latency[0] is None or producer.name == "coldpath-market"):
                 latency = (summary["put_p50_ns"], summary["put_p99_ns"])
-            for table, count in self.counts_of(producer, summary).items():
+            for table, count in self.counts_of(summary).items():
                 rows[table] = rows.get(table, 0) + count
         return rows, latency
 
     @staticmethod
-    def counts_of(producer, summary):
-        counts = summary.get("rows", summary.get("rows_put", summary.get("put", 0)))
-        if isinstance(counts, dict):
-            return counts
-        if isinstance(counts, list):
-            return {item["table"]: item.get("rows", item.get("rows_put", 0)) for item in counts}
-        table = producer.name.rsplit(" ", 1)[1] if " " in producer.name else "system_stats"
-        return {summary.get("table", table): counts}
+    def counts_of(summary):
+        """{table: rows}: a feed lists its tables, `coldpath put` has one."""
+        if "tables" in summary:
+            return {table["table"]: table["rows"] for table in summary["tables"]}
+        return {summary["table"]: summary["rows_put"]}
 
     # -- the account
 
