@@ -25,8 +25,9 @@ import time
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-BIN = os.path.join(ROOT, "build", "bin")
-RUNS = os.path.join(ROOT, "build", "quickstart")
+BUILD = os.environ.get("COLDPATH_BUILD", os.path.join(ROOT, "build"))
+BIN = os.path.join(BUILD, "bin")
+RUNS = os.path.join(BUILD, "quickstart")
 REGIONS = "/dev/shm/coldpath"
 
 START_SECONDS = 60  # for the engine and the recorder to be ready: a cold disk reads 566 MB first
@@ -229,6 +230,7 @@ class Run:
             kept = os.path.exists(os.path.join(RUNS, name, "stop"))
             if match and not kept and not os.path.exists(f"/proc/{match[1]}"):
                 shutil.rmtree(os.path.join(RUNS, name), ignore_errors=True)
+                shutil.rmtree(os.path.join(REGIONS, name), ignore_errors=True)
 
     def choose_region(self):
         free = os.statvfs("/dev/shm") if os.path.isdir("/dev/shm") else None
@@ -410,7 +412,7 @@ class Run:
             file.write("#!/bin/sh\n# Ends this recording: the recorder ships what it has, then the engine stops.\n"
                        f"for pid in {pids}; do\n"
                        f"    tr '\\0' ' ' </proc/$pid/cmdline 2>/dev/null | grep -qF '{self.dir}' || continue\n"
-                       "    kill $pid && while kill -0 $pid 2>/dev/null; do sleep 0.1; done\ndone\n"
+                       "    kill $pid\n    for tenth in $(seq 300); do kill -0 $pid 2>/dev/null || break; sleep 0.1; done\ndone\n"
                        f"rm -rf '{self.region()}'\nrm -f \"$0\"\n")
         os.chmod(path, 0o755)
         return path
@@ -441,8 +443,9 @@ def report(run, put, held, latency):
 def next_steps(run):
     config = os.path.relpath(run.config, ROOT)
     if run.keep:
-        say(f"\nStill running. Look:  build/bin/coldpath status --config {config}")
-        say(f"                      build/bin/coldpath query --config {config} 'SELECT count() FROM quotes'")
+        say("\nThe recorder still runs; the producers have ended.")
+        say(f"               Look:  build/bin/coldpath status --config {config}\n"
+            f"                      build/bin/coldpath query --config {config} 'SELECT count() FROM quotes'")
         say(f"               Stop:  {os.path.relpath(run.write_stop(), ROOT)}")
     elif run.options.clickhouse:
         say(f"\nThe rows are in database {run.namespace} of {run.options.clickhouse}; remove them with\n"
@@ -494,6 +497,7 @@ def parse_options():
 
 def main():
     options = parse_options()
+    signal.signal(signal.SIGINT, interrupted)  # also where it was inherited as ignored
     signal.signal(signal.SIGTERM, interrupted)
     signal.signal(signal.SIGHUP, interrupted)
     run = Run(options)
@@ -508,7 +512,8 @@ def main():
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # stopping is short, and is not to be cut shorter
     if wrong or not run.keep:
         run.keep = False
-        wrong = run.stop() if not wrong else (run.stop() and None) or wrong
+        stopped = run.stop()
+        wrong = wrong or stopped
     if numbers and not wrong:
         next_steps(run)
         balanced = numbers["lost"] == 0 and numbers["duplicated"] == 0 and numbers["rows_put"] == numbers[

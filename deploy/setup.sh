@@ -140,8 +140,7 @@ setup_build() {
 setup_engine() {
     local dir library
     dir=$(setup_build_dir "$1")
-    for library in "${COLDPATH_CHDB_LIB:-}" "$dir/npm/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so" \
-        build/npm/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so; do
+    for library in "${COLDPATH_CHDB_LIB:-}" {"$dir",build}/npm/node_modules/@chdb/lib-linux-*-gnu/libchdb.so; do
         if [ -n "$library" ] && [ -f "$library" ]; then
             COLDPATH_CHDB_LIB=$(realpath "$library")
             export COLDPATH_CHDB_LIB
@@ -153,6 +152,6 @@ setup_engine() {
     [ ! -r /etc/ssl/certs/ca-certificates.crt ] ||
         export NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt}
     setup_run "ClickHouse engine from npm (566 MB unpacked)" cmake --build --preset "$1" --target chdb-engine
-    COLDPATH_CHDB_LIB=$(realpath "$dir/npm/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so")
+    COLDPATH_CHDB_LIB=$(realpath "$dir"/npm/node_modules/@chdb/lib-linux-*-gnu/libchdb.so)
     export COLDPATH_CHDB_LIB
 }
