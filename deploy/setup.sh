@@ -39,7 +39,7 @@ setup_die() {
 }
 
 # The log's last line, printable and short.
-setup_tail_line() { tail -c 400 "$setup_log" | tr '\r' '\n' | grep -v '^ *$' | tail -n 1 | tr -cd '\40-\176' | cut -c1-60; }
+setup_tail_line() { tail -c 400 "$setup_log" | tr '\r' '\n' | grep -v -e '^ *$' -e '^===' | tail -n 1 | tr -cd '\40-\176' | cut -c1-60; }
 
 # setup_run TITLE COMMAND…: one step. Returns the command's status; ends the program when it failed.
 setup_run() {
@@ -53,6 +53,7 @@ setup_run() {
     setup_child=$!
     while kill -0 "$setup_child" 2>/dev/null; do
         sleep 0.2
+        kill -0 "$setup_child" 2>/dev/null || break
         if [ -t 2 ]; then
             printf '\r\033[K%s %4d s  %s' "$label" $((SECONDS - started)) "$(setup_tail_line)" >&2
         elif [ $((SECONDS - started)) -ge "$shown" ] && [ "$SECONDS" -gt "$started" ]; then

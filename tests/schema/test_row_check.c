@@ -56,7 +56,7 @@ static uint64_t bytes_sum(const uint8_t *bytes, size_t len)
 
 static bool enum_has(const cp_type *type, const uint8_t *at)
 {
-    int16_t value = type->kind == CP_ENUM8 ? (int8_t)at[0] : (int16_t)(at[0] | at[1] << 8);
+    int16_t value = (int16_t)(type->kind == CP_ENUM8 ? (int8_t)at[0] : at[0] | at[1] << 8);
     for (uint32_t i = 0; i < type->enum_count; i++) {
         if (type->enum_items[i].value == value)
             return true;
