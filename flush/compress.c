@@ -56,7 +56,7 @@ size_t cp_compress_bound(uint64_t bytes)
     return ZSTD_compressBound(bytes);
 }
 
-int cp_compress_block(cp_compressor *compressor, const cp_native_block *block, uint8_t *body, size_t capacity,
+int cp_compress_block(cp_compressor *compressor, const cp_native_block *block, void *body, size_t capacity,
                       size_t *size)
 {
     ZSTD_outBuffer out = {body, capacity, 0};

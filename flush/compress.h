@@ -22,7 +22,7 @@ size_t cp_compress_bound(uint64_t bytes);
 
 /* Compresses block into body (capacity ≥ cp_compress_bound(block->bytes)). Returns the size of the frame in *size.
  * CP_E_TOO_BIG, CP_E_CORRUPT (zstd reports an internal error). */
-int cp_compress_block(cp_compressor *compressor, const cp_native_block *block, uint8_t *body, size_t capacity,
+int cp_compress_block(cp_compressor *compressor, const cp_native_block *block, void *body, size_t capacity,
                       size_t *size);
 
 /* Copies the sections one after the other. CP_E_TOO_BIG. */

@@ -21,8 +21,8 @@ enum {
     BATCH_CHUNKS = 4096,            /* chunks of one batch */
     CHUNK_FLOOR = 16 * 1024 * 1024, /* a chunk may be larger than the policy's max_bytes, but not than this */
     STREAMS_ROOM = 64 * 1024, /* per column: first segments, and what is unused at the end of a stream */
-    SETTINGS_ROOM = 1024,     /* in the URL, for what abilities add */
-    ALIAS_FACTOR = 4,         /* a row that encodes to more than this times its size shares its bytes */
+    URL_ROOM = 4096 + 3 * CP_TOKEN_MAX, /* server, what abilities add, token */
+    ALIAS_FACTOR = 4, /* a row that encodes to more than this times its size shares its bytes */
     TRIM_KEEP = 256 * 1024,
     TEXT_ROOM = 512
 };
@@ -120,15 +120,14 @@ static bool url_build_head(cp_url *url, const cp_delivery *delivery)
 
 static int url_create(cp_delivery *delivery, cp_error *err)
 {
-    size_t capacity = 4096 + SETTINGS_ROOM + 3 * CP_TOKEN_MAX;
-    const size_t name = 3 * (2 * CP_MAX_NAME + 4);
-    capacity += name * ((size_t)delivery->table->column_count + 2);
+    const size_t name = 3 * (2 * (size_t)CP_MAX_NAME + 4); /* escaped and percent-encoded */
+    const size_t capacity = URL_ROOM + name * ((size_t)delivery->table->column_count + 2);
     delivery->url = malloc(capacity);
     if (!delivery->url)
         return cp_error_set(err, CP_E_NOMEM, "table %s: out of memory", delivery->table->name);
     cp_url url;
     cp_url_begin(&url, delivery->url, capacity);
-    if (!url_build_head(&url, delivery) || url.size + SETTINGS_ROOM + 3 * CP_TOKEN_MAX > CP_HTTP_URL_MAX)
+    if (!url_build_head(&url, delivery) || url.size + URL_ROOM > CP_HTTP_URL_MAX)
         return cp_error_set(err, CP_E_TOO_BIG, "table %s: the names of its columns do not fit a URL",
                             delivery->table->name);
     delivery->url_head = url.size;

@@ -36,7 +36,7 @@ int cp_native_column_init(cp_native_column *column, const cp_column *declared, c
     const size_t text = strlen(type->text);
     column->column = declared;
     column->value_size = type->value_size;
-    column->head = malloc(name + text + 2 * CP_LEB128_MAX + sizeof LC_VERSION);
+    column->head = malloc(name + text + (size_t)2 * CP_LEB128_MAX + sizeof LC_VERSION);
     if (!column->head)
         return cp_error_set(err, CP_E_NOMEM, "column %s: out of memory", declared->name);
     uint8_t *to = cp_leb128_put(column->head, name);

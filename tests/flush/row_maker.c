@@ -45,7 +45,7 @@ cp_chunk *chunk_make(uint32_t bytes, uint32_t rows, uint16_t slot, uint64_t epoc
     chunk->first_seen_ns = 1;
     chunk->data_capacity = bytes;
     chunk->row_capacity = rows;
-    chunk->data = aligned_alloc(64, (bytes + 63u) / 64u * 64u);
+    chunk->data = aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64);
     chunk->row_at = calloc(rows, sizeof *chunk->row_at);
     if (!chunk->data || !chunk->row_at)
         out_of_memory();
@@ -351,9 +351,7 @@ static void make_string(row_maker *maker, const cp_type *type, uint8_t *row, uin
         length = (uint32_t)(seed % 3 ? 4 + seed % 5 : 9 + seed % 20);
         if (seed == 0)
             length = 0;
-    } else if (below(maker, 50) == 0) {
-        length = maker->longest;
-    } else if (length > maker->longest) {
+    } else if (below(maker, 50) == 0 || length > maker->longest) {
         length = maker->longest;
     }
     if (length > ROW_ROOM / 2 - *used)

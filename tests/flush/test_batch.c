@@ -42,8 +42,8 @@ static void test_spans(void **state)
     assert_int_equal(batch.spans[0].rejected, 2);
     assert_int_equal(batch.spans[2].epoch, 8);
     cp_batch_clear(&batch);
-    for (uint16_t i = 0; i < CP_MAX_TABLE_SLOTS; i++) {
-        const cp_chunk chunk = chunk_of(i, 1, 0, 8);
+    for (unsigned i = 0; i < CP_MAX_TABLE_SLOTS; i++) {
+        const cp_chunk chunk = chunk_of((uint16_t)i, 1, 0, 8);
         assert_true(cp_batch_add_span(&batch, &chunk));
     }
     const cp_chunk more = chunk_of(3, 1, 8, 16);
@@ -60,7 +60,7 @@ static void token_of(char *token, const char *instance, const char *table, cp_ch
     assert_int_equal(cp_batch_init(&batch, 4096), CP_OK);
     assert_true(cp_batch_add_span(&batch, &chunk));
     cp_batch_make_token(&batch, instance, table);
-    strcpy(token, batch.token);
+    memcpy(token, batch.token, CP_TOKEN_MAX);
     cp_batch_destroy(&batch);
 }
 
