@@ -57,6 +57,7 @@ struct cp_delivery {
     uint32_t attempts; /* of the batch */
     uint64_t sent_at;
     uint64_t retry_at;
+    bool unreached; /* the last attempt did not get as far as the server */
     delivery_progress shown;
     cp_chunk *chunks[BATCH_CHUNKS];
 };
@@ -195,9 +196,10 @@ bool cp_delivery_idle(const cp_delivery *delivery)
     return !atomic_load_explicit(&delivery->busy, memory_order_acquire);
 }
 
-bool cp_delivery_busy(const cp_delivery *delivery)
+bool cp_delivery_hopes(const cp_delivery *delivery, uint64_t until_ns)
 {
-    return delivery->state != STATE_IDLE;
+    return delivery->state == STATE_SENDING ||
+           (delivery->state == STATE_FROZEN && delivery->retry_at < until_ns);
 }
 
 /* Counts chunks that have come since. */
@@ -414,7 +416,8 @@ static void attempt_show(cp_delivery *delivery, const cp_http_reply *reply, cp_e
 /* What an error says about the server as a whole. */
 static void abilities_doubt(cp_delivery *delivery, const cp_http_reply *reply, cp_error_class class)
 {
-    if (class == CP_CLASS_PARK_ENDPOINT || (reply->net != 0 && class == CP_CLASS_TRANSIENT))
+    delivery->unreached = reply->net != 0 && class == CP_CLASS_TRANSIENT;
+    if (class == CP_CLASS_PARK_ENDPOINT || delivery->unreached)
         cp_abilities_suspect(delivery->env->abilities);
     else if (reply->net != 0 || class == CP_CLASS_PARK_TABLE)
         cp_abilities_refresh(delivery->env->abilities);
@@ -472,9 +475,11 @@ uint64_t cp_delivery_step(cp_delivery *delivery, uint64_t now_ns, bool cut, bool
     return UINT64_MAX;
 }
 
-void cp_delivery_hurry(cp_delivery *delivery)
+void cp_delivery_hurry(cp_delivery *delivery, uint64_t now_ns)
 {
-    delivery->retry_at = 0;
+    const uint64_t soon = now_ns + cp_backoff_ns(delivery->env->config, 1, false);
+    if (delivery->unreached && soon < delivery->retry_at)
+        delivery->retry_at = soon;
 }
 
 void cp_delivery_report_waiting(cp_delivery *delivery, const cp_http_reply *reply, uint64_t retry_in_ns)

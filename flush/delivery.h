@@ -55,8 +55,8 @@ bool cp_delivery_submit(cp_delivery *delivery, cp_chunk *chunk);
 /* Any thread: nothing is queued or under way. */
 bool cp_delivery_idle(const cp_delivery *delivery);
 
-/* True while a batch is frozen or being sent. */
-bool cp_delivery_busy(const cp_delivery *delivery);
+/* True while a batch is being sent, or will be before until_ns. */
+bool cp_delivery_hopes(const cp_delivery *delivery, uint64_t until_ns);
 
 /* Does what is due: cuts, encodes, sends. cut: whether new batches may be begun; urgent: without waiting for them to
  * fill. Returns when to call again (boot-time clock); UINT64_MAX: when something happens. */
@@ -65,8 +65,9 @@ uint64_t cp_delivery_step(cp_delivery *delivery, uint64_t now_ns, bool cut, bool
 /* Takes the reply to the batch being sent. */
 void cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns);
 
-/* The server answers again after it was away: do not wait for the retry time. */
-void cp_delivery_hurry(cp_delivery *delivery);
+/* The server answers again after it was away: a batch that could not reach it goes soon. (Soon, not at once: a server
+ * that takes probes but no further connection must not be asked without a pause.) */
+void cp_delivery_hurry(cp_delivery *delivery, uint64_t now_ns);
 
 /* Tells the owner, through the attempt event, that rows wait for a server that does not answer. */
 void cp_delivery_report_waiting(cp_delivery *delivery, const cp_http_reply *reply, uint64_t retry_in_ns);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,7 +181,7 @@ static void on_probe(cp_flusher *flusher, const cp_http_reply *reply, uint64_t n
     const cp_probe_result result = cp_abilities_reply(flusher->abilities, reply, now_ns);
     for (uint32_t i = 0; i < flusher->table_count; i++) {
         if (result == CP_PROBE_DONE && !was_known)
-            cp_delivery_hurry(flusher->deliveries[i]);
+            cp_delivery_hurry(flusher->deliveries[i], now_ns);
         else if (result == CP_PROBE_FAILED)
             cp_delivery_report_waiting(flusher->deliveries[i], reply,
                                        cp_abilities_retry_ns(flusher->abilities) - now_ns);
@@ -222,23 +223,37 @@ static int poll_timeout(const cp_flusher *flusher, uint64_t now_ns, uint64_t nex
     return (int)(wait_ms < flusher->poll_ms ? wait_ms : flusher->poll_ms);
 }
 
+/* Signals are the owner's business; and OpenSSL writes to sockets without MSG_NOSIGNAL, so SIGPIPE must not arrive. What
+ * the thread's own faults raise stays open. */
+static void signals_block(void)
+{
+    sigset_t set;
+    sigfillset(&set);
+    sigdelset(&set, SIGBUS);
+    sigdelset(&set, SIGSEGV);
+    sigdelset(&set, SIGFPE);
+    sigdelset(&set, SIGILL);
+    pthread_sigmask(SIG_SETMASK, &set, NULL);
+}
+
 static void *flusher_main(void *arg)
 {
     cp_flusher *flusher = arg;
+    signals_block();
     for (;;) {
         const uint64_t now_ns = cp_boottime_ns();
         const uint64_t stop_at = atomic_load_explicit(&flusher->stop_at, memory_order_acquire);
         const bool urgent = atomic_load_explicit(&flusher->urgent, memory_order_relaxed);
         uint64_t next_ns = cp_abilities_step(flusher->abilities, now_ns);
-        bool busy = false;
+        bool hope = false;
         bool idle = true;
         for (uint32_t i = 0; i < flusher->table_count; i++) {
             const uint64_t at = cp_delivery_step(flusher->deliveries[i], now_ns, stop_at == 0, urgent);
             next_ns = at < next_ns ? at : next_ns;
-            busy |= cp_delivery_busy(flusher->deliveries[i]);
+            hope |= cp_delivery_hopes(flusher->deliveries[i], stop_at);
             idle &= cp_delivery_idle(flusher->deliveries[i]);
         }
-        if (stop_at && (!busy || now_ns >= stop_at))
+        if (stop_at && (!hope || now_ns >= stop_at))
             break;
         idle_trim(flusher, now_ns, idle);
         cp_http_poll(flusher->http, poll_timeout(flusher, now_ns, next_ns), on_done, flusher);

@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/error.h"
 
 enum {
     CACHED_CONNECTIONS = 64,
     UPLOAD_BUFFER = 512 * 1024, /* curl copies a body through it: larger steps, fewer system calls */
+    POLL_FAILED_US = 5000,      /* out of memory or descriptors: do not spin meanwhile */
     HEADER_MAX = 1024           /* one of our own headers: credentials are shorter */
 };
 
@@ -346,7 +348,8 @@ static void exchanges_move(cp_http *http, cp_http_done *done, void *ctx)
 void cp_http_poll(cp_http *http, int timeout_ms, cp_http_done *done, void *ctx)
 {
     exchanges_move(http, done, ctx);
-    curl_multi_poll(http->multi, NULL, 0, timeout_ms, NULL);
+    if (curl_multi_poll(http->multi, NULL, 0, timeout_ms, NULL) != CURLM_OK)
+        usleep(POLL_FAILED_US);
     exchanges_move(http, done, ctx);
 }
 

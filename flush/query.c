@@ -65,6 +65,8 @@ static int query_setup(query *q, const cp_sink_config *config, struct curl_slist
     if (cp_http_options_(q->easy, config) < 0)
         return CP_E_NOMEM;
     CURLcode rc = CURLE_OK;
+    /* On a caller's thread libcurl itself must keep SIGPIPE away. */
+    rc |= curl_easy_setopt(q->easy, CURLOPT_NOSIGNAL, 0L);
     rc |= curl_easy_setopt(q->easy, CURLOPT_URL, url);
     rc |= curl_easy_setopt(q->easy, CURLOPT_HTTPHEADER, headers);
     rc |= curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(sql));

@@ -391,6 +391,23 @@ static void test_isolation(void **state)
     teardown(f);
 }
 
+/* An insert that fails where a probe succeeds (a profile forbids a setting): seen to again with pauses, not in a loop. */
+static void test_forbidden_setting(void **state)
+{
+    (void)state;
+    fake_step steps[64];
+    for (unsigned i = 0; i < 64; i++)
+        steps[i] =
+            (fake_step){"quotes", FAKE_REPLY, 500, "X-ClickHouse-Exception-Code: 452\r\n", "Code: 452."};
+    fixture *f = setup(steps, 64, 5000);
+    submit(f, 0, 10, 0);
+    usleep(500 * 1000);
+    const unsigned inserts = fake_server_inserts(f->server);
+    assert_true(inserts >= 3 && inserts < 20); /* waits of about 10, 20, 40, 80, 160 … ms */
+    assert_int_equal(f->rec.span_count[0], 0);
+    teardown(f);
+}
+
 /* Rows that all failed validation are reported in their turn, without a request. */
 static void test_nothing_valid(void **state)
 {
@@ -575,6 +592,7 @@ int main(void)
         cmocka_unit_test(test_drip),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_isolation),
+        cmocka_unit_test(test_forbidden_setting),
         cmocka_unit_test(test_nothing_valid),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_batching),
