@@ -11,11 +11,11 @@
 typedef struct cp_chunk {
     uint16_t table;         /* index of the table in the region's directory */
     uint16_t slot;          /* producer slot of that table */
+    uint32_t row_count;     /* valid rows */
     uint64_t epoch;         /* of the ring */
     uint64_t begin;         /* ring positions [begin, end) that the copy covers, */
     uint64_t end;           /*   rejected rows included */
     uint64_t first_seen_ns; /* boot-time clock: when the recorder first saw the oldest of these rows */
-    uint32_t row_count;     /* valid rows */
     uint32_t rejected;      /* rows in the span that failed validation and are not in row_at */
     uint32_t byte_count;    /* bytes used in data */
     uint32_t data_capacity;
