@@ -32,7 +32,7 @@ const char *cp_strerror(int code)
     return code <= 0 && -code < count ? names[-code] : "unknown error";
 }
 
-int cp_error_set(cp_error *err, int code, const char *fmt, ...)
+int(cp_error_set)(cp_error *err, int code, const char *fmt, ...)
 {
     if (err) {
         va_list args;
@@ -44,7 +44,7 @@ int cp_error_set(cp_error *err, int code, const char *fmt, ...)
     return code;
 }
 
-int cp_error_errno(cp_error *err, int code, int errnum, const char *fmt, ...)
+int(cp_error_errno)(cp_error *err, int code, int errnum, const char *fmt, ...)
 {
     if (err) {
         va_list args;
