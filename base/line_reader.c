@@ -65,7 +65,7 @@ int cp_line_reader_open(cp_line_reader **out, const char *path, size_t line_max,
     const bool standard_input = strcmp(path, "-") == 0;
     cp_line_reader *reader = NULL;
     const int rc = reader_alloc(&reader, standard_input ? "stdin" : path, line_max, err);
-    if (rc < 0)
+    if (rc != CP_OK)
         return rc;
     reader->fd = standard_input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC);
     if (reader->fd < 0) {
@@ -97,11 +97,12 @@ static int buffer_make_room(cp_line_reader *reader, cp_error *err)
         reader->end -= reader->begin;
         reader->begin = 0;
     }
-    if (reader->end < reader->capacity)
+    const size_t limit = reader->line_max + 1;
+    if (reader->end < reader->capacity || reader->capacity >= limit)
         return CP_OK;
-    size_t capacity = reader->capacity * 2;
-    if (capacity > reader->line_max + 1)
-        capacity = reader->line_max + 1;
+    size_t capacity = reader->capacity * 2 + 1;
+    if (capacity > limit)
+        capacity = limit;
     char *buffer = realloc(reader->buffer, capacity);
     if (!buffer)
         return cp_error_set(err, CP_E_NOMEM, "%s: no memory for a line of %zu bytes", reader->name, capacity);

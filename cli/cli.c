@@ -19,6 +19,7 @@ static const struct argp_option common_options[] = {
     {0},
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): argp's type */
 static error_t common_parse(int key, char *arg, struct argp_state *state)
 {
     cp_common *common = state->input;
@@ -38,6 +39,16 @@ static error_t common_parse(int key, char *arg, struct argp_state *state)
 }
 
 const struct argp cp_common_argp = {.options = common_options, .parser = common_parse};
+
+/* NOLINTNEXTLINE(readability-non-const-parameter): argp's type */
+error_t cp_common_parse_only(int key, char *arg, struct argp_state *state)
+{
+    (void)arg;
+    if (key != ARGP_KEY_INIT)
+        return ARGP_ERR_UNKNOWN;
+    state->child_inputs[0] = state->input;
+    return 0;
+}
 
 int cp_exit_of(int code)
 {

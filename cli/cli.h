@@ -34,6 +34,9 @@ typedef struct cp_common {
 /* The argp child of a verb for these options; its input is a cp_common. */
 extern const struct argp cp_common_argp;
 
+/* The argp parser of a verb that takes these options and no others; its input is the cp_common. */
+error_t cp_common_parse_only(int key, char *arg, struct argp_state *state);
+
 /* The exit code for an error code, as listed above. */
 int cp_exit_of(int code);
 

@@ -38,7 +38,7 @@ static int line_parse(cp_json_row *json, const char *line, size_t len, json_obje
         return cp_error_set(err, CP_E_PARSE, "byte %zu is a NUL; this is not JSON text",
                             (size_t)(nul - line) + 1);
     size_t blank = 0;
-    while (blank < len && memchr(" \t\r", line[blank], 3))
+    while (blank < len && strchr(" \t\r", line[blank]))
         blank++;
     if (blank == len || line[blank] != '{')
         return cp_error_set(err, CP_E_PARSE,
@@ -132,8 +132,8 @@ static bool line_has_long_number(const char *line, size_t len)
             i++;
         const char *limit = begin > 0 && line[begin - 1] == '-' ? lowest : highest;
         const size_t digits = i - begin;
-        const bool whole = i == len || !memchr(".eE", line[i], 3);
-        const bool fraction = begin > 0 && memchr(".+", line[begin - 1], 2);
+        const bool whole = i == len || !strchr(".eE", line[i]);
+        const bool fraction = begin > 0 && strchr(".+", line[begin - 1]);
         if (whole && !fraction &&
             (digits > strlen(limit) || (digits == strlen(limit) && memcmp(line + begin, limit, digits) > 0)))
             return true;

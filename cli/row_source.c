@@ -125,7 +125,7 @@ static int line_reject(cp_row_source *source, const cp_line *line, cp_error *err
 static bool line_is_blank(const cp_line *line)
 {
     for (size_t i = 0; i < line->len; i++) {
-        if (!memchr(" \t\r", line->text[i], 3))
+        if (!line->text[i] || !strchr(" \t\r", line->text[i]))
             return false;
     }
     return true;

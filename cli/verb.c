@@ -101,6 +101,7 @@ struct help_args {
     const char *verb;
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): argp's type */
 static error_t help_parse(int key, char *arg, struct argp_state *state)
 {
     struct help_args *args = state->input;

@@ -18,6 +18,7 @@ static const struct argp_option check_options[] = {
     {0},
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): argp's type */
 static error_t check_parse(int key, char *arg, struct argp_state *state)
 {
     check_args *args = state->input;

@@ -183,6 +183,7 @@ static const struct argp_option init_options[] = {
     {0},
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): argp's type */
 static error_t init_parse(int key, char *arg, struct argp_state *state)
 {
     init_args *args = state->input;

@@ -199,13 +199,13 @@ static int put_open(put_run *run, cp_error *err)
     int rc = cp_place_region(&args->common, path, err);
     if (rc == CP_OK)
         rc = cp_attach(&run->region, path, err);
-    if (rc < 0)
+    if (rc != CP_OK)
         return rc;
     run->table = cp_region_find_table(run->region, args->table);
     if (!run->table)
         return unknown_table(run->region, args->table, err);
     rc = rejects_open(run, err);
-    if (rc < 0)
+    if (rc != CP_OK)
         return rc;
     cp_row_source_options options = args->source;
     options.rejects = run->rejects;
@@ -214,7 +214,7 @@ static int put_open(put_run *run, cp_error *err)
         rc = err->code = CP_E_IO;
     if (rc == CP_OK)
         rc = cp_ring_open(&run->ring, run->region, args->table, run->table->schema_hash, args->producer, err);
-    if (rc < 0)
+    if (rc != CP_OK)
         return rc;
     run->buffer_size = run->ring->row_max & ~7u;
     run->buffer = aligned_alloc(64, (run->buffer_size + 63u) & ~63u);
@@ -364,7 +364,7 @@ static int put_execute(put_run *run)
 {
     cp_error err = {0};
     int rc = put_open(run, &err);
-    if (rc < 0)
+    if (rc != CP_OK)
         return cp_fail(&err);
     rc = put_rows(run, &err);
     if (run->progress_ns > run->started_ns)

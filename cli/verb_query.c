@@ -113,6 +113,7 @@ static const struct argp_option query_options[] = {
     {0},
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): argp's type */
 static error_t query_parse(int key, char *arg, struct argp_state *state)
 {
     query_args *args = state->input;

@@ -188,7 +188,7 @@ int cp_verb_schema(int argc, char **argv)
     cp_error err = {0};
     const int rc = source_find(&source, &args, &err);
     int status;
-    if (rc < 0)
+    if (rc != CP_OK || !source.table)
         status = cp_fail(&err);
     else if (strcmp(args.action, "gen") == 0)
         status = gen(source.table, args.common.json);

@@ -241,11 +241,11 @@ static int stat_run(const stat_args *args)
 {
     cp_error err = {0};
     char path[PATH_MAX];
-    cp_observer observer;
+    cp_observer observer = {0};
     int rc = cp_place_region(&args->common, path, &err);
     if (rc == CP_OK)
         rc = cp_observer_open(&observer, path, &err);
-    if (rc < 0)
+    if (rc != CP_OK)
         return cp_fail(&err);
     stat_sample *samples = calloc(2u * observer.control.table_count + 1u, sizeof *samples);
     rc = samples ? wanted_check(args, &observer, &err)

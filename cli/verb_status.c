@@ -123,15 +123,6 @@ static int status_text(const cp_observer *observer, const cp_health *health)
     return cp_output_finish();
 }
 
-static error_t status_parse(int key, char *arg, struct argp_state *state)
-{
-    (void)arg;
-    if (key != ARGP_KEY_INIT)
-        return ARGP_ERR_UNKNOWN;
-    state->child_inputs[0] = state->input;
-    return 0;
-}
-
 /* The snapshot is not atomic: while rows pass, a ledger may seem off for a moment. What stays off is. */
 static int look_settled(cp_observer *observer)
 {
@@ -153,7 +144,7 @@ static int look_settled(cp_observer *observer)
 int cp_verb_status(int argc, char **argv)
 {
     static const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
-    static const struct argp argp = {.parser = status_parse,
+    static const struct argp argp = {.parser = cp_common_parse_only,
                                      .doc = "Shows the recorder's state and every table's ledger.\v"
                                             "Needs no running recorder: it reads the region. Exit codes: 0 "
                                             "all is well, 2 something is wrong (the reasons "
@@ -165,10 +156,10 @@ int cp_verb_status(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &common);
     cp_sigbus_install();
     int rc = cp_place_region(&common, path, &err);
-    cp_observer observer;
+    cp_observer observer = {0};
     if (rc == CP_OK)
         rc = cp_observer_open(&observer, path, &err);
-    if (rc < 0)
+    if (rc != CP_OK)
         return cp_fail(&err);
     rc = look_settled(&observer);
     if (rc < 0) {

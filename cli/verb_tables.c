@@ -45,29 +45,20 @@ static int tables_json(const cp_control *control, const char *path)
     return cp_json_end(answer);
 }
 
-static error_t tables_parse(int key, char *arg, struct argp_state *state)
-{
-    (void)arg;
-    if (key != ARGP_KEY_INIT)
-        return ARGP_ERR_UNKNOWN;
-    state->child_inputs[0] = state->input;
-    return 0;
-}
-
 int cp_verb_tables(int argc, char **argv)
 {
     static const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {
-        .parser = tables_parse, .doc = "Lists the tables of the region.", .children = children};
+        .parser = cp_common_parse_only, .doc = "Lists the tables of the region.", .children = children};
     cp_common common = {0};
     cp_error err = {0};
     char path[PATH_MAX];
-    cp_control control;
+    cp_control control = {0};
     argp_parse(&argp, argc, argv, 0, NULL, &common);
     int rc = cp_place_region(&common, path, &err);
     if (rc == CP_OK)
         rc = cp_control_open(&control, path, false, &err);
-    if (rc < 0)
+    if (rc != CP_OK)
         return cp_fail(&err);
     int status = CP_EXIT_OK;
     if (common.json)

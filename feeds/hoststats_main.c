@@ -183,12 +183,13 @@ int main(int argc, char **argv)
                "share of time "
                "not idle.\vExit codes: 0 ok, 1 failed, 64 usage, 69 no region, 74 input/output."};
     static stats_run run; /* the timer's histogram is large */
-    stats_args args = {.region = "coldpath", .interval_ns = 100 * CP_NS_PER_MS, .on_full = CP_ON_FULL_DROP};
+    stats_args args = {
+        .region = "coldpath", .interval_ns = (uint64_t)100 * CP_NS_PER_MS, .on_full = CP_ON_FULL_DROP};
     argp_parse(&argp, argc, argv, 0, NULL, &args);
     run.args = &args;
     run.stopped = cp_feed_catch_signals();
     run.policy = (cp_feed_policy){.on_full = args.on_full,
-                                  .timeout_ns = WAIT_SECONDS * (uint64_t)CP_NS_PER_S,
+                                  .timeout_ns = (uint64_t)WAIT_SECONDS * CP_NS_PER_S,
                                   .stopped = run.stopped,
                                   .timer = &run.timer};
     cp_error err = {0};

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 enum { MOST_COLUMNS = 9 };
@@ -201,7 +202,7 @@ static void read_common(row_reader *row, cp_event *event)
     event->has_exch_ts = row->csv->kind == CP_EVENT_TRADE ||
                          cp_csv_reader_field(row->csv->reader, row->csv->column[EXCH_TS]).len > 0;
     if (event->has_exch_ts)
-        read_unsigned(row, EXCH_TS, INT64_MAX / (1000 * 1000), &exch_ts);
+        read_unsigned(row, EXCH_TS, INT64_MAX / CP_NS_PER_MS, &exch_ts);
     event->recv_ts_ns = (int64_t)recv_ts;
     event->exch_ts_ms = (int64_t)exch_ts;
     read_name(row, VENUE, &event->venue);

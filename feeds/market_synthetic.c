@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+
 static const struct {
     const char *name;
     int64_t tick;  /* scaled by 10^8 */
@@ -106,7 +108,7 @@ void cp_synthetic_next(cp_synthetic *synthetic, cp_event *event)
     const int64_t share = random_below(synthetic, 100);
     event->recv_ts_ns = synthetic->now_ns;
     event->has_exch_ts = true;
-    event->exch_ts_ms = synthetic->now_ns / (1000 * 1000) - EXCHANGE_LATENCY_MS;
+    event->exch_ts_ms = synthetic->now_ns / CP_NS_PER_MS - EXCHANGE_LATENCY_MS;
     synthetic->now_ns += synthetic->step_ns;
     name_set(&event->venue, "synthetic");
     name_set(&event->symbol, symbols[symbol].name);
