@@ -429,6 +429,8 @@ void cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64
     const cp_error_class class = cp_error_classify(reply);
     if (class == CP_CLASS_OK) {
         attempt_show(delivery, reply, class, now_ns, 0);
+        if (delivery->attempts > 1) /* what was wrong has been mended, perhaps by making the table anew */
+            cp_abilities_refresh(delivery->env->abilities);
         batch_delivered(delivery);
         return;
     }

@@ -69,6 +69,14 @@ static void submit(cp_flusher *flusher, ship *s, uint32_t table, row_maker *make
         usleep(1000);
 }
 
+/* The guarantee, which may be known only some milliseconds after the last row is in. */
+static int guarantee_of(const cp_flusher *flusher, uint32_t table)
+{
+    for (unsigned i = 0; i < 500 && cp_flusher_guarantee(flusher, table) == CP_GUARANTEE_UNKNOWN; i++)
+        usleep(10000);
+    return (int)cp_flusher_guarantee(flusher, table);
+}
+
 static void fail_on(int rc, const cp_error *err)
 {
     if (rc >= 0)
@@ -125,7 +133,7 @@ int main(int argc, char **argv)
         const uint64_t delivered = atomic_load(&s.delivered[i]);
         complete = complete && delivered == makers[i].rows;
         printf("table=%s submitted=%lu delivered=%lu failed=%lu guarantee=%d last_code=%d\n", tables[i]->name,
-               makers[i].rows, delivered, atomic_load(&s.failed[i]), (int)cp_flusher_guarantee(flusher, i),
+               makers[i].rows, delivered, atomic_load(&s.failed[i]), guarantee_of(flusher, i),
                atomic_load(&s.last_code[i]));
     }
     cp_flusher_stop(flusher, cp_boottime_ns());
