@@ -1,3 +1,4 @@
+#define CP_BASE_ERROR_C /* see the end of error.h */
 #include "base/error.h"
 
 #include <errno.h>

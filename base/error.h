@@ -29,4 +29,13 @@ static inline int cp_error_code_(int returned, int code)
     cp_error_code_(cp_error_errno((err), (code), (errnum), __VA_ARGS__), (code))
 #endif
 
+/* The analyzer cannot see that these return what is below 0, and would follow callers into what they do after success. */
+#if defined(__clang_analyzer__) && !defined(CP_BASE_ERROR_C)
+#define cp_error_set(err, code, ...)                                                                         \
+    ((void)cp_error_set((err), (code), __VA_ARGS__), (code) < 0 ? (code) : CP_E_INVAL)
+#define cp_error_errno(err, code, errnum, ...)                                                               \
+    ((void)cp_error_errno((err), (code), (errnum), __VA_ARGS__), (code) < 0 ? (code) : CP_E_INVAL)
+#define cp_error_prefix(err, ...) ((void)cp_error_prefix((err), __VA_ARGS__), CP_E_INVAL)
+#endif
+
 #endif
