@@ -105,7 +105,7 @@ static void the_whole_grammar_agrees(void **state)
         "here */,\n"
         "  `b\\`c` String ttl toDateTime(ts) + interval 1 day, n Int32 NULL default 5, k bigint unsigned not "
         "null,\n"
-        "  e Enum('z', 'a'), e2 enum8('b' = 5, 'a' = -3), e3 Enum8('q' = 3, 'p', 'r'), e4 "
+        "  e Enum('z', 'a'), e2 Enum8('b' = 5, 'a' = -3), e3 Enum8('q' = 3, 'p', 'r'), e4 "
         "Enum('it''s\\n\\tx\\\\' = 300),\n"
         "  d DEC, d2 Decimal32(4), d3 numeric(20), f DOUBLE PRECISION, g float(3), h binary(3), i "
         "timestamp(6),\n"
