@@ -30,7 +30,7 @@ const char *cp_strerror(int code)
         "not supported",
     };
     const int count = (int)(sizeof names / sizeof names[0]);
-    return code <= 0 && -code < count ? names[-code] : "unknown error";
+    return code <= 0 && code > -count ? names[-code] : "unknown error";
 }
 
 int(cp_error_set)(cp_error *err, int code, const char *fmt, ...)
