@@ -4,6 +4,9 @@
 #include <string.h>
 #include <strings.h>
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "rows are little-endian: the low bytes of a value come first");
+
 cp_digits cp_digits_parse(const char *text, size_t len, int64_t min, uint64_t max, uint64_t *out)
 {
     const bool negative = len > 0 && text[0] == '-';
@@ -49,7 +52,7 @@ static const char *integer_parse(const cp_type *type, const char *text, size_t l
     uint64_t value;
     switch (cp_digits_parse(text, len, range->min, range->max, &value)) {
     case CP_DIGITS_OK:
-        memcpy(out, &value, type->value_size); /* little-endian: the low bytes come first */
+        memcpy(out, &value, type->value_size);
         return NULL;
     case CP_DIGITS_RANGE:
         return range->outside;

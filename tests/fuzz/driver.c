@@ -37,10 +37,11 @@ static size_t below(uint64_t *state, size_t limit)
 
 static int seed_load(const char *path)
 {
-    FILE *file = fopen(path, "rb");
-    input *seed = malloc(sizeof *seed);
-    if (!file || !seed || seed_count == FILES_MAX) {
+    input *seed = seed_count < FILES_MAX ? malloc(sizeof *seed) : NULL;
+    FILE *file = seed ? fopen(path, "rb") : NULL;
+    if (!file) {
         perror(path);
+        free(seed);
         return -1;
     }
     seed->len = fread(seed->bytes, 1, sizeof seed->bytes, file);
@@ -132,6 +133,7 @@ int main(int argc, char **argv)
     input *it = malloc(sizeof *it);
     if (!it || seed_count == 0) {
         fprintf(stderr, "usage: %s FILE...\n", argv[0]);
+        free(it);
         return EXIT_FAILURE;
     }
     unsigned long runs = 0;

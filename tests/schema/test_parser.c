@@ -169,8 +169,8 @@ static void limits_hold(void **state)
     assert_int_equal(cp_table_parse(&table, "t.sql", ddl, used, &err), CP_E_TOO_BIG);
     assert_non_null(strstr(err.text, "type's text"));
 
-    memset(ddl, '(', sizeof ddl);
-    memcpy(ddl, "CREATE TABLE t (a Int8 DEFAULT ", 31);
+    used = (size_t)snprintf(ddl, sizeof ddl, "CREATE TABLE t (a Int8 DEFAULT ");
+    memset(ddl + used, '(', sizeof ddl - used);
     assert_int_equal(cp_table_parse(&table, "t.sql", ddl, CP_MAX_DDL, &err), CP_E_TOO_BIG);
     assert_int_equal(cp_table_parse(&table, "t.sql", ddl, CP_MAX_DDL + 1, &err), CP_E_TOO_BIG);
     assert_non_null(strstr(err.text, "262145 bytes"));
