@@ -284,5 +284,5 @@ int main(void)
     if (!have_engine)
         puts("skipped: no libchdb.so (COLDPATH_CHDB_LIB names it)");
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    engine_exit(!have_engine ? 77 : failed ? 1 : 0);
+    engine_exit(failed ? 1 : have_engine ? 0 : 77);
 }
