@@ -194,7 +194,7 @@ static int engine_learn(cp_engine *engine, cp_error *err)
     cp_engine_chunk chunk = {0};
     static const char text[] = "SELECT version(), timezone()";
     const cp_engine_sql sql = {.text = text, .length = sizeof text - 1, .format = "TSV"};
-    if (cp_engine_connect(engine, &conn, &fault) == 0 &&
+    if (cp_engine_connect(engine, &conn, &fault) == 0 && conn &&
         cp_engine_query(conn, &sql, &chunk, &stats, &fault) == 0) {
         char line[128];
         snprintf(line, sizeof line, "%.*s", (int)(chunk.length < 100 ? chunk.length : 100), chunk.data);

@@ -2,7 +2,6 @@
 #include "embedded/exchange.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -487,20 +486,17 @@ static void exchange_execute(cp_exchange *exchange)
 /* ── The answer
  * ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void header_add(cp_exchange *exchange, const char *name, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void header_add(cp_exchange *exchange, const char *name, const char *fmt, ...)
+/* The place for the value of one more header, of HEADER_VALUE bytes. */
+static char *header_add(cp_exchange *exchange, const char *name)
 {
-    if (exchange->headers == CP_EXCHANGE_HEADERS) {
-        return;
-    }
-    header *added = &exchange->header[exchange->headers++];
-    added->name = name;
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(added->value, sizeof added->value, fmt, args);
-    va_end(args);
+    const size_t at = exchange->headers < CP_EXCHANGE_HEADERS ? exchange->headers++ : CP_EXCHANGE_HEADERS - 1;
+    exchange->header[at].name = name;
+    return exchange->header[at].value;
+}
+
+static void header_text(cp_exchange *exchange, const char *name, const char *value)
+{
+    snprintf(header_add(exchange, name), HEADER_VALUE, "%s", value);
 }
 
 static void headers_make(cp_exchange *exchange)
@@ -508,30 +504,30 @@ static void headers_make(cp_exchange *exchange)
     const cp_engine_stats *stats = &exchange->stats;
     const int code = exchange->fault.code;
     const char *format = code == 0 ? exchange->format : NULL;
-    header_add(exchange, "Content-Type", "%s",
-               format ? cp_format_content_type(format) : "text/plain; charset=UTF-8");
-    header_add(exchange, "X-ClickHouse-Server-Display-Name", "%s", exchange->service->display_name);
-    header_add(exchange, "X-ClickHouse-Query-Id", "%s", exchange->query_id);
+    header_text(exchange, "Content-Type",
+                format ? cp_format_content_type(format) : "text/plain; charset=UTF-8");
+    header_text(exchange, "X-ClickHouse-Server-Display-Name", exchange->service->display_name);
+    header_text(exchange, "X-ClickHouse-Query-Id", exchange->query_id);
     if (format) {
-        header_add(exchange, "X-ClickHouse-Format", "%s", format);
+        header_text(exchange, "X-ClickHouse-Format", format);
     }
-    header_add(exchange, "X-ClickHouse-Timezone", "%s", cp_engine_timezone(exchange->service->engine));
+    header_text(exchange, "X-ClickHouse-Timezone", cp_engine_timezone(exchange->service->engine));
     if (code == 0 && exchange->reply) {
-        header_add(exchange, "X-ClickHouse-Exception-Tag", "%s", cp_reply_tag(exchange->reply));
+        header_text(exchange, "X-ClickHouse-Exception-Tag", cp_reply_tag(exchange->reply));
     }
     if (code == 0 && exchange->answer_coding != CP_CODING_IDENTITY) {
-        header_add(exchange, "Content-Encoding", "%s", cp_coding_name(exchange->answer_coding));
-        header_add(exchange, "Vary", "Accept-Encoding");
+        header_text(exchange, "Content-Encoding", cp_coding_name(exchange->answer_coding));
+        header_text(exchange, "Vary", "Accept-Encoding");
     }
     if (code != 0) {
-        header_add(exchange, "X-ClickHouse-Exception-Code", "%d", code);
+        snprintf(header_add(exchange, "X-ClickHouse-Exception-Code"), HEADER_VALUE, "%d", code);
     }
-    header_add(exchange, "X-ClickHouse-Summary",
-               "{\"read_rows\":\"%" PRIu64 "\",\"read_bytes\":\"%" PRIu64 "\",\"written_rows\":\"%" PRIu64
-               "\",\"written_bytes\":\"%" PRIu64 "\",\"total_rows_to_read\":\"0\",\"result_rows\":\"%" PRIu64
-               "\",\"result_bytes\":\"%" PRIu64 "\",\"elapsed_ns\":\"%" PRIu64 "\"}",
-               stats->read_rows, stats->read_bytes, stats->written_rows, stats->written_bytes,
-               stats->result_rows, stats->result_bytes, cp_boottime_ns() - exchange->begun_ns);
+    snprintf(header_add(exchange, "X-ClickHouse-Summary"), HEADER_VALUE,
+             "{\"read_rows\":\"%" PRIu64 "\",\"read_bytes\":\"%" PRIu64 "\",\"written_rows\":\"%" PRIu64
+             "\",\"written_bytes\":\"%" PRIu64 "\",\"total_rows_to_read\":\"0\",\"result_rows\":\"%" PRIu64
+             "\",\"result_bytes\":\"%" PRIu64 "\",\"elapsed_ns\":\"%" PRIu64 "\"}",
+             stats->read_rows, stats->read_bytes, stats->written_rows, stats->written_bytes,
+             stats->result_rows, stats->result_bytes, cp_boottime_ns() - exchange->begun_ns);
 }
 
 static void exchange_log(const cp_exchange *exchange)

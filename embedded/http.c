@@ -415,7 +415,11 @@ int cp_http_start(const cp_http_options *options, cp_http **http, cp_error *err)
         return code;
     }
     cp_http *made = calloc(1, sizeof *made);
-    code = made ? address_learn(made, fd, err) : cp_error_set(err, CP_E_NOMEM, "out of memory");
+    if (!made) {
+        close(fd);
+        return cp_error_set(err, CP_E_NOMEM, "out of memory");
+    }
+    code = address_learn(made, fd, err);
     if (code != CP_OK) {
         free(made);
         close(fd);

@@ -369,7 +369,7 @@ static void signal_wait(const sigset_t *signals)
     cp_log(CP_LOG_INFO, "stopping", "signal=%s", sigabbrev_np(number));
 }
 
-static int serve(settings *from, cp_engine *engine, const sigset_t *signals, bool *ended, cp_error *err)
+static int serve(const settings *from, cp_engine *engine, const sigset_t *signals, bool *ended, cp_error *err)
 {
     char host[HOST_NAME_MAX + 1] = "localhost";
     gethostname(host, sizeof host - 1);
@@ -386,8 +386,9 @@ static int serve(settings *from, cp_engine *engine, const sigset_t *signals, boo
         return cp_error_set(err, CP_E_NOMEM, "out of memory");
     }
     cp_http *http = NULL;
-    from->http.service = &service;
-    int code = cp_http_start(&from->http, &http, err);
+    cp_http_options options = from->http;
+    options.service = &service;
+    int code = cp_http_start(&options, &http, err);
     if (code == CP_OK) {
         code = port_file_write(from, cp_http_port(http), err);
         if (code == CP_OK) {

@@ -108,7 +108,7 @@ int cp_sessions_take(cp_sessions *sessions, const char *name, bool must_exist, c
     pthread_mutex_lock(&sessions->lock);
     int code = slot_claim(sessions, name, must_exist, &slot, fault);
     pthread_mutex_unlock(&sessions->lock);
-    if (code != 0) {
+    if (code != 0 || !slot) {
         return code;
     }
     code = slot->conn ? cp_engine_unpark(slot->conn, fault)
