@@ -86,7 +86,7 @@ class BadInput(support.Case):
 
     @staticmethod
     def limit_memory(limit):
-        if "asan" not in os.environ.get("COLDPATH_PRESET", ""):
+        if not os.environ.get("COLDPATH_SANITIZE"):
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
     def test_missing_columns_csv(self):
