@@ -186,6 +186,8 @@ void cp_recorder_free(cp_recorder *recorder)
 {
     if (!recorder)
         return;
+    if (recorder->flusher)
+        cp_flusher_stop(recorder->flusher, cp_boottime_ns()); /* when a start failed half-way */
     cp_flusher_free(recorder->flusher);
     cp_drain_free(recorder->drain);
     cp_region_release(&recorder->region);
