@@ -58,8 +58,8 @@ static int exit_code_of(int rc)
     case CP_E_BUSY:
     case CP_E_ABI:
     case CP_E_CORRUPT:
-    case CP_E_PERM:
         return EX_UNAVAILABLE;
+    case CP_E_PERM:
     case CP_E_IO:
         return EX_IOERR;
     default:

@@ -106,7 +106,7 @@ class Coldpathd(unittest.TestCase):
                                       group=65534, extra_groups=[], capture_output=True, pass_fds=(program,), timeout=30)
             finally:
                 os.close(program)
-        self.assertEqual(done.returncode, 69, done.stderr)
+        self.assertEqual(done.returncode, 74, done.stderr)
         self.assertIn(b"Permission denied", done.stderr)
         self.assertIn(str(recorder.region_root).encode(), done.stderr)
 
