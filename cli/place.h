@@ -6,7 +6,7 @@
 #include <limits.h>
 
 #include "cli/cli.h"
-#include "recorder/config.h"
+#include "recorder/config/config.h"
 
 /* Loads the configuration that the options name; its problems are printed to standard error, each with its
  * place. Errors: as cp_config_load. */

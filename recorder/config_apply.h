@@ -2,7 +2,7 @@
 #ifndef CP_RECORDER_CONFIG_APPLY_H
 #define CP_RECORDER_CONFIG_APPLY_H
 
-#include "recorder/config.h"
+#include "recorder/config/config.h"
 #include "shm/region.h"
 
 /* Owns the region that config describes, as cp_region_own. */

@@ -299,7 +299,8 @@ static bool stop_reached(const cp_recorder *recorder, const stop_target *targets
     for (uint32_t i = 0; i < control->ring_count; i++) {
         cp_abi_ack ack;
         cp_ack_read(&control->acks[i], &ack);
-        if (targets[i].readable && ack.quarantined == CP_RING_SOUND && (int64_t)(ack.consumed - targets[i].position) < 0)
+        if (targets[i].readable && ack.quarantined == CP_RING_SOUND &&
+            (int64_t)(ack.consumed - targets[i].position) < 0)
             return false;
     }
     return true;

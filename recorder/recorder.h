@@ -12,7 +12,7 @@
 #ifndef CP_RECORDER_RECORDER_H
 #define CP_RECORDER_RECORDER_H
 
-#include "recorder/config.h"
+#include "recorder/config/config.h"
 
 typedef struct cp_recorder cp_recorder;
 

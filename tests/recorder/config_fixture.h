@@ -5,7 +5,7 @@
 
 #include <sys/types.h>
 
-#include "recorder/config.h"
+#include "recorder/config/config.h"
 
 /* cmocka set-up and tear-down of one test: makes a directory and goes into it; goes back and removes it. */
 int fixture_enter(void **state);

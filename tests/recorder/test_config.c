@@ -1,5 +1,5 @@
 /* Loading: the minimal file, the example file, precedence of the sources, secrets, merge keys, printing. */
-#include "recorder/config.h"
+#include "recorder/config/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "config_fixture.h"
-#include "recorder/config_key.h"
+#include "recorder/config/key.h"
 
 static char *with_schema(const char *text)
 {

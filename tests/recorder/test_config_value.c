@@ -1,6 +1,6 @@
 /* Values of the configuration: what is taken, what is refused and with which words, and how they are printed.
  */
-#include "recorder/config_value.h"
+#include "recorder/config/value.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* See config_file.h. */
-#include "recorder/config_file.h"
+/* See file.h. */
+#include "recorder/config/file.h"
 
 #include <dirent.h>
 #include <errno.h>

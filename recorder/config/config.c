@@ -6,7 +6,7 @@
  *   DDL                                               schema, one file per table
  *   report                                            all problems together
  */
-#include "recorder/config.h"
+#include "recorder/config/config.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -15,10 +15,10 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "recorder/config_check.h"
-#include "recorder/config_env.h"
-#include "recorder/config_file.h"
-#include "recorder/config_print.h"
+#include "recorder/config/check.h"
+#include "recorder/config/env.h"
+#include "recorder/config/file.h"
+#include "recorder/config/print.h"
 
 #ifndef CP_SCHEMA_DIR
 #define CP_SCHEMA_DIR "/usr/local/share/coldpath/ddl"

@@ -3,7 +3,7 @@
 #ifndef CP_RECORDER_CONFIG_PRINT_H
 #define CP_RECORDER_CONFIG_PRINT_H
 
-#include "recorder/config.h"
+#include "recorder/config/config.h"
 
 /* One key per line, in sections; with origin a comment behind each: "# coldpath.yaml:3:8", "#
  * $COLDPATH_LOG__LEVEL",

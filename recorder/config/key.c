@@ -1,5 +1,5 @@
-/* See config_key.h. */
-#include "recorder/config_key.h"
+/* See key.h. */
+#include "recorder/config/key.h"
 
 #include <stdio.h>
 #include <string.h>

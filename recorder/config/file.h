@@ -2,7 +2,7 @@
 #ifndef CP_RECORDER_CONFIG_FILE_H
 #define CP_RECORDER_CONFIG_FILE_H
 
-#include "recorder/config_layer.h"
+#include "recorder/config/layer.h"
 
 enum {
     CP_MAX_CONFIG_FILES = 64,        /* in conf.d */

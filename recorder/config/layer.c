@@ -1,5 +1,5 @@
-/* See config_layer.h. */
-#include "recorder/config_layer.h"
+/* See layer.h. */
+#include "recorder/config/layer.h"
 
 #include <stdlib.h>
 #include <string.h>

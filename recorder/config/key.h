@@ -4,7 +4,7 @@
 #ifndef CP_RECORDER_CONFIG_KEY_H
 #define CP_RECORDER_CONFIG_KEY_H
 
-#include "recorder/config_value.h"
+#include "recorder/config/value.h"
 
 typedef enum cp_config_key_id {
     CP_KEY_NAMESPACE,

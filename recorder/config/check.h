@@ -2,7 +2,7 @@
 #ifndef CP_RECORDER_CONFIG_CHECK_H
 #define CP_RECORDER_CONFIG_CHECK_H
 
-#include "recorder/config_layer.h"
+#include "recorder/config/layer.h"
 
 /* Adds what is wrong to layers->problems. */
 void cp_config_check(cp_config_layers *layers);

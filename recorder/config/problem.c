@@ -1,7 +1,7 @@
-/* See config_problem.h. Lines of a file are untrusted bytes on their way to a terminal: controls are
+/* See problem.h. Lines of a file are untrusted bytes on their way to a terminal: controls are
  * replaced, secrets masked, long lines shown around the caret only. The file is known to be UTF-8
  * (config_yaml.c checks first). */
-#include "recorder/config_problem.h"
+#include "recorder/config/problem.h"
 
 #include <ctype.h>
 #include <stdarg.h>

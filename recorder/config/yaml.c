@@ -1,17 +1,17 @@
-/* See config_yaml.h. The builder keeps a stack of the collections that are open:
+/* See yaml.h. The builder keeps a stack of the collections that are open:
  *
  *   event            top of the stack is a mapping          … a sequence     … empty
  *   scalar, alias    becomes its pending key, or the value  is dropped       is the root
  *   start            the same, and is pushed                (no key of the configuration takes a list)
  *   end              merge keys are resolved, pop */
-#include "recorder/config_yaml.h"
+#include "recorder/config/yaml.h"
 
 #include <assert.h>
 #include <libfyaml.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "recorder/config_value.h"
+#include "recorder/config/value.h"
 
 typedef struct anchor {
     char *name;

@@ -1,6 +1,6 @@
 /* One value of the configuration: from text to a checked number or string, and back to text.
  *
- * A key (config_key.h) says what kind of value it takes and in which range. Parsing is strict: the whole text
+ * A key (key.h) says what kind of value it takes and in which range. Parsing is strict: the whole text
  * is the value, nothing is rounded, cut or guessed; a refusal says what is wrong and what would be right. */
 #ifndef CP_RECORDER_CONFIG_VALUE_H
 #define CP_RECORDER_CONFIG_VALUE_H

@@ -9,10 +9,10 @@
 #ifndef CP_RECORDER_CONFIG_LAYER_H
 #define CP_RECORDER_CONFIG_LAYER_H
 
-#include "recorder/config.h"
-#include "recorder/config_key.h"
-#include "recorder/config_problem.h"
-#include "recorder/config_yaml.h"
+#include "recorder/config/config.h"
+#include "recorder/config/key.h"
+#include "recorder/config/problem.h"
+#include "recorder/config/yaml.h"
 
 typedef struct cp_config_value {
     bool set;

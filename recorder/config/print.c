@@ -1,10 +1,10 @@
-/* See config_print.h. */
-#include "recorder/config_print.h"
+/* See print.h. */
+#include "recorder/config/print.h"
 
 #include <json-c/json.h>
 #include <string.h>
 
-#include "recorder/config_layer.h"
+#include "recorder/config/layer.h"
 
 enum { ITEM_ROOM = CP_MAX_CONFIG_VALUE + 64, ORIGIN_COLUMN = 44 };
 

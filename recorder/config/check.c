@@ -1,5 +1,5 @@
-/* See config_check.h. A complaint about two values stands at the later one of those that were given. */
-#include "recorder/config_check.h"
+/* See check.h. A complaint about two values stands at the later one of those that were given. */
+#include "recorder/config/check.h"
 
 #include <string.h>
 #include <unistd.h>

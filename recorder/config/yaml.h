@@ -7,7 +7,7 @@
 #ifndef CP_RECORDER_CONFIG_YAML_H
 #define CP_RECORDER_CONFIG_YAML_H
 
-#include "recorder/config_problem.h"
+#include "recorder/config/problem.h"
 
 enum {
     CP_MAX_YAML_NODES = 64 * 1024,

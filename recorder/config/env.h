@@ -9,7 +9,7 @@
 #ifndef CP_RECORDER_CONFIG_ENV_H
 #define CP_RECORDER_CONFIG_ENV_H
 
-#include "recorder/config_layer.h"
+#include "recorder/config/layer.h"
 
 /* Both: CP_OK, also with problems; CP_E_NOMEM. environment is as environ(7). */
 int cp_config_env_apply_older(cp_config_layers *layers, char *const *environment);

@@ -1,6 +1,6 @@
-/* See config_value.h. Numbers are parsed digit by digit with overflow checks: strtoull takes signs, blanks
+/* See value.h. Numbers are parsed digit by digit with overflow checks: strtoull takes signs, blanks
  * and prefixes that a configuration should not. */
-#include "recorder/config_value.h"
+#include "recorder/config/value.h"
 
 #include <ctype.h>
 #include <stdarg.h>

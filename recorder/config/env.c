@@ -1,5 +1,5 @@
-/* See config_env.h. */
-#include "recorder/config_env.h"
+/* See env.h. */
+#include "recorder/config/env.h"
 
 #include <ctype.h>
 #include <stdlib.h>
