@@ -25,7 +25,9 @@ enum {
     FLOOR_COPIES = 400000,
     SATURATED_PUTS = 400000,
     PINGPONG_TRIPS = 100000,
-    ROW_BYTES_MAX = 512
+    ROW_BYTES_MAX = 512,
+    CALIBRATE_NS = 2 * CP_NS_PER_MS,
+    LINE_PAIR = 2 * CP_CACHE_LINE /* the prefetcher fetches lines in pairs */
 };
 
 /* 500 bytes are no multiple of 8: a fixed part and a string make them up. */
@@ -39,8 +41,8 @@ static const struct {
 };
 
 typedef struct bench_line {
-    _Alignas(2 * CP_CACHE_LINE) uint64_t value;
-    uint8_t padding[2 * CP_CACHE_LINE - sizeof(uint64_t)];
+    _Alignas(LINE_PAIR) uint64_t value;
+    uint8_t padding[LINE_PAIR - sizeof(uint64_t)];
 } bench_line;
 
 typedef enum figure { FLOOR, FLOOR_PACED, P50, P99, P999, MAX, SATURATED, FIGURES } figure;
@@ -180,7 +182,7 @@ static uint64_t ticks_per_pace(const bench *b)
     const uint64_t start = cp_put_timer_now();
     const uint64_t begin = cp_boottime_ns();
     uint64_t taken;
-    while ((taken = cp_boottime_ns() - begin) < 2 * CP_NS_PER_MS)
+    while ((taken = cp_boottime_ns() - begin) < CALIBRATE_NS)
         ;
     return (cp_put_timer_now() - start) * b->options->pace_ns / taken;
 }
@@ -405,7 +407,7 @@ int cp_bench_put_run(const cp_bench_put_options *options, cp_bench_put_report *r
 {
     memset(report, 0, sizeof *report);
     bench *b = NULL;
-    if (posix_memalign((void **)&b, 2 * CP_CACHE_LINE, sizeof *b) != 0)
+    if (posix_memalign((void **)&b, LINE_PAIR, sizeof *b) != 0)
         return cp_error_set(err, CP_E_NOMEM, "no memory");
     memset(b, 0, sizeof *b);
     b->options = options;

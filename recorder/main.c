@@ -46,15 +46,15 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     return 0;
 }
 
+/* CP_E_ABSENT: the only thing that must be there before a start is the configuration. */
 static int exit_code_of(int rc)
 {
     switch (rc) {
     case CP_E_CONFIG:
     case CP_E_TOO_BIG:
     case CP_E_INVAL:
-        return EX_CONFIG;
     case CP_E_ABSENT:
-        return EX_CONFIG; /* the only thing that must be there is the configuration */
+        return EX_CONFIG;
     case CP_E_BUSY:
     case CP_E_ABI:
     case CP_E_CORRUPT:

@@ -103,7 +103,7 @@ static int make_lanes(cp_recorder *recorder, cp_error *err)
 {
     const uint32_t count = recorder->config->table_count;
     recorder->lanes = calloc(count + 1u, sizeof *recorder->lanes);
-    recorder->tables = calloc(count + 1u, sizeof *recorder->tables);
+    recorder->tables = calloc(count + 1u, sizeof(void *));
     if (!recorder->lanes || !recorder->tables)
         return cp_error_set(err, CP_E_NOMEM, "no memory for %u lanes", count);
     for (uint32_t i = 0; i < count; i++) {

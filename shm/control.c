@@ -78,11 +78,11 @@ static bool table_is_sane(const cp_abi_table *table, uint32_t first_ring, const 
 
 static int control_copy_directory(cp_control *control, uint64_t offset, const char *path, cp_error *err)
 {
-    const size_t bytes = control->table_count * sizeof(cp_abi_table);
-    control->directory = malloc(bytes ? bytes : 1);
+    control->directory = calloc(control->table_count + 1u, sizeof *control->directory);
     if (!control->directory)
         return cp_error_set(err, CP_E_NOMEM, "%s: no memory for its directory", path);
-    memcpy(control->directory, (const uint8_t *)control->header + offset, bytes);
+    memcpy(control->directory, (const uint8_t *)control->header + offset,
+           control->table_count * sizeof *control->directory);
     uint32_t first_ring = 0;
     for (uint32_t i = 0; i < control->table_count; i++) {
         if (!table_is_sane(&control->directory[i], first_ring, control))

@@ -62,7 +62,7 @@ static int region_resolve(cp_region *region, const char *path, cp_error *err)
 static int region_parse_tables(cp_region *region, cp_error *err)
 {
     const uint32_t count = region->control.table_count;
-    region->tables = calloc(count ? count : 1, sizeof *region->tables);
+    region->tables = calloc(count + 1u, sizeof(void *));
     if (!region->tables)
         return cp_error_set(err, CP_E_NOMEM, "no memory for %u table descriptors", count);
     for (uint32_t i = 0; i < count; i++) {
