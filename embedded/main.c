@@ -22,6 +22,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
+
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -475,5 +479,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "coldpath-chdb: %s\n", err.text);
     }
     fflush(NULL);
+#ifdef __SANITIZE_ADDRESS__
+    __lsan_do_leak_check(); /* _exit would pass it over */
+#endif
     _exit(exit_code_of(code)); /* destructors inside libchdb.so abort */
 }
