@@ -84,7 +84,7 @@ static object *statement_new(const char *text, size_t length)
 {
     object *made = object_new();
     if (has(text, length, "slow")) {
-        const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+        const struct timespec pause = {.tv_nsec = 20L * 1000 * 1000};
         nanosleep(&pause, NULL);
     }
     if (has(text, length, "fail")) {

@@ -310,6 +310,15 @@ class HttpTest(unittest.TestCase):
         self.fails(501, 48, {"query": f"INSERT INTO {table} SELECT * FROM input('a UInt32, b String') FORMAT CSV"}, b"1,a\n")
         self.assertEqual(self.count(table), 0)
 
+    def test_malformed_row_late_in_a_streamed_body(self):
+        table = self.table("s String, n UInt8")
+        rows = b"x" * 100 + b",1\n"
+        text = self.fails(400, 27, {"query": f"INSERT INTO {table} FORMAT CSV"}, rows * 40000 + b"y,bad\n" + rows * 30000)
+        self.assertIn("(at row 40001)", text)
+        self.assertEqual(self.count(table), 0)
+        self.server.insert(table, "CSV", rows)
+        self.assertEqual(self.count(table), 1)
+
     def test_deduplication_token(self):
         table = self.table(settings="SETTINGS non_replicated_deduplication_window = 100")
         for token, rows in (("t'1", 2), ("t'1", 2), ("t2", 4), ("t2", 4)):
