@@ -313,7 +313,7 @@ class HttpTest(unittest.TestCase):
     def test_malformed_row_late_in_a_streamed_body(self):
         table = self.table("s String, n UInt8")
         rows = b"x" * 100 + b",1\n"
-        text = self.fails(400, 27, {"query": f"INSERT INTO {table} FORMAT CSV"}, rows * 40000 + b"y,bad\n" + rows * 30000)
+        text = self.fails(400, 117, {"query": f"INSERT INTO {table} FORMAT CSV"}, rows * 40000 + b"y,bad\n" + rows * 30000)
         self.assertIn("(at row 40001)", text)
         self.assertEqual(self.count(table), 0)
         self.server.insert(table, "CSV", rows)
