@@ -137,6 +137,7 @@ class ProgramTest(unittest.TestCase):
         first = chdb.ChdbServer(path=self.data).start()
         first.query("CREATE TABLE t (a UInt32) ENGINE = MergeTree ORDER BY a")
         first.insert("t", "CSV", b"1\n2\n")
+        self.addCleanup(first.stop)
         first.end(signal.SIGKILL)
         self.assertEqual(self.start().query("SELECT count() FROM t"), "2\n")
 

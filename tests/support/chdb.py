@@ -21,6 +21,7 @@ import subprocess
 import tempfile
 import time
 import urllib.parse
+import weakref
 
 SKIP = 77
 START_SECONDS = 60
@@ -67,6 +68,7 @@ class ChdbServer:
         self.args = list(args)
         self.env = dict(env or {})
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="coldpath-chdb-test-"))
+        self._remove = weakref.finalize(self, shutil.rmtree, self.work, ignore_errors=True)  # at the latest
         self.path = pathlib.Path(path) if path else self.work / "data"
         self.process = None
         self.port = 0
@@ -95,14 +97,16 @@ class ChdbServer:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise RuntimeError(f"coldpath-chdb ended with {self.process.returncode}: {self.read_log()}")
+                said = self.read_log()
+                raise RuntimeError(f"coldpath-chdb ended with {self.stop()}: {said}")
             if port_file.exists():
                 self.port = int(port_file.read_text())
                 if self.request("GET", "/ping")[2] == b"Ok.\n":
                     return self
             time.sleep(0.01)
+        said = self.read_log()
         self.stop()
-        raise RuntimeError(f"coldpath-chdb did not answer within {START_SECONDS} s: {self.read_log()}")
+        raise RuntimeError(f"coldpath-chdb did not answer within {START_SECONDS} s: {said}")
 
     @property
     def url(self):
@@ -134,7 +138,7 @@ class ChdbServer:
         try:
             return self.end()
         finally:
-            shutil.rmtree(self.work, ignore_errors=True)
+            self._remove()
 
     def request(self, method, path, body=None, headers=None, timeout=120):
         """One HTTP request as it is: (status, headers, body)."""
