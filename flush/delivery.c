@@ -24,7 +24,8 @@ enum {
     URL_ROOM = 4096 + 3 * CP_TOKEN_MAX, /* server, what abilities add, token */
     ALIAS_FACTOR = 4, /* a row that encodes to more than this times its size shares its bytes */
     TRIM_KEEP = 256 * 1024,
-    TEXT_ROOM = 512
+    TEXT_ROOM = 512,
+    PREPARE_AGAIN_MS = 100
 };
 
 typedef enum delivery_state { STATE_IDLE, STATE_FROZEN, STATE_SENDING } delivery_state;
@@ -54,6 +55,7 @@ struct cp_delivery {
     char *url; /* the constant part, url_head bytes, then settings and token */
     size_t url_head;
     size_t url_capacity;
+    bool prepared;     /* the owner knows of the batch: it may be sent */
     uint32_t attempts; /* of the batch */
     uint64_t sent_at;
     uint64_t retry_at;
@@ -355,6 +357,7 @@ static void batch_cut(cp_delivery *delivery)
     atomic_store_explicit(&delivery->busy, true, memory_order_release);
     const uint32_t count = batch_encode(delivery);
     delivery->state = STATE_FROZEN;
+    delivery->prepared = false;
     delivery->attempts = 0;
     delivery->retry_at = 0;
     queue_release(delivery, count);
@@ -458,6 +461,50 @@ static void batch_send(cp_delivery *delivery, uint64_t now_ns)
     cp_delivery_reply(delivery, &reply, now_ns);
 }
 
+/* Tells the owner which rows are about to leave, once per batch. */
+static bool batch_prepare(cp_delivery *delivery)
+{
+    const cp_flush_events *events = delivery->env->events;
+    const cp_batch *batch = &delivery->batch;
+    const cp_batch_intent intent = {batch->token, batch->rows, batch->span_count, batch->spans};
+    delivery->prepared =
+        delivery->prepared || !events->prepare || events->prepare(events->ctx, delivery->index, &intent);
+    return delivery->prepared;
+}
+
+int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t count, const char *token,
+                       cp_error *err)
+{
+    cp_batch *batch = &delivery->batch;
+    cp_native_block block;
+    cp_batch_clear(batch);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!cp_batch_add_span(batch, chunks[i]))
+            return cp_error_set(err, CP_E_INVAL, "table %s: a batch of more than %d spans",
+                                delivery->table->name, CP_MAX_TABLE_SLOTS);
+        batch->rows += chunks[i]->row_count;
+    }
+    int rc = cp_native_encode(delivery->native, delivery->env->arena, chunks, count, delivery->encoded_max,
+                              &block);
+    if (rc == CP_OK)
+        rc = cp_concat_block(&block, batch->body, batch->body_capacity, &batch->body_size);
+    if (rc < 0) {
+        const uint32_t rows = batch->rows;
+        cp_batch_clear(batch);
+        return cp_error_set(
+            err, CP_E_TOO_BIG,
+            "table %s: a batch of %u rows that was under way does not fit: set flush.max_bytes back to "
+            "what it was until it is delivered",
+            delivery->table->name, rows);
+    }
+    snprintf(batch->token, sizeof batch->token, "%s", token);
+    batch->zstd = false; /* the server has not said yet what it understands */
+    delivery->prepared = true;
+    delivery->state = STATE_FROZEN;
+    atomic_store_explicit(&delivery->busy, true, memory_order_release);
+    return CP_OK;
+}
+
 uint64_t cp_delivery_step(cp_delivery *delivery, uint64_t now_ns, bool cut, bool urgent)
 {
     queue_look(delivery);
@@ -471,6 +518,8 @@ uint64_t cp_delivery_step(cp_delivery *delivery, uint64_t now_ns, bool cut, bool
     }
     if (delivery->state != STATE_FROZEN || !ready)
         return UINT64_MAX;
+    if (delivery->retry_at <= now_ns && !batch_prepare(delivery))
+        delivery->retry_at = now_ns + PREPARE_AGAIN_MS * (uint64_t)CP_NS_PER_MS;
     if (delivery->retry_at > now_ns)
         return delivery->retry_at;
     batch_send(delivery, now_ns);

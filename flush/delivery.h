@@ -7,7 +7,8 @@
  *       │                                       └── anything else: backoff ◄──────┘  │
  *       └──── 200, no exception header, empty body: delivered ◄──────────────────────┘
  *
- * A frozen batch never changes: each attempt sends the same bytes under the same token, whatever the error was; the
+ * Before a batch is sent for the first time its owner is asked to prepare (record the intent). A frozen batch never
+ * changes: each attempt sends the same bytes under the same token, whatever the error was; the
  * error only decides how long to wait. At most one batch of a table is under way and the next is cut only behind it, so
  * the rows of a ring arrive in order. Chunks are released as soon as they are encoded. A batch without a valid row is
  * reported delivered in its turn, without a request.
@@ -42,6 +43,10 @@ typedef struct cp_delivery cp_delivery;
 int cp_delivery_create(cp_delivery **out, const cp_delivery_env *env, uint32_t index, const cp_table *table,
                        const cp_batch_policy *policy, uint32_t queue_capacity, cp_error *err);
 void cp_delivery_free(cp_delivery *delivery);
+
+/* As cp_flusher_resume: the batch begins FROZEN and prepared. Before the thread runs. */
+int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t count, const char *token,
+                       cp_error *err);
 
 /* Bytes of arena that the table's batches may need. */
 size_t cp_delivery_arena_bytes(const cp_batch_policy *policy, const cp_table *table);

@@ -263,6 +263,26 @@ static void *flusher_main(void *arg)
     return NULL;
 }
 
+/* For the largest table; its pages cost nothing until they are used. */
+static int flusher_map_arena(cp_flusher *flusher, cp_error *err)
+{
+    cp_arena_unmap(&flusher->arena);
+    if (flusher->arena_bytes && cp_arena_map(&flusher->arena, flusher->arena_bytes) < 0)
+        return cp_error_set(err, CP_E_NOMEM,
+                            "no %zu bytes of address space for encoding: lower the batches' max_bytes",
+                            flusher->arena_bytes);
+    return CP_OK;
+}
+
+int cp_flusher_resume(cp_flusher *flusher, uint32_t table, cp_chunk *const *chunks, uint32_t count,
+                      const char *token, cp_error *err)
+{
+    if (flusher->running || table >= flusher->table_count)
+        return cp_error_set(err, CP_E_INVAL, "table %u cannot take up a batch now", table);
+    const int rc = flusher_map_arena(flusher, err);
+    return rc < 0 ? rc : cp_delivery_resume(flusher->deliveries[table], chunks, count, token, err);
+}
+
 static int thread_pin(pthread_attr_t *attr, int cpu)
 {
     cpu_set_t set;
@@ -277,14 +297,12 @@ int cp_flusher_start(cp_flusher *flusher, int cpu, cp_error *err)
         return cp_error_set(err, CP_E_INVAL, "the flusher runs already");
     if (cpu >= CPU_SETSIZE)
         return cp_error_set(err, CP_E_INVAL, "flush CPU %d is beyond %d", cpu, CPU_SETSIZE - 1);
-    cp_arena_unmap(&flusher->arena);
-    if (flusher->arena_bytes && cp_arena_map(&flusher->arena, flusher->arena_bytes) < 0)
-        return cp_error_set(err, CP_E_NOMEM,
-                            "no %zu bytes of address space for encoding: lower the batches' max_bytes",
-                            flusher->arena_bytes);
+    int rc = flusher_map_arena(flusher, err);
+    if (rc < 0)
+        return rc;
     atomic_store_explicit(&flusher->stop_at, 0, memory_order_relaxed);
     pthread_attr_t attr;
-    int rc = pthread_attr_init(&attr);
+    rc = pthread_attr_init(&attr);
     if (rc != 0)
         return cp_error_errno(err, CP_E_NOMEM, rc, "flusher thread");
     if (cpu >= 0)

@@ -82,9 +82,20 @@ typedef struct cp_attempt {
     const char *text;     /* the reason, for people; "" when OK */
 } cp_attempt;
 
+/* A batch that is about to be sent for the first time. */
+typedef struct cp_batch_intent {
+    const char *token;
+    uint32_t rows;
+    uint32_t span_count;
+    const cp_span *spans;
+} cp_batch_intent;
+
 /* Calls out of the flusher's thread. ctx is the owner's. */
 typedef struct cp_flush_events {
     void *ctx;
+    /* Makes the intent to send durable, in whatever sense the owner promises. False: not possible now; the batch is not
+     * sent, and the question comes again a little later. NULL: no intents. */
+    bool (*prepare)(void *ctx, uint32_t table, const cp_batch_intent *intent);
     void (*release)(void *ctx, cp_chunk *chunk); /* the chunk's bytes are no longer needed */
     void (*attempt)(void *ctx, uint32_t table, const cp_attempt *attempt);
     void (*delivered)(void *ctx, uint32_t table, const cp_span *spans, uint32_t span_count);
@@ -110,6 +121,13 @@ int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_f
  * a power of two. The table must outlive the flusher. */
 int cp_flusher_add_table(cp_flusher *flusher, const cp_table *table, const cp_batch_policy *policy,
                          uint32_t queue_capacity, cp_error *err);
+
+/* Takes up a batch that a predecessor prepared and of which nobody knows whether it arrived: these chunks' rows, under that
+ * token, go out before all else of the table, without another prepare. Before start, once per table, and after the last
+ * add_table. The chunks stay the caller's, and are not needed afterwards. CP_E_TOO_BIG: the batch does not fit the
+ * table's policy, which must have been larger then. */
+int cp_flusher_resume(cp_flusher *flusher, uint32_t table, cp_chunk *const *chunks, uint32_t count,
+                      const char *token, cp_error *err);
 
 /* Starts the thread (on cpu, or anywhere when cpu < 0). */
 int cp_flusher_start(cp_flusher *flusher, int cpu, cp_error *err);

@@ -109,6 +109,11 @@ int cp_drain_create(cp_drain **out, const cp_region_owner *region, const cp_tabl
     return CP_OK;
 }
 
+void cp_drain_start_at(cp_drain *drain, uint32_t table, uint32_t slot, uint64_t position)
+{
+    drain->lanes[table].rings[slot].reader.cursor = position;
+}
+
 void cp_drain_free(cp_drain *drain)
 {
     if (!drain)

@@ -47,6 +47,10 @@ int cp_drain_create(cp_drain **out, const cp_region_owner *region, const cp_tabl
                     const uint64_t *interval_ns, uint64_t memory_limit, const cp_drain_events *events,
                     cp_error *err);
 
+/* Begins to read a ring at position instead of where it is acknowledged: what lies between is on its way already. Before the
+ * first turn. */
+void cp_drain_start_at(cp_drain *drain, uint32_t table, uint32_t slot, uint64_t position);
+
 /* Visits every ring once. now_ns: boot-time clock. Returns the number of chunks handed on. */
 uint32_t cp_drain_turn(cp_drain *drain, uint64_t now_ns);
 

@@ -18,38 +18,90 @@ static void counter_add(uint64_t *counter, uint64_t value)
     __atomic_store_n(counter, *counter + value, __ATOMIC_RELAXED);
 }
 
+/* What the rings' acknowledgements become when the spans are delivered, in absolute numbers. */
+static uint32_t spans_resolve(const cp_lane *lane, const cp_span *spans, uint32_t span_count,
+                              cp_abi_intent_span resolved[CP_REGION_MAX_SLOTS])
+{
+    for (uint32_t i = 0; i < span_count; i++) {
+        const cp_span *span = &spans[i];
+        assert(span->slot < lane->entry->slots);
+        const cp_abi_ack *state = &lane->states[span->slot];
+        assert(span->begin == state->consumed && span->epoch == state->epoch);
+        resolved[i] = (cp_abi_intent_span){
+            .epoch = span->epoch,
+            .begin = span->begin,
+            .end = span->end,
+            .consumed_rows = state->consumed_rows + span->rows + span->rejected,
+            .delivered_rows = state->delivered_rows + span->rows,
+            .rejected_rows = state->rejected_rows + span->rejected,
+            .slot = span->slot,
+            .rows = span->rows,
+            .rejected = span->rejected,
+        };
+    }
+    return span_count;
+}
+
+/* Moves the acknowledgements to where the spans say; harmless when it was done before. */
+static void acks_move(cp_lane *lane, const cp_abi_intent_span *spans, uint32_t span_count)
+{
+    for (uint32_t i = 0; i < span_count; i++) {
+        cp_abi_ack *state = &lane->states[spans[i].slot];
+        cp_abi_ack *shared = &lane->acks[spans[i].slot];
+        state->consumed = state->durable = state->delivered = spans[i].end;
+        state->consumed_rows = spans[i].consumed_rows;
+        state->delivered_rows = spans[i].delivered_rows;
+        state->rejected_rows = spans[i].rejected_rows;
+        state->quarantined = __atomic_load_n(&shared->quarantined, __ATOMIC_RELAXED);
+        cp_ack_write(shared, state);
+    }
+    uint64_t delivered = 0;
+    uint64_t rejected = 0;
+    for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
+        delivered += lane->states[slot].delivered_rows;
+        rejected += lane->states[slot].rejected_rows;
+    }
+    gauge_set(&lane->counters->delivered_rows, delivered);
+    gauge_set(&lane->counters->rejected_rows, rejected);
+}
+
 void cp_lane_init(cp_lane *lane, const cp_control *control, uint32_t table)
 {
     lane->entry = &control->directory[table];
     lane->counters = &control->counters[table];
+    lane->intent = &control->intents[table];
     lane->acks = cp_control_ack(control, table, 0);
     for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
         cp_ack_read(&lane->acks[slot], &lane->states[slot]);
         lane->states[slot].quarantined = CP_RING_SOUND; /* looked at afresh by each recorder */
         cp_ack_write(&lane->acks[slot], &lane->states[slot]);
     }
+    cp_abi_intent left;
+    if (cp_intent_load(control, table, &left) && left.state == CP_INTENT_DELIVERED) {
+        acks_move(lane, left.spans, left.span_count);
+        cp_intent_end(lane->intent);
+    }
     cp_lane_progress(lane, 0, 0, 0);
     gauge_set(&lane->counters->retry_at_ns, 0);
 }
 
+void cp_lane_prepare(cp_lane *lane, const cp_batch_intent *batch)
+{
+    cp_abi_intent_span spans[CP_REGION_MAX_SLOTS];
+    const uint32_t count = spans_resolve(lane, batch->spans, batch->span_count, spans);
+    cp_intent_begin(lane->intent, batch->token, batch->rows, spans, count);
+}
+
 void cp_lane_delivered(cp_lane *lane, const cp_span *spans, uint32_t span_count)
 {
-    for (uint32_t i = 0; i < span_count; i++) {
-        const cp_span *span = &spans[i];
-        assert(span->slot < lane->entry->slots);
-        cp_abi_ack *state = &lane->states[span->slot];
-        assert(span->begin == state->consumed && span->epoch == state->epoch);
-        state->consumed = span->end;
-        state->durable = span->end;
-        state->delivered = span->end;
-        state->consumed_rows += span->rows + span->rejected;
-        state->delivered_rows += span->rows;
-        state->rejected_rows += span->rejected;
-        state->quarantined = __atomic_load_n(&lane->acks[span->slot].quarantined, __ATOMIC_RELAXED);
-        cp_ack_write(&lane->acks[span->slot], state);
-        counter_add(&lane->counters->delivered_rows, span->rows);
-        counter_add(&lane->counters->rejected_rows, span->rejected);
-    }
+    cp_abi_intent_span resolved[CP_REGION_MAX_SLOTS];
+    const uint32_t count = spans_resolve(lane, spans, span_count, resolved);
+    /* A batch without a valid row was never sent, and has no intent yet. */
+    if (__atomic_load_n(&lane->intent->state, __ATOMIC_RELAXED) == CP_INTENT_NONE)
+        cp_intent_begin(lane->intent, "", 0, resolved, count);
+    cp_intent_delivered(lane->intent);
+    acks_move(lane, resolved, count);
+    cp_intent_end(lane->intent);
 }
 
 void cp_lane_attempt(cp_lane *lane, const cp_attempt *attempt)

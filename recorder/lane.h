@@ -4,6 +4,8 @@
  *     ▲                                │
  *     └── cp_abi_ack ◄── lane ◄────────┘ delivered spans
  *
+ *     └── cp_abi_intent ◄── what is under way
+ *
  * The lane holds the private truth about each ring's acknowledgement and publishes it. Space is given back to
  * the producer when ClickHouse has acknowledged the rows, not before: until then the ring is their log, and a
  * recorder that is stopped or killed leaves them there. Everything here runs on the flusher's thread, except
@@ -13,16 +15,22 @@
 
 #include "flush/flusher.h"
 #include "shm/control.h"
+#include "shm/intent.h"
 
 typedef struct cp_lane {
     const cp_abi_table *entry;
     cp_abi_counters *counters;
+    cp_abi_intent *intent;                  /* in the control file */
     cp_abi_ack *acks;                       /* in the control file, one per slot */
     cp_abi_ack states[CP_REGION_MAX_SLOTS]; /* what they say, as the flusher's thread knows it */
 } cp_lane;
 
-/* Starts from what the control file says: positions and counts go on where the last recorder ended. */
+/* Starts from what the control file says: positions and counts go on where the last recorder ended, and what it had begun to
+ * acknowledge is finished. */
 void cp_lane_init(cp_lane *lane, const cp_control *control, uint32_t table);
+
+/* A batch is about to be sent: writes the intent. */
+void cp_lane_prepare(cp_lane *lane, const cp_batch_intent *batch);
 
 /* Spans of a delivered batch, in order per slot. */
 void cp_lane_delivered(cp_lane *lane, const cp_span *spans, uint32_t span_count);

@@ -16,8 +16,13 @@
 #include "ingest/drain.h"
 #include "recorder/config_apply.h"
 #include "recorder/lane.h"
+#include "recorder/resume.h"
 #include "shm/ack.h"
 #include "shm/sigbus_guard.h"
+
+_Static_assert((int)CP_EXACTLY_ONCE == (int)CP_DELIVERY_EXACTLY_ONCE &&
+                   (int)CP_AT_LEAST_ONCE == (int)CP_DELIVERY_AT_LEAST_ONCE,
+               "the flusher's guarantee goes into the region as it is");
 
 enum {
     NAP_MIN_NS = 50 * CP_NS_PER_US,
@@ -75,6 +80,13 @@ static void on_release(void *ctx, cp_chunk *chunk)
     cp_drain_release(recorder->drain, chunk);
 }
 
+static bool on_prepare(void *ctx, uint32_t table, const cp_batch_intent *intent)
+{
+    cp_recorder *recorder = ctx;
+    cp_lane_prepare(&recorder->lanes[table], intent);
+    return true;
+}
+
 static void on_delivered(void *ctx, uint32_t table, const cp_span *spans, uint32_t span_count)
 {
     cp_recorder *recorder = ctx;
@@ -87,6 +99,9 @@ static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)
     const uint32_t state = attempt->result == CP_ATTEMPT_OK ? CP_SINK_UP : CP_SINK_DOWN;
     __atomic_store_n(&recorder->region.control.header->sink_state, state, __ATOMIC_RELAXED);
     cp_lane_attempt(&recorder->lanes[table], attempt);
+    /* The two enumerations say the same, one to the flusher's owner, one to whoever maps the region. */
+    __atomic_store_n(&recorder->lanes[table].counters->guarantee,
+                     (uint32_t)cp_flusher_guarantee(recorder->flusher, table), __ATOMIC_RELAXED);
 }
 
 static void on_progress(void *ctx, uint32_t table, uint32_t in_flight, uint64_t queued,
@@ -122,7 +137,14 @@ static int make_flusher(cp_recorder *recorder, cp_error *err)
     cp_sink_config sink;
     cp_config_sink(config, &sink);
     sink.instance = instance;
-    const cp_flush_events events = {recorder, on_release, on_attempt, on_delivered, on_progress};
+    const cp_flush_events events = {
+        .ctx = recorder,
+        .prepare = on_prepare,
+        .release = on_release,
+        .attempt = on_attempt,
+        .delivered = on_delivered,
+        .progress = on_progress,
+    };
     int rc = cp_flusher_create(&recorder->flusher, &sink, &events, err);
     for (uint32_t i = 0; rc == CP_OK && i < config->table_count; i++) {
         const cp_table_config *table = &config->tables[i];
@@ -174,6 +196,9 @@ int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err
         rc = make_flusher(recorder, err);
     if (rc == CP_OK)
         rc = make_drain(recorder, err);
+    for (uint32_t i = 0; rc == CP_OK && i < config->table_count; i++)
+        rc = cp_resume_table(&recorder->region, i, recorder->tables[i], recorder->flusher, recorder->drain,
+                             err);
     if (rc < 0) {
         cp_recorder_free(recorder);
         return rc;

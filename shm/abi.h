@@ -18,6 +18,8 @@
  *     │ cp_abi_counters × tables 512B│  the recorder's counters
  *     ├──────────────────────────────┤  acks_offset
  *     │ cp_abi_ack × rings     64 B  │  one cache line each: consumed, durable, delivered
+ *     ├──────────────────────────────┤  intents_offset
+ *     │ cp_abi_intent × tables 4672 B│  the batch that is being sent
  *     ├──────────────────────────────┤  text_offset
  *     │ CREATE TABLE texts           │  the full column descriptors, in ClickHouse's own words
  *     └──────────────────────────────┘  file_size
@@ -99,11 +101,12 @@ typedef struct cp_abi_control {
     uint64_t pressure_offset;
     uint64_t counters_offset;
     uint64_t acks_offset;
+    uint64_t intents_offset;
     uint64_t text_offset;
     uint64_t text_size;
     uint64_t created_ns; /* real time */
     char namespace_name[CP_ABI_NAME];
-    uint8_t reserved0[288];
+    uint8_t reserved0[280];
 
     /* life signs, from offset 512 */
     uint64_t heartbeat_ns; /* boot-time clock; the drain thread's last turn */
@@ -141,6 +144,13 @@ typedef struct cp_abi_pressure {
 } cp_abi_pressure;
 static_assert(sizeof(cp_abi_pressure) == CP_CACHE_LINE, "pressure word has a line of its own");
 
+/* What ClickHouse makes of a batch that is sent twice. */
+typedef enum cp_delivery_guarantee {
+    CP_DELIVERY_UNKNOWN = 0,       /* it has not answered yet, or the table is not there */
+    CP_DELIVERY_AT_LEAST_ONCE = 1, /* it keeps no deduplication window for the table */
+    CP_DELIVERY_EXACTLY_ONCE = 2
+} cp_delivery_guarantee;
+
 /* Monotonic unless said otherwise; they outlive the recorder with the region. */
 typedef struct cp_abi_counters {
     uint64_t drained_rows; /* copied out of rings; counts again what a restart drains again */
@@ -163,7 +173,8 @@ typedef struct cp_abi_counters {
     uint32_t last_error_code;
     uint32_t peak_usage_permille; /* of the fullest ring, as the drain saw it */
     char last_error[CP_ABI_ERROR_TEXT];
-    uint8_t reserved[120];
+    uint32_t guarantee; /* cp_delivery_guarantee */
+    uint8_t reserved[116];
 } cp_abi_counters;
 static_assert(sizeof(cp_abi_counters) == 512, "counter block");
 
@@ -180,6 +191,46 @@ typedef struct cp_abi_ack {
     uint64_t rejected_rows;
 } cp_abi_ack;
 static_assert(sizeof(cp_abi_ack) == CP_CACHE_LINE, "one line per ring");
+
+/* The intent: which rows the batch under way holds, written before its first send, so that a recorder which finds it
+ * after a crash sends exactly these rows under the same token again, and ClickHouse can tell.
+ *
+ *     NONE ──► SENDING ──► DELIVERED ──► NONE
+ *         filled       acknowledged    acks are moved
+ *
+ * The spans say what the rings' acknowledgements become, in absolute numbers: moving them can be done again. The state is
+ * stored last, so that a crash while filling leaves NONE. */
+typedef enum cp_intent_state {
+    CP_INTENT_NONE = 0,
+    CP_INTENT_SENDING = 1,
+    CP_INTENT_DELIVERED = 2
+} cp_intent_state;
+
+enum { CP_ABI_TOKEN = 512 };
+
+typedef struct cp_abi_intent_span {
+    uint64_t epoch;
+    uint64_t begin;
+    uint64_t end;
+    uint64_t consumed_rows; /* of the ring, once delivered; likewise the next two */
+    uint64_t delivered_rows;
+    uint64_t rejected_rows;
+    uint32_t slot;
+    uint32_t rows;
+    uint32_t rejected;
+    uint32_t reserved;
+} cp_abi_intent_span;
+
+typedef struct cp_abi_intent {
+    uint32_t state; /* cp_intent_state */
+    uint32_t span_count;
+    uint64_t rows;
+    uint8_t reserved[48];
+    char token[CP_ABI_TOKEN];
+    cp_abi_intent_span spans[CP_REGION_MAX_SLOTS];
+} cp_abi_intent;
+static_assert(sizeof(cp_abi_intent_span) == CP_CACHE_LINE, "span");
+static_assert(sizeof(cp_abi_intent) == 64 + CP_ABI_TOKEN + CP_CACHE_LINE * CP_REGION_MAX_SLOTS, "intent");
 
 typedef enum cp_ring_fault {
     CP_RING_SOUND = 0,

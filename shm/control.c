@@ -50,6 +50,7 @@ static int control_check_geometry(cp_control *control, const cp_abi_control *cop
         !area_fits(copy->pressure_offset, copy->table_count, sizeof(cp_abi_pressure), size) ||
         !area_fits(copy->counters_offset, copy->table_count, sizeof(cp_abi_counters), size) ||
         !area_fits(copy->acks_offset, copy->ring_count, sizeof(cp_abi_ack), size) ||
+        !area_fits(copy->intents_offset, copy->table_count, sizeof(cp_abi_intent), size) ||
         !area_fits(copy->text_offset, copy->text_size, 1, size))
         return cp_error_set(err, CP_E_CORRUPT, "%s: its geometry contradicts itself", path);
     uint8_t *base = (uint8_t *)control->header;
@@ -59,6 +60,7 @@ static int control_check_geometry(cp_control *control, const cp_abi_control *cop
     control->pressure = (cp_abi_pressure *)(void *)(base + copy->pressure_offset);
     control->counters = (cp_abi_counters *)(void *)(base + copy->counters_offset);
     control->acks = (cp_abi_ack *)(void *)(base + copy->acks_offset);
+    control->intents = (cp_abi_intent *)(void *)(base + copy->intents_offset);
     control->text = (const char *)base + copy->text_offset;
     control->text_size = copy->text_size;
     return CP_OK;
@@ -211,6 +213,8 @@ static void control_plan(cp_abi_control *plan, const cp_control_table *tables, u
     at += count * sizeof(cp_abi_counters);
     plan->acks_offset = at;
     at += plan->ring_count * sizeof(cp_abi_ack);
+    plan->intents_offset = at;
+    at += count * sizeof(cp_abi_intent);
     plan->text_offset = at;
     plan->file_size = align_line(at + plan->text_size);
 }

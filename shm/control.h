@@ -24,6 +24,7 @@ typedef struct cp_control {
     cp_abi_pressure *pressure;
     cp_abi_counters *counters;
     cp_abi_ack *acks;
+    cp_abi_intent *intents;
     const char *text;
     uint64_t text_size;
 } cp_control;

@@ -210,13 +210,14 @@ static int ring_resume(cp_ring *ring, const char *table, cp_error *err)
 {
     struct cp_ring_private *priv = ring->priv;
     cp_abi_ack ack;
-    cp_ack_read(priv->ack, &ack);
+    const bool consistent = cp_ack_read(priv->ack, &ack);
     uint64_t rows = 0;
     ring->write = priv->map.hot->published;
     if (!cp_ring_count_rows(priv->map.data, priv->map.data_size, ack.consumed, ring->write, &rows))
         return cp_error_set(err, CP_E_CORRUPT, "slot %u of table %s holds bytes that are no rows", priv->slot,
                             table);
-    ring->rows = ack.consumed_rows + rows;
+    /* A recorder killed in the middle of an acknowledgement leaves its counts in doubt: then the last producer's. */
+    ring->rows = consistent ? ack.consumed_rows + rows : priv->map.hot->rows;
     ring->limit = ack.consumed + priv->map.data_size;
     ring->hot = priv->map.hot;
     ring->data = priv->map.data;

@@ -166,6 +166,7 @@ static int check_old_tables(const char *dir, const cp_control *old, const cp_con
 static void adopt_table(cp_control *new, uint32_t to, const cp_control *old, uint32_t from)
 {
     new->counters[to] = old->counters[from];
+    new->intents[to] = old->intents[from];
     for (uint32_t slot = 0; slot < old->directory[from].slots; slot++) {
         cp_abi_ack ack;
         cp_ack_read(cp_control_ack(old, from, slot), &ack);

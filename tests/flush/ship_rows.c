@@ -111,7 +111,11 @@ int main(int argc, char **argv)
     cp_table *tables[TABLES_MAX];
     row_maker makers[TABLES_MAX];
     uint64_t positions[TABLES_MAX] = {0};
-    const cp_flush_events events = {&s, on_release, on_attempt, on_delivered, on_progress};
+    const cp_flush_events events = {.ctx = &s,
+                                    .release = on_release,
+                                    .attempt = on_attempt,
+                                    .delivered = on_delivered,
+                                    .progress = on_progress};
     fail_on(cp_flusher_create(&flusher, &config, &events, &err), &err);
     for (uint32_t i = 0; i < count; i++) {
         fail_on(cp_table_load(&tables[i], argv[6 + i], &err), &err);

@@ -119,7 +119,11 @@ static void start(fixture *f, const char *url, uint32_t request_timeout_ms, cons
         .retry_min_ms = 10,
         .retry_max_ms = 40,
     };
-    const cp_flush_events events = {&f->rec, on_release, on_attempt, on_delivered, on_progress};
+    const cp_flush_events events = {.ctx = &f->rec,
+                                    .release = on_release,
+                                    .attempt = on_attempt,
+                                    .delivered = on_delivered,
+                                    .progress = on_progress};
     static const char *const names[TABLES] = {"quotes", "trades"};
     cp_error err = {0};
     if (cp_flusher_create(&f->flusher, &config, &events, &err) < 0)

@@ -1,0 +1,18 @@
+/* Taking up the batch that a killed recorder had under way.
+ *
+ * Its intent, in the control file, names the exact rows and the token. They are read out of their rings once more, checked as
+ * the drain checks them, and handed to the flusher as a frozen batch under the old token, ahead of everything else; the
+ * drain goes on behind them. Whether the first attempt had arrived, ClickHouse knows by the token. */
+#ifndef CP_RECORDER_RESUME_H
+#define CP_RECORDER_RESUME_H
+
+#include "flush/flusher.h"
+#include "ingest/drain.h"
+
+/* Does so for one table, if there is an intent: before the flusher's and the drain's threads start. An intent that does not fit
+ * the rings any more (they were tampered with) is dropped, loudly: its rows are then sent as new ones. Errors: CP_E_NOMEM,
+ * CP_E_TOO_BIG as cp_flusher_resume. */
+int cp_resume_table(const cp_region_owner *region, uint32_t table, const cp_table *descriptor,
+                    cp_flusher *flusher, cp_drain *drain, cp_error *err);
+
+#endif

@@ -1,0 +1,65 @@
+#include "shm/intent.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "shm/ack.h"
+
+static void intent_set(cp_abi_intent *intent, cp_intent_state state)
+{
+    __atomic_store_n(&intent->state, (uint32_t)state, __ATOMIC_RELEASE);
+}
+
+void cp_intent_begin(cp_abi_intent *intent, const char *token, uint64_t rows, const cp_abi_intent_span *spans,
+                     uint32_t count)
+{
+    intent->span_count = count;
+    intent->rows = rows;
+    snprintf(intent->token, sizeof intent->token, "%s", token);
+    memcpy(intent->spans, spans, count * sizeof *spans);
+    intent_set(intent, CP_INTENT_SENDING);
+}
+
+void cp_intent_delivered(cp_abi_intent *intent)
+{
+    intent_set(intent, CP_INTENT_DELIVERED);
+}
+
+void cp_intent_end(cp_abi_intent *intent)
+{
+    intent_set(intent, CP_INTENT_NONE);
+}
+
+static bool span_is_sane(const cp_control *control, uint32_t table, const cp_abi_intent *intent,
+                         uint32_t index)
+{
+    const cp_abi_intent_span *span = &intent->spans[index];
+    const cp_abi_table *entry = &control->directory[table];
+    if (span->slot >= entry->slots || span->end - span->begin > entry->ring_size)
+        return false;
+    for (uint32_t i = 0; i < index; i++) {
+        if (intent->spans[i].slot == span->slot)
+            return false;
+    }
+    /* While it is being sent, nothing of it has been given back. */
+    cp_abi_ack ack;
+    cp_ack_read(cp_control_ack(control, table, span->slot), &ack);
+    return ack.epoch == span->epoch && (intent->state == CP_INTENT_DELIVERED || ack.consumed == span->begin);
+}
+
+bool cp_intent_load(const cp_control *control, uint32_t table, cp_abi_intent *copy)
+{
+    cp_abi_intent *intent = &control->intents[table];
+    const uint32_t state = __atomic_load_n(&intent->state, __ATOMIC_ACQUIRE);
+    if (state == CP_INTENT_NONE)
+        return false;
+    *copy = *intent;
+    copy->state = state;
+    bool sane = state <= CP_INTENT_DELIVERED && copy->span_count <= CP_REGION_MAX_SLOTS &&
+                memchr(copy->token, '\0', sizeof copy->token);
+    for (uint32_t i = 0; sane && i < copy->span_count; i++)
+        sane = span_is_sane(control, table, copy, i);
+    if (!sane)
+        cp_intent_end(intent);
+    return sane;
+}

@@ -1,0 +1,24 @@
+/* The intent of a table's batch under way, in the control file: written by the recorder, read by its successor. See abi.h
+ * for the states and why. */
+#ifndef CP_SHM_INTENT_H
+#define CP_SHM_INTENT_H
+
+#include <stdbool.h>
+
+#include "shm/control.h"
+
+/* Fills the intent and makes it SENDING. spans: count of them, complete. The intent must be NONE. */
+void cp_intent_begin(cp_abi_intent *intent, const char *token, uint64_t rows, const cp_abi_intent_span *spans,
+                     uint32_t count);
+
+/* ClickHouse has acknowledged: SENDING becomes DELIVERED. */
+void cp_intent_delivered(cp_abi_intent *intent);
+
+/* The acknowledgements are moved: back to NONE. */
+void cp_intent_end(cp_abi_intent *intent);
+
+/* Copies what a predecessor left into private memory and checks it against the table's geometry and acknowledgements.
+ * False when there is none, or it makes no sense (then it is ended). */
+bool cp_intent_load(const cp_control *control, uint32_t table, cp_abi_intent *copy);
+
+#endif

@@ -1,0 +1,77 @@
+"""The recorder is killed with SIGKILL again and again while producers put flat out, and ClickHouse with it now and then:
+every row arrives, once. A batch that was under way is sent again under its old token; ClickHouse knows it. $CP_SECONDS: how
+long (default 12), $CP_SEED."""
+
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+from tests.support.chdb import SKIP, ChdbServer, engine_present
+from tests.support.recorder import Recorder
+
+SECONDS = float(os.environ.get("CP_SECONDS") or 12)
+SEED = int(os.environ.get("CP_SEED") or time.time_ns() & 0xFFFFFFFF)
+TABLES = {
+    "quotes": {"ring_size": "4MiB", "flush": {"interval": "20ms", "rows": 2000}},
+    "l2_updates": {"ring_size": "8MiB", "flush": {"interval": "20ms", "rows": 5000}},
+    "trades": {"ring_size": "1MiB", "flush": {"interval": "50ms"}},
+}
+
+
+class KilledRecorder(unittest.TestCase):
+    def produce(self, recorder, seed, results):
+        done = recorder.run("coldpath-market", "--region", recorder.region, "--synthetic", "--rate", "60000", "--seed", seed,
+                            "--seconds", int(SECONDS), "--json", timeout=SECONDS + 120)
+        results.append((done.returncode, done.stdout, done.stderr))
+
+    def kill_until(self, recorder, server, chance, end):
+        kills = {"recorder": 0, "clickhouse": 0}
+        while time.monotonic() < end:
+            time.sleep(chance.uniform(0.005, 0.25))
+            recorder.stop(signal.SIGKILL)
+            kills["recorder"] += 1
+            if chance.random() < 0.1:
+                server.end(signal.SIGKILL)
+                server.start()
+                kills["clickhouse"] += 1
+            recorder.start()
+        return kills
+
+    def test_nothing_lost_nothing_twice(self):
+        chance = random.Random(SEED)
+        print(f"seed: CP_SEED={SEED}", file=sys.stderr)
+        path = tempfile.mkdtemp(prefix="coldpath-kill-")
+        with ChdbServer(path=path) as server:
+            server.args = ["--port", str(server.port)]
+            with Recorder(server, TABLES, extra={"clickhouse": {"retry_min": "10ms", "retry_max": "100ms"}}) as recorder:
+                results = []
+                producers = [threading.Thread(target=self.produce, args=(recorder, seed, results)) for seed in (1, 2)]
+                for producer in producers:
+                    producer.start()
+                kills = self.kill_until(recorder, server, chance, time.monotonic() + SECONDS)
+                for producer in producers:
+                    producer.join()
+                self.assertEqual([result[0] for result in results], [0, 0], results)
+                status = recorder.wait_delivered()
+                self.assertTrue(status["balanced"], status)
+                resumed = recorder.read_log().count("is sent again")
+                put = {table["table"]: table["rows_put"] for table in status["tables"]}
+                print(f"kills {kills}, batches taken up {resumed}, rows {put}", file=sys.stderr)
+                self.assertGreater(kills["recorder"], 3)
+                for table, rows in put.items():
+                    with self.subTest(table=table):
+                        held, distinct = server.query(
+                            "SELECT count(), uniqExact(_cp_epoch, _cp_slot, _cp_position) FROM"
+                            f" test.{table}").split()
+                        self.assertEqual((int(held), int(distinct)), (rows, rows))
+
+
+if __name__ == "__main__":
+    if not engine_present():
+        sys.exit(SKIP)
+    unittest.main(verbosity=2)
