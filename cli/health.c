@@ -19,6 +19,12 @@ const char *cp_sink_state_name(uint32_t state)
     return state < sizeof names / sizeof names[0] ? names[state] : "unknown";
 }
 
+const char *cp_guarantee_name(uint32_t guarantee)
+{
+    static const char *const names[] = {"unknown", "at least once", "exactly once"};
+    return guarantee < sizeof names / sizeof names[0] ? names[guarantee] : "unknown";
+}
+
 static void reason_add(cp_health *health, const char *fmt, ...) CP_PRINTF(2, 3);
 
 static void reason_add(cp_health *health, const char *fmt, ...)

@@ -24,8 +24,9 @@ typedef struct cp_health {
 /* Judges the observer's last snapshot. */
 void cp_health_judge(const cp_observer *observer, cp_health *health);
 
-/* Words for the states of shm/abi.h: "running", "up". */
+/* Words for the states of shm/abi.h: "running", "up", "exactly once". */
 const char *cp_recorder_state_name(uint32_t state);
 const char *cp_sink_state_name(uint32_t state);
+const char *cp_guarantee_name(uint32_t guarantee);
 
 #endif

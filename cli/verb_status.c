@@ -26,6 +26,7 @@ static json_object *table_json(const cp_table_view *table)
     json_object *item = json_object_new_object();
     cp_json_add_string(item, "table", table->entry->name);
     cp_json_add_string(item, "class", table->entry->critical ? "critical" : "lossy");
+    cp_json_add_string(item, "guarantee", cp_guarantee_name(counters->guarantee));
     cp_json_add_uint(item, "rows_put", table->produced);
     cp_json_add_uint(item, "rows_delivered", table->delivered);
     cp_json_add_uint(item, "rows_rejected", table->rejected);
@@ -101,20 +102,21 @@ static void table_print(cp_text_table *text, const cp_table_view *table)
     char in_ring[CP_HUMAN_TEXT];
     char rejected[CP_HUMAN_TEXT];
     char full[CP_HUMAN_TEXT];
-    cp_text_table_row(text, "%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t%.1f\t%s\t%u/%u\t%s", table->entry->name,
+    cp_text_table_row(text, "%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t%.1f\t%s\t%u/%u\t%s\t%s", table->entry->name,
                       table->entry->critical ? "critical" : "lossy", cp_human_count(put, table->produced),
                       cp_human_count(delivered, table->delivered), cp_human_count(in_ring, table->in_ring),
                       cp_human_count(rejected, table->rejected), table->usage_permille / 10.0,
                       table->counters.peak_usage_permille / 10.0, cp_human_count(full, table->full),
-                      table->producers, table->entry->slots, table->balanced ? "yes" : "NO");
+                      table->producers, table->entry->slots, cp_guarantee_name(table->counters.guarantee),
+                      table->balanced ? "yes" : "NO");
 }
 
 static int status_text(const cp_observer *observer, const cp_health *health)
 {
     recorder_print(observer, health);
-    cp_text_table *text = cp_text_table_new(
-        "table\tclass\tput\tdelivered\tin ring\trejected\tring %\tpeak %\tfull\tproducers\tbalanced",
-        "llrrrrrrrrl");
+    cp_text_table *text = cp_text_table_new("table\tclass\tput\tdelivered\tin ring\trejected\tring %\tpeak "
+                                            "%\tfull\tproducers\tdelivery\tbalanced",
+                                            "llrrrrrrrrll");
     for (uint32_t i = 0; i < observer->control.table_count; i++)
         table_print(text, &observer->tables[i]);
     cp_text_table_print(text, stdout);
