@@ -4,6 +4,9 @@ add_compile_options(
   -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
   -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wimplicit-fallthrough -fno-common
   -fvisibility=hidden -fno-omit-frame-pointer -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+if(COLDPATH_FAILPOINTS)
+  add_compile_definitions(COLDPATH_FAILPOINTS)
+endif()
 if(COLDPATH_SANITIZE)
   add_compile_options(-fsanitize=${COLDPATH_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${COLDPATH_SANITIZE})

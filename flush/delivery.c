@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "flush/backoff.h"
 #include "flush/batch.h"
@@ -362,6 +363,7 @@ static void batch_cut(cp_delivery *delivery)
     delivery->retry_at = 0;
     queue_release(delivery, count);
     progress_show(delivery);
+    cp_failpoint(CP_FP_BATCH_FROZEN);
     if (delivery->batch.rows == 0)
         batch_delivered(delivery);
 }
@@ -430,6 +432,7 @@ void cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64
 {
     assert(delivery->state == STATE_SENDING);
     const cp_error_class class = cp_error_classify(reply);
+    cp_failpoint(CP_FP_BATCH_REPLIED);
     if (class == CP_CLASS_OK) {
         attempt_show(delivery, reply, class, now_ns, 0);
         if (delivery->attempts > 1) /* what was wrong has been mended, perhaps by making the table anew */
@@ -454,8 +457,11 @@ static void batch_send(cp_delivery *delivery, uint64_t now_ns)
     const bool complete = url_finish(delivery);
     assert(complete);
     (void)complete;
-    if (cp_http_start(delivery->exchange, delivery->url, batch->body, batch->body_size, batch->zstd) == CP_OK)
+    if (cp_http_start(delivery->exchange, delivery->url, batch->body, batch->body_size, batch->zstd) ==
+        CP_OK) {
+        cp_failpoint(CP_FP_BATCH_SENT);
         return;
+    }
     const cp_http_reply reply = {
         .net = (int)CURLE_OUT_OF_MEMORY, .body = "", .net_text = "libcurl took no request"};
     cp_delivery_reply(delivery, &reply, now_ns);

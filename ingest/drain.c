@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "ingest/record.h"
 #include "shm/ack.h"
 #include "shm/sigbus_guard.h"
@@ -255,6 +256,7 @@ static uint64_t ring_drain_chunk(cp_drain *drain, uint32_t table, drain_ring *ri
         ring_quarantine(drain, table, ring, CP_RING_TRUNCATED, "the ring file was truncated");
         return 0;
     }
+    cp_failpoint(CP_FP_DRAIN_COPIED);
     const uint64_t taken = chunk->byte_count;
     const uint32_t rows = chunk->row_count;
     const uint32_t rejected = chunk->rejected;
@@ -263,6 +265,7 @@ static uint64_t ring_drain_chunk(cp_drain *drain, uint32_t table, drain_ring *ri
         lane->counters->pool_waits++;
         return 0;
     }
+    cp_failpoint(CP_FP_DRAIN_SUBMITTED);
     if (taken == 0) {
         cp_chunk_pool_untake(drain->pool, chunk);
     } else {

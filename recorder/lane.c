@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "shm/ack.h"
 
 static void gauge_set(uint64_t *gauge, uint64_t value)
@@ -54,6 +55,7 @@ static void acks_move(cp_lane *lane, const cp_abi_intent_span *spans, uint32_t s
         state->rejected_rows = spans[i].rejected_rows;
         state->quarantined = __atomic_load_n(&shared->quarantined, __ATOMIC_RELAXED);
         cp_ack_write(shared, state);
+        cp_failpoint(CP_FP_LANE_ACKED);
     }
     uint64_t delivered = 0;
     uint64_t rejected = 0;
@@ -90,6 +92,7 @@ void cp_lane_prepare(cp_lane *lane, const cp_batch_intent *batch)
     cp_abi_intent_span spans[CP_REGION_MAX_SLOTS];
     const uint32_t count = spans_resolve(lane, batch->spans, batch->span_count, spans);
     cp_intent_begin(lane->intent, batch->token, batch->rows, spans, count);
+    cp_failpoint(CP_FP_LANE_PREPARED);
 }
 
 void cp_lane_delivered(cp_lane *lane, const cp_span *spans, uint32_t span_count)
@@ -100,8 +103,10 @@ void cp_lane_delivered(cp_lane *lane, const cp_span *spans, uint32_t span_count)
     if (__atomic_load_n(&lane->intent->state, __ATOMIC_RELAXED) == CP_INTENT_NONE)
         cp_intent_begin(lane->intent, "", 0, resolved, count);
     cp_intent_delivered(lane->intent);
+    cp_failpoint(CP_FP_LANE_DELIVERED);
     acks_move(lane, resolved, count);
     cp_intent_end(lane->intent);
+    cp_failpoint(CP_FP_LANE_ENDED);
 }
 
 void cp_lane_attempt(cp_lane *lane, const cp_attempt *attempt)

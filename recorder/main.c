@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "recorder/recorder.h"
 
@@ -137,6 +138,7 @@ int main(int argc, char **argv)
         NULL,
         NULL};
     argp_program_version = "coldpathd " COLDPATH_VERSION;
+    cp_failpoint_arm();
     argp_parse(&parser, argc, argv, 0, NULL, &path);
     catch_signals();
     cp_error err = {0};

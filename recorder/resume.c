@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "ingest/record.h"
 #include "shm/ack.h"
@@ -80,6 +81,7 @@ static int batch_hand_over(const resume_job *job, cp_flusher *flusher, cp_drain 
     for (uint32_t i = 0; i < job->chunk_count; i++)
         chunks[i] = (cp_chunk *)(uintptr_t)&job->chunks[i];
     const int rc = cp_flusher_resume(flusher, job->table, chunks, job->chunk_count, job->intent.token, err);
+    cp_failpoint(CP_FP_RESUME_DONE);
     for (uint32_t i = 0; rc == CP_OK && i < job->intent.span_count; i++)
         cp_drain_start_at(drain, job->table, job->intent.spans[i].slot, job->intent.spans[i].end);
     return rc;
@@ -87,6 +89,7 @@ static int batch_hand_over(const resume_job *job, cp_flusher *flusher, cp_drain 
 
 static int job_run(resume_job *job, cp_flusher *flusher, cp_drain *drain, cp_error *err)
 {
+    cp_failpoint(CP_FP_RESUME_READ);
     const char *name = job->descriptor->name;
     bool whole = true;
     int rc = CP_OK;

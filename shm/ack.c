@@ -3,6 +3,8 @@
  * programming language memory models?", 2012. */
 #include "shm/ack.h"
 
+#include "base/failpoint.h"
+
 enum { ACK_READ_TRIES = 1000 };
 
 static uint64_t load(const uint64_t *from)
@@ -51,6 +53,7 @@ void cp_ack_write(cp_abi_ack *ack, const cp_abi_ack *state)
     store(&ack->consumed_rows, state->consumed_rows);
     store(&ack->delivered_rows, state->delivered_rows);
     store(&ack->rejected_rows, state->rejected_rows);
+    cp_failpoint(CP_FP_LANE_ACK_HALF);
     store(&ack->consumed, state->consumed); /* what put looks at: before it, space is free */
     __atomic_store_n(&ack->sequence, sequence + 1, __ATOMIC_RELEASE);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "shm/ack.h"
 
 static void intent_set(cp_abi_intent *intent, cp_intent_state state)
@@ -16,6 +17,7 @@ void cp_intent_begin(cp_abi_intent *intent, const char *token, uint64_t rows, co
     intent->span_count = count;
     intent->rows = rows;
     snprintf(intent->token, sizeof intent->token, "%s", token);
+    cp_failpoint(CP_FP_LANE_FILLING);
     memcpy(intent->spans, spans, count * sizeof *spans);
     intent_set(intent, CP_INTENT_SENDING);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "shm/ack.h"
 #include "shm/file.h"
 #include "shm/lock.h"
@@ -217,6 +218,22 @@ static int fill_region(const cp_region_spec *spec, unsigned gid, const cp_contro
     return rc;
 }
 
+static uint32_t retire(cp_control *control)
+{
+    if (!control->header)
+        return CP_RECORDER_NONE;
+    const uint32_t state =
+        __atomic_exchange_n(&control->header->state, CP_RECORDER_RETIRED, __ATOMIC_ACQ_REL);
+    cp_failpoint(CP_FP_REGION_RETIRED);
+    return state;
+}
+
+static void unretire(cp_control *control, uint32_t state)
+{
+    if (control->header)
+        __atomic_store_n(&control->header->state, state, __ATOMIC_RELEASE);
+}
+
 /* Builds the new control file as control.new, and makes it the region's with one rename. */
 static int replace_control(cp_region_owner *owner, const cp_region_spec *spec, unsigned gid, cp_error *err)
 {
@@ -231,15 +248,19 @@ static int replace_control(cp_region_owner *owner, const cp_region_spec *spec, u
     snprintf(from, sizeof from, "%s/control.new", spec->dir);
     snprintf(to, sizeof to, "%s/control", spec->dir);
     rc = fill_region(spec, gid, &owner->control, &new, err);
+    cp_failpoint(CP_FP_REGION_FILLED);
+    /* Retired first: once renamed over, nobody could find the old file to tell its producers. */
+    const uint32_t old_state = retire(&owner->control);
     if (rc == CP_OK && rename(from, to) < 0)
         rc = cp_error_errno(err, CP_E_IO, errno, "rename %s to %s", from, to);
     if (rc < 0) {
+        unretire(&owner->control, old_state);
         unlink(from);
         cp_control_close(&new);
         return rc;
     }
+    cp_failpoint(CP_FP_REGION_REPLACED);
     if (owner->control.header) {
-        __atomic_store_n(&owner->control.header->state, CP_RECORDER_RETIRED, __ATOMIC_RELEASE);
         remove_dropped_rings(spec->dir, &owner->control, &new);
         cp_control_close(&owner->control);
     }
@@ -251,24 +272,50 @@ static int replace_control(cp_region_owner *owner, const cp_region_spec *spec, u
 /* ---- owning
  * ---------------------------------------------------------------------------------------------------- */
 
-/* Rings may be missing although the control file is there: removed by hand, or init was killed. */
+/* True when a ring's file is not the one that the control file knows, and nothing was ever put into it: an init that was
+ * killed before its control file was in place has left it. */
+static bool ring_is_left_over(const char *path, uint64_t known_epoch)
+{
+    cp_abi_ring header;
+    struct cp_ring_hot hot;
+    const int fd = cp_file_open(path, O_RDONLY, 0, NULL, NULL);
+    if (fd < 0)
+        return false;
+    const bool read = pread(fd, &header, sizeof header, 0) == (ssize_t)sizeof header &&
+                      pread(fd, &hot, sizeof hot, CP_ABI_RING_HOT_OFFSET) == (ssize_t)sizeof hot;
+    const bool left_over = read && header.magic == CP_ABI_RING_MAGIC && header.epoch != known_epoch &&
+                           hot.published == 0 && !cp_lock_held(fd);
+    close(fd);
+    return left_over;
+}
+
+static int mend_ring(cp_region_owner *owner, const cp_region_spec *spec, unsigned gid, uint32_t table,
+                     uint32_t slot, cp_error *err)
+{
+    const cp_abi_table *entry = &owner->control.directory[table];
+    cp_abi_ack *shared = cp_control_ack(&owner->control, table, slot);
+    char path[CP_MAX_REGION_PATH];
+    int rc = cp_ring_path(path, spec->dir, entry->name, slot, err);
+    if (rc < 0)
+        return rc;
+    const bool missing = access(path, F_OK) != 0 && errno == ENOENT;
+    if (!missing && !ring_is_left_over(path, shared->epoch))
+        return CP_OK;
+    cp_abi_ack ack = {0};
+    rc = cp_ring_create(spec->dir, entry, slot, spec->file_mode, gid, &ack.epoch, err);
+    if (rc == CP_OK)
+        cp_ack_write(shared, &ack);
+    return rc;
+}
+
+/* Rings may be missing although the control file is there: removed by hand, or an init was killed half-way. */
 static int mend_rings(cp_region_owner *owner, const cp_region_spec *spec, unsigned gid, cp_error *err)
 {
-    cp_control *control = &owner->control;
-    for (uint32_t i = 0; i < control->table_count; i++) {
-        for (uint32_t slot = 0; slot < control->directory[i].slots; slot++) {
-            char path[CP_MAX_REGION_PATH];
-            int rc = cp_ring_path(path, spec->dir, control->directory[i].name, slot, err);
+    for (uint32_t i = 0; i < owner->control.table_count; i++) {
+        for (uint32_t slot = 0; slot < owner->control.directory[i].slots; slot++) {
+            const int rc = mend_ring(owner, spec, gid, i, slot, err);
             if (rc < 0)
                 return rc;
-            if (access(path, F_OK) == 0 || errno != ENOENT)
-                continue;
-            cp_abi_ack ack = {0};
-            rc = cp_ring_create(spec->dir, &control->directory[i], slot, spec->file_mode, gid, &ack.epoch,
-                                err);
-            if (rc < 0)
-                return rc;
-            cp_ack_write(cp_control_ack(control, i, slot), &ack);
         }
     }
     return CP_OK;

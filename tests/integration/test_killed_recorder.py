@@ -1,10 +1,12 @@
-"""The recorder is killed with SIGKILL again and again while producers put flat out, and ClickHouse with it now and then:
-every row arrives, once. A batch that was under way is sent again under its old token; ClickHouse knows it. $CP_SECONDS: how
+"""The recorder is killed with SIGKILL again and again while producers put, at random moments and at each of its fail
+points, and ClickHouse with it now and then: every row arrives, once. A batch that was under way is sent again under its old token; ClickHouse knows it. $CP_SECONDS: how
 long (default 12), $CP_SEED."""
 
+import collections
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -29,17 +31,43 @@ class KilledRecorder(unittest.TestCase):
                             "--seconds", int(SECONDS), "--json", timeout=SECONDS + 120)
         results.append((done.returncode, done.stdout, done.stderr))
 
+    def die_at(self, recorder, point, chance):
+        """Lets the recorder run until it passes the point for the n-th time; False when it has not within a second."""
+        recorder.extra_environment = {"COLDPATH_FAILPOINT": f"{point}:{chance.choice((1, 1, 2, 3, 7))}"}
+        try:
+            recorder.start()
+        except RuntimeError:  # it died before it was ready
+            pass
+        recorder.extra_environment = {}
+        try:
+            recorder.process.wait(1)
+        except subprocess.TimeoutExpired:
+            return False
+        return recorder.process.returncode == -signal.SIGKILL
+
     def kill_until(self, recorder, server, chance, end):
-        kills = {"recorder": 0, "clickhouse": 0}
+        points = [point for point in recorder.failpoints() if not point.startswith("region.")]
+        kills = collections.Counter()
+        recorder.stop(signal.SIGKILL)
+        last = None
         while time.monotonic() < end:
-            time.sleep(chance.uniform(0.005, 0.25))
+            point = points[sum(kills.values()) % len(points)] if points and chance.random() < 0.7 else None
+            if points and last in ("lane.prepared", "batch.sent", "batch.replied"):  # an intent is left: die taking it up
+                point = chance.choice(("resume.read", "resume.done"))
+            last = point
+            if point and self.die_at(recorder, point, chance):
+                kills[point] += 1
+            else:
+                if recorder.process is None or recorder.process.poll() is not None:
+                    recorder.start()
+                time.sleep(chance.uniform(0, 0.1))
+                kills["random"] += 1
             recorder.stop(signal.SIGKILL)
-            kills["recorder"] += 1
-            if chance.random() < 0.1:
+            if chance.random() < 0.05:
                 server.end(signal.SIGKILL)
                 server.start()
                 kills["clickhouse"] += 1
-            recorder.start()
+        recorder.start()
         return kills
 
     def test_nothing_lost_nothing_twice(self):
@@ -61,8 +89,8 @@ class KilledRecorder(unittest.TestCase):
                 self.assertTrue(status["balanced"], status)
                 resumed = recorder.read_log().count("is sent again")
                 put = {table["table"]: table["rows_put"] for table in status["tables"]}
-                print(f"kills {kills}, batches taken up {resumed}, rows {put}", file=sys.stderr)
-                self.assertGreater(kills["recorder"], 3)
+                print(f"kills {dict(kills)}, batches taken up {resumed}, rows {put}", file=sys.stderr)
+                self.assertGreater(sum(kills.values()), 10)
                 for table, rows in put.items():
                     with self.subTest(table=table):
                         held, distinct = server.query(

@@ -138,6 +138,37 @@ class Coldpathd(unittest.TestCase):
         self.put(recorder, 100, 10)  # takes another slot
         self.assertEqual(recorder.run("coldpath", "status").returncode, 2)
 
+    def test_killed_while_it_changes_the_region(self):
+        points = [point for point in self.make().failpoints() if point.startswith("region.")]
+        for point in points:
+            for goes_on_with in ("old", "new"):
+                with self.subTest(point=point, goes_on_with=goes_on_with):
+                    self.change_killed_at(point, goes_on_with)
+
+    def change_killed_at(self, point, goes_on_with):
+        recorder = self.make(tables={"quotes": {"ring_size": "1MiB"}, "trades": {"ring_size": "1MiB"}})
+        recorder.start()
+        self.put(recorder, 0, 50)
+        recorder.stop()
+        old = recorder.config.read_text()
+        recorder.settings["tables"] = {"quotes": {"ring_size": "1MiB", "slots": 12}, "trades": {"ring_size": "2MiB"},
+                                       "l2_updates": {}}
+        recorder.write_config()
+        recorder.extra_environment = {"COLDPATH_FAILPOINT": point}
+        with self.assertRaises(RuntimeError):
+            recorder.start()
+        self.assertEqual(recorder.process.returncode, -signal.SIGKILL)
+        recorder.extra_environment = {}
+        if goes_on_with == "old" and point != "region.replaced":
+            recorder.config.write_text(old)
+        recorder.start()
+        self.put(recorder, 50, 50)
+        trade = '{"recv_ts":1,"venue":"v","symbol":"S","trade_id":1,"price":"1","qty":"1","buyer_is_maker":true}'
+        recorder.run("coldpath", "put", "trades", input=trade.encode(), check=True)
+        held = {table["table"]: table["rows_in_ring"] for table in recorder.status()["tables"]}
+        self.assertEqual((held["quotes"], held["trades"]), (100, 1))
+        self.assertNotIn("quarantined", recorder.read_log())
+
     def test_idle_takes_little(self):
         recorder = self.make().start()
         time.sleep(1)

@@ -36,6 +36,7 @@ class Recorder:
         self.config = self.work / "coldpath.yaml"
         self.init = init
         self.process = None
+        self.extra_environment = {}
         self.settings = {
             "namespace": "test",
             "region": {"dir": str(self.region_root)},
@@ -81,7 +82,7 @@ class Recorder:
         seen = len(self.read_log())
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([str(self.build / "bin/coldpathd"), "--config", str(self.config)],
-                                            env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                            env=self.environment() | self.extra_environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if 'msg="ready"' in self.read_log()[seen:]:
@@ -90,6 +91,12 @@ class Recorder:
                 raise RuntimeError(f"coldpathd ended with {self.process.returncode}:\n{self.read_log()}")
             time.sleep(0.01)
         raise RuntimeError(f"coldpathd was not ready within {START_SECONDS} s:\n{self.read_log()}")
+
+    def failpoints(self):
+        """The recorder's fail points; none in a build without them."""
+        listed = subprocess.run([str(self.build / "bin/coldpathd"), "--config", "/nonexistent"], capture_output=True,
+                                text=True, env=self.environment() | {"COLDPATH_FAILPOINT": "list"}, timeout=30)
+        return listed.stdout.split() if listed.returncode == 0 else []
 
     def stop(self, number=signal.SIGTERM):
         """Ends coldpathd; its exit code (negative: the signal that killed it)."""
