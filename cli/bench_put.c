@@ -70,7 +70,7 @@ typedef struct bench {
 /* ---- the consumer ---------------------------------------------------------------------------------------------- */
 
 /* What the flusher does when ClickHouse has acknowledged, at once. */
-static bool consumer_submit(void *ctx, uint32_t table, cp_chunk *chunk)
+static cp_submit_result consumer_submit(void *ctx, uint32_t table, cp_chunk *chunk)
 {
     bench *b = ctx;
     cp_abi_ack *shared = cp_control_ack(&b->owner.control, table, chunk->slot);
@@ -80,8 +80,7 @@ static bool consumer_submit(void *ctx, uint32_t table, cp_chunk *chunk)
     ack.consumed_rows += chunk->row_count;
     ack.delivered_rows += chunk->row_count;
     cp_ack_write(shared, &ack);
-    cp_drain_release(b->drain, chunk);
-    return true;
+    return CP_SUBMIT_COPIED;
 }
 
 static void consumer_fault(void *ctx, uint32_t table, uint32_t slot, cp_ring_fault fault, const char *reason)

@@ -40,6 +40,7 @@ void cp_batch_clear(cp_batch *batch)
     if (batch->body_size > batch->body_touched)
         batch->body_touched = batch->body_size;
     batch->body_size = 0;
+    batch->range = (cp_lsn_range){0, 0};
     batch->rows = 0;
     batch->span_count = 0;
     batch->token[0] = '\0';
@@ -68,10 +69,14 @@ bool cp_batch_add_span(cp_batch *batch, const cp_chunk *chunk)
 
 void cp_batch_make_token(cp_batch *batch, const char *instance, const char *table)
 {
-    uint64_t words[2 + 4 * CP_MAX_TABLE_SLOTS];
+    uint64_t words[4 + 4 * CP_MAX_TABLE_SLOTS];
     uint32_t count = 0;
     words[count++] = XXH3_64bits(instance, strlen(instance));
     words[count++] = XXH3_64bits(table, strlen(table));
+    if (batch->range.lo) {
+        words[count++] = batch->range.lo;
+        words[count++] = batch->range.hi;
+    }
     for (uint32_t i = 0; i < batch->span_count; i++) {
         const cp_span *span = &batch->spans[i];
         words[count++] = span->epoch;

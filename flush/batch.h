@@ -21,6 +21,7 @@ typedef struct cp_batch {
     size_t body_size;
     size_t body_touched; /* since the last trim */
     bool zstd;
+    cp_lsn_range range;
     uint32_t rows;
     uint32_t span_count;
     cp_span spans[CP_MAX_TABLE_SLOTS];
@@ -37,7 +38,8 @@ void cp_batch_clear(cp_batch *batch);
 /* Adds a chunk's positions, joining them to a span that they continue. False when there is no span left for it. */
 bool cp_batch_add_span(cp_batch *batch, const cp_chunk *chunk);
 
-/* Makes the token from instance, table and spans. */
+/* Makes the token from instance, table, and spans or, for a batch from a log, its range: within an instance an LSN names its
+ * record. */
 void cp_batch_make_token(cp_batch *batch, const char *instance, const char *table);
 
 /* Gives back body memory beyond keep bytes; only of a cleared batch. */

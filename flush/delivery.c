@@ -19,14 +19,13 @@
 #include "ingest/chunk_queue.h"
 
 enum {
-    BATCH_CHUNKS = 4096,            /* chunks of one batch */
     CHUNK_FLOOR = 16 * 1024 * 1024, /* a chunk may be larger than the policy's max_bytes, but not than this */
     STREAMS_ROOM = 64 * 1024, /* per column: first segments, and what is unused at the end of a stream */
     URL_ROOM = 4096 + 3 * CP_TOKEN_MAX, /* server, what abilities add, token */
     ALIAS_FACTOR = 4, /* a row that encodes to more than this times its size shares its bytes */
     TRIM_KEEP = 256 * 1024,
     TEXT_ROOM = 512,
-    PREPARE_AGAIN_MS = 100
+    ASK_AGAIN_MS = 100
 };
 
 typedef enum delivery_state { STATE_IDLE, STATE_FROZEN, STATE_SENDING } delivery_state;
@@ -42,6 +41,8 @@ struct cp_delivery {
     const cp_table *table;
     uint32_t index;
     cp_batch_policy policy;
+    bool has_source;
+    cp_batch_source source; /* where batches come from when chunks are not submitted */
     cp_chunk_queue *queue;
     uint32_t queue_capacity;
     uint32_t seen; /* chunks at the queue's head that are counted in queued_* */
@@ -62,7 +63,7 @@ struct cp_delivery {
     uint64_t retry_at;
     bool unreached; /* the last attempt did not get as far as the server */
     delivery_progress shown;
-    cp_chunk *chunks[BATCH_CHUNKS];
+    cp_chunk *chunks[CP_BATCH_CHUNKS];
 };
 
 /* ---- creating ------------------------------------------------------------------------------------------------- */
@@ -252,37 +253,55 @@ static void progress_show(cp_delivery *delivery)
 
 /* ---- cutting and encoding ------------------------------------------------------------------------------------- */
 
-/* When the queue becomes a batch: now (0), at a time, or UINT64_MAX while it is empty. */
-static uint64_t cut_time(const cp_delivery *delivery, bool urgent)
+/* When there is a batch: now (at most now_ns), at a time, or UINT64_MAX while there is nothing. */
+static uint64_t cut_time(const cp_delivery *delivery, uint64_t now_ns, bool urgent)
 {
+    if (delivery->has_source)
+        return delivery->source.due(delivery->source.ctx, now_ns, urgent);
     if (delivery->seen == 0)
         return UINT64_MAX;
     const cp_batch_policy *policy = &delivery->policy;
     if (urgent || delivery->queued_rows >= policy->rows || delivery->queued_bytes >= policy->bytes ||
-        delivery->seen >= delivery->queue_capacity || delivery->seen >= BATCH_CHUNKS)
+        delivery->seen >= delivery->queue_capacity || delivery->seen >= CP_BATCH_CHUNKS)
         return 0;
     return queue_oldest(delivery) + policy->interval_ns;
 }
 
-/* Lists the chunks that a batch takes: at least one, within the policy's and the batch's bounds. */
-static uint32_t batch_pick(cp_delivery *delivery, uint32_t most)
+/* Lists the chunks that the next batch may take: at least one, within the policy's bounds; 0 when the source failed. */
+static uint32_t batch_offer(cp_delivery *delivery, uint64_t *lo)
 {
-    cp_batch *batch = &delivery->batch;
+    *lo = 0;
+    if (delivery->has_source) {
+        cp_chunk *const *lent = NULL;
+        const uint32_t count = delivery->source.take(delivery->source.ctx, &lent, lo);
+        for (uint32_t i = 0; i < count; i++)
+            delivery->chunks[i] = lent[i];
+        return count;
+    }
     uint64_t rows = 0;
     uint64_t bytes = 0;
     uint32_t count = 0;
-    cp_batch_clear(batch);
-    while (count < most && count < delivery->seen && count < BATCH_CHUNKS) {
+    while (count < delivery->seen && count < CP_BATCH_CHUNKS) {
         cp_chunk *chunk = cp_chunk_queue_peek(delivery->queue, count);
         rows += chunk->row_count;
         bytes += chunk->byte_count;
         if (count > 0 && (rows > delivery->policy.max_rows || bytes > delivery->policy.max_bytes))
             break;
-        if (!cp_batch_add_span(batch, chunk))
-            break;
-        batch->rows += chunk->row_count;
         delivery->chunks[count++] = chunk;
     }
+    return count;
+}
+
+/* Makes the first `most` of the offered chunks the batch's, as far as its spans reach. */
+static uint32_t batch_pick(cp_delivery *delivery, uint32_t most, uint64_t lo)
+{
+    cp_batch *batch = &delivery->batch;
+    uint32_t count = 0;
+    cp_batch_clear(batch);
+    while (count < most && cp_batch_add_span(batch, delivery->chunks[count]))
+        batch->rows += delivery->chunks[count++]->row_count;
+    if (lo)
+        batch->range = (cp_lsn_range){lo, lo + count - 1};
     return count;
 }
 
@@ -297,7 +316,8 @@ static void chunk_drop_aliases(cp_delivery *delivery, cp_chunk *chunk)
             chunk->row_at[kept++] = chunk->row_at[i];
     }
     const uint32_t dropped = chunk->row_count - kept;
-    delivery->queued_rows -= dropped;
+    if (!delivery->has_source)
+        delivery->queued_rows -= dropped;
     chunk->rejected += dropped;
     chunk->row_count = kept;
     cp_log(CP_LOG_ERROR, "rows whose strings overlap are rejected", "table=%s slot=%u rows=%u",
@@ -320,12 +340,12 @@ static int body_make(cp_delivery *delivery, const cp_native_block *block)
     return cp_concat_block(block, batch->body, batch->body_capacity, &batch->body_size);
 }
 
-/* Fills the batch from the queue. Returns the chunks taken. */
-static uint32_t batch_encode(cp_delivery *delivery)
+/* Fills the batch with the first of the offered chunks. Returns how many. */
+static uint32_t batch_encode(cp_delivery *delivery, uint32_t offered, uint64_t lo)
 {
-    uint32_t most = UINT32_MAX;
+    uint32_t most = offered;
     for (;;) {
-        const uint32_t count = batch_pick(delivery, most);
+        const uint32_t count = batch_pick(delivery, most, lo);
         cp_batch_make_token(&delivery->batch, delivery->env->config->instance, delivery->table->name);
         if (delivery->batch.rows == 0)
             return count;
@@ -343,29 +363,42 @@ static uint32_t batch_encode(cp_delivery *delivery)
     }
 }
 
+static cp_batch_intent batch_describe(const cp_batch *batch)
+{
+    return (cp_batch_intent){batch->range, batch->token, batch->rows, batch->span_count, batch->spans};
+}
+
 static void batch_delivered(cp_delivery *delivery)
 {
     const cp_flush_events *events = delivery->env->events;
-    events->delivered(events->ctx, delivery->index, delivery->batch.spans, delivery->batch.span_count);
+    const cp_batch_intent batch = batch_describe(&delivery->batch);
+    events->delivered(events->ctx, delivery->index, &batch);
     cp_batch_clear(&delivery->batch);
     delivery->state = STATE_IDLE;
     progress_show(delivery);
     atomic_store_explicit(&delivery->busy, false, memory_order_release);
 }
 
-static void batch_cut(cp_delivery *delivery)
+/* False when there was nothing to take after all. */
+static bool batch_cut(cp_delivery *delivery)
 {
+    uint64_t lo;
+    const uint32_t offered = batch_offer(delivery, &lo);
+    if (offered == 0)
+        return false;
     atomic_store_explicit(&delivery->busy, true, memory_order_release);
-    const uint32_t count = batch_encode(delivery);
+    const uint32_t count = batch_encode(delivery, offered, lo);
     delivery->state = STATE_FROZEN;
     delivery->prepared = false;
     delivery->attempts = 0;
     delivery->retry_at = 0;
-    queue_release(delivery, count);
+    if (!delivery->has_source)
+        queue_release(delivery, count);
     progress_show(delivery);
     cp_failpoint(CP_FP_BATCH_FROZEN);
     if (delivery->batch.rows == 0)
         batch_delivered(delivery);
+    return true;
 }
 
 /* ---- sending -------------------------------------------------------------------------------------------------- */
@@ -472,14 +505,20 @@ static bool batch_prepare(cp_delivery *delivery)
 {
     const cp_flush_events *events = delivery->env->events;
     const cp_batch *batch = &delivery->batch;
-    const cp_batch_intent intent = {batch->token, batch->rows, batch->span_count, batch->spans};
+    const cp_batch_intent intent = batch_describe(batch);
     delivery->prepared =
         delivery->prepared || !events->prepare || events->prepare(events->ctx, delivery->index, &intent);
     return delivery->prepared;
 }
 
+void cp_delivery_set_source(cp_delivery *delivery, const cp_batch_source *source)
+{
+    delivery->source = *source;
+    delivery->has_source = true;
+}
+
 int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t count, const char *token,
-                       cp_error *err)
+                       cp_lsn_range range, cp_error *err)
 {
     cp_batch *batch = &delivery->batch;
     cp_native_block block;
@@ -504,6 +543,7 @@ int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t 
             delivery->table->name, rows);
     }
     snprintf(batch->token, sizeof batch->token, "%s", token);
+    batch->range = range;
     batch->zstd = false; /* the server has not said yet what it understands */
     delivery->prepared = true;
     delivery->state = STATE_FROZEN;
@@ -517,15 +557,16 @@ uint64_t cp_delivery_step(cp_delivery *delivery, uint64_t now_ns, bool cut, bool
     progress_show(delivery);
     const bool ready = cp_abilities_known(delivery->env->abilities);
     while (delivery->state == STATE_IDLE && cut && ready) {
-        const uint64_t at = cut_time(delivery, urgent);
+        const uint64_t at = cut_time(delivery, now_ns, urgent);
         if (at > now_ns)
             return at;
-        batch_cut(delivery);
+        if (!batch_cut(delivery))
+            return now_ns + ASK_AGAIN_MS * (uint64_t)CP_NS_PER_MS;
     }
     if (delivery->state != STATE_FROZEN || !ready)
         return UINT64_MAX;
     if (delivery->retry_at <= now_ns && !batch_prepare(delivery))
-        delivery->retry_at = now_ns + PREPARE_AGAIN_MS * (uint64_t)CP_NS_PER_MS;
+        delivery->retry_at = now_ns + ASK_AGAIN_MS * (uint64_t)CP_NS_PER_MS;
     if (delivery->retry_at > now_ns)
         return delivery->retry_at;
     batch_send(delivery, now_ns);

@@ -44,9 +44,12 @@ int cp_delivery_create(cp_delivery **out, const cp_delivery_env *env, uint32_t i
                        const cp_batch_policy *policy, uint32_t queue_capacity, cp_error *err);
 void cp_delivery_free(cp_delivery *delivery);
 
+/* As cp_flusher_set_source. Before the thread runs. */
+void cp_delivery_set_source(cp_delivery *delivery, const cp_batch_source *source);
+
 /* As cp_flusher_resume: the batch begins FROZEN and prepared. Before the thread runs. */
 int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t count, const char *token,
-                       cp_error *err);
+                       cp_lsn_range range, cp_error *err);
 
 /* Bytes of arena that the table's batches may need. */
 size_t cp_delivery_arena_bytes(const cp_batch_policy *policy, const cp_table *table);

@@ -275,12 +275,17 @@ static int flusher_map_arena(cp_flusher *flusher, cp_error *err)
 }
 
 int cp_flusher_resume(cp_flusher *flusher, uint32_t table, cp_chunk *const *chunks, uint32_t count,
-                      const char *token, cp_error *err)
+                      const char *token, cp_lsn_range range, cp_error *err)
 {
     if (flusher->running || table >= flusher->table_count)
         return cp_error_set(err, CP_E_INVAL, "table %u cannot take up a batch now", table);
     const int rc = flusher_map_arena(flusher, err);
-    return rc < 0 ? rc : cp_delivery_resume(flusher->deliveries[table], chunks, count, token, err);
+    return rc < 0 ? rc : cp_delivery_resume(flusher->deliveries[table], chunks, count, token, range, err);
+}
+
+void cp_flusher_set_source(cp_flusher *flusher, uint32_t table, const cp_batch_source *source)
+{
+    cp_delivery_set_source(flusher->deliveries[table], source);
 }
 
 static int thread_pin(pthread_attr_t *attr, int cpu)

@@ -52,7 +52,8 @@ enum {
     CP_MAX_BATCH_ROWS = 1000 * 1000, /* under max_insert_block_size, 1,048,449: one POST stays one block */
     CP_MAX_BATCH_BYTES = 128 * 1024 * 1024, /* likewise well under 256 MiB */
     CP_MAX_SINK_TABLES = 256,
-    CP_MAX_TABLE_SLOTS = 64 /* producer slots of one table: spans of one batch */
+    CP_MAX_TABLE_SLOTS = 64, /* producer slots of one table: spans of one batch */
+    CP_BATCH_CHUNKS = 4096   /* chunks of one batch */
 };
 
 /* What a batch holds of one ring: the positions [begin, end). */
@@ -82,8 +83,27 @@ typedef struct cp_attempt {
     const char *text;     /* the reason, for people; "" when OK */
 } cp_attempt;
 
+/* Which records of a table's write-ahead log a batch holds, the first and the last; 0, 0: it comes from no log. */
+typedef struct cp_lsn_range {
+    uint64_t lo;
+    uint64_t hi;
+} cp_lsn_range;
+
+/* Where the batches of a table come from when its chunks are not submitted: its log. Called on the flusher's thread. */
+typedef struct cp_batch_source {
+    void *ctx;
+    /* When the next batch is due: now (at most now_ns), later, or UINT64_MAX when there is nothing. urgent: without waiting
+     * for rows, bytes or interval. */
+    uint64_t (*due)(void *ctx, uint64_t now_ns, bool urgent);
+    /* Lends the chunks of the next batch: one per record, in the order of the log, from LSN *lo on, at most CP_BATCH_CHUNKS
+     * and within the table's policy. They are read before take is called again for any table of this flusher; the batch
+     * may take fewer of them. 0: reading failed, asked again a little later. */
+    uint32_t (*take)(void *ctx, cp_chunk *const **chunks, uint64_t *lo);
+} cp_batch_source;
+
 /* A batch that is about to be sent for the first time. */
 typedef struct cp_batch_intent {
+    cp_lsn_range range;
     const char *token;
     uint32_t rows;
     uint32_t span_count;
@@ -98,7 +118,7 @@ typedef struct cp_flush_events {
     bool (*prepare)(void *ctx, uint32_t table, const cp_batch_intent *intent);
     void (*release)(void *ctx, cp_chunk *chunk); /* the chunk's bytes are no longer needed */
     void (*attempt)(void *ctx, uint32_t table, const cp_attempt *attempt);
-    void (*delivered)(void *ctx, uint32_t table, const cp_span *spans, uint32_t span_count);
+    void (*delivered)(void *ctx, uint32_t table, const cp_batch_intent *batch);
     /* in_flight: rows in the batch under way; queued: rows and their oldest first_seen_ns (0 = none) behind
      * it */
     void (*progress)(void *ctx, uint32_t table, uint32_t in_flight, uint64_t queued, uint64_t oldest_seen_ns);
@@ -122,12 +142,15 @@ int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_f
 int cp_flusher_add_table(cp_flusher *flusher, const cp_table *table, const cp_batch_policy *policy,
                          uint32_t queue_capacity, cp_error *err);
 
+/* The table's batches come from source, not from submit. Before start. */
+void cp_flusher_set_source(cp_flusher *flusher, uint32_t table, const cp_batch_source *source);
+
 /* Takes up a batch that a predecessor prepared and of which nobody knows whether it arrived: these chunks' rows, under that
  * token, go out before all else of the table, without another prepare. Before start, once per table, and after the last
  * add_table. The chunks stay the caller's, and are not needed afterwards. CP_E_TOO_BIG: the batch does not fit the
  * table's policy, which must have been larger then. */
 int cp_flusher_resume(cp_flusher *flusher, uint32_t table, cp_chunk *const *chunks, uint32_t count,
-                      const char *token, cp_error *err);
+                      const char *token, cp_lsn_range range, cp_error *err);
 
 /* Starts the thread (on cpu, or anywhere when cpu < 0). */
 int cp_flusher_start(cp_flusher *flusher, int cpu, cp_error *err);

@@ -260,20 +260,20 @@ static uint64_t ring_drain_chunk(cp_drain *drain, uint32_t table, drain_ring *ri
     const uint64_t taken = chunk->byte_count;
     const uint32_t rows = chunk->row_count;
     const uint32_t rejected = chunk->rejected;
-    if (taken > 0 && !drain->events.submit(drain->events.ctx, table, chunk)) {
+    const cp_submit_result submitted =
+        taken > 0 ? drain->events.submit(drain->events.ctx, table, chunk) : CP_SUBMIT_COPIED;
+    cp_failpoint(CP_FP_DRAIN_SUBMITTED);
+    if (submitted == CP_SUBMIT_TAKEN)
+        lane->taken++;
+    else
         cp_chunk_pool_untake(drain->pool, chunk);
+    if (submitted == CP_SUBMIT_REFUSED) {
         lane->counters->pool_waits++;
         return 0;
     }
-    cp_failpoint(CP_FP_DRAIN_SUBMITTED);
-    if (taken == 0) {
-        cp_chunk_pool_untake(drain->pool, chunk);
-    } else {
-        lane->taken++;
-        ring->reader.cursor += taken;
-        lane->counters->drained_rows += rows;
-        lane->counters->drained_bytes += taken;
-    }
+    ring->reader.cursor += taken;
+    lane->counters->drained_rows += rows;
+    lane->counters->drained_bytes += taken;
     if (rejected)
         drain->events.rejected(drain->events.ctx, table, ring->slot, rejected, reason.text);
     if (result == CP_PARSE_BROKEN) {

@@ -27,11 +27,16 @@ enum {
     CP_DRAIN_RESERVE = 4 /* chunks per lane */
 };
 
+typedef enum cp_submit_result {
+    CP_SUBMIT_REFUSED, /* no room now: it comes again */
+    CP_SUBMIT_TAKEN,   /* the chunk is theirs, until cp_drain_release */
+    CP_SUBMIT_COPIED   /* they have what they need; the chunk stays the drain's */
+} cp_submit_result;
+
 /* All are called on the drain thread and must not block. */
 typedef struct cp_drain_events {
     void *ctx;
-    /* Takes the chunk over; false when there is no room now. */
-    bool (*submit)(void *ctx, uint32_t table, cp_chunk *chunk);
+    cp_submit_result (*submit)(void *ctx, uint32_t table, cp_chunk *chunk);
     /* A ring broke the protocol and will not be read again; reason is for people. */
     void (*fault)(void *ctx, uint32_t table, uint32_t slot, cp_ring_fault fault, const char *reason);
     /* Rows of a span were rejected; reason describes the first. */

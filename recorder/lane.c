@@ -95,10 +95,10 @@ void cp_lane_prepare(cp_lane *lane, const cp_batch_intent *batch)
     cp_failpoint(CP_FP_LANE_PREPARED);
 }
 
-void cp_lane_delivered(cp_lane *lane, const cp_span *spans, uint32_t span_count)
+void cp_lane_delivered(cp_lane *lane, const cp_batch_intent *batch)
 {
     cp_abi_intent_span resolved[CP_REGION_MAX_SLOTS];
-    const uint32_t count = spans_resolve(lane, spans, span_count, resolved);
+    const uint32_t count = spans_resolve(lane, batch->spans, batch->span_count, resolved);
     /* A batch without a valid row was never sent, and has no intent yet. */
     if (__atomic_load_n(&lane->intent->state, __ATOMIC_RELAXED) == CP_INTENT_NONE)
         cp_intent_begin(lane->intent, "", 0, resolved, count);

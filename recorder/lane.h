@@ -33,7 +33,7 @@ void cp_lane_init(cp_lane *lane, const cp_control *control, uint32_t table);
 void cp_lane_prepare(cp_lane *lane, const cp_batch_intent *batch);
 
 /* Spans of a delivered batch, in order per slot. */
-void cp_lane_delivered(cp_lane *lane, const cp_span *spans, uint32_t span_count);
+void cp_lane_delivered(cp_lane *lane, const cp_batch_intent *batch);
 
 /* An answered or failed attempt to insert. */
 void cp_lane_attempt(cp_lane *lane, const cp_attempt *attempt);

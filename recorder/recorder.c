@@ -49,10 +49,10 @@ struct cp_recorder {
 /* ---- events
  * ---------------------------------------------------------------------------------------------------- */
 
-static bool on_submit(void *ctx, uint32_t table, cp_chunk *chunk)
+static cp_submit_result on_submit(void *ctx, uint32_t table, cp_chunk *chunk)
 {
     cp_recorder *recorder = ctx;
-    return cp_flusher_submit(recorder->flusher, table, chunk);
+    return cp_flusher_submit(recorder->flusher, table, chunk) ? CP_SUBMIT_TAKEN : CP_SUBMIT_REFUSED;
 }
 
 static void on_fault(void *ctx, uint32_t table, uint32_t slot, cp_ring_fault fault, const char *reason)
@@ -87,10 +87,10 @@ static bool on_prepare(void *ctx, uint32_t table, const cp_batch_intent *intent)
     return true;
 }
 
-static void on_delivered(void *ctx, uint32_t table, const cp_span *spans, uint32_t span_count)
+static void on_delivered(void *ctx, uint32_t table, const cp_batch_intent *batch)
 {
     cp_recorder *recorder = ctx;
-    cp_lane_delivered(&recorder->lanes[table], spans, span_count);
+    cp_lane_delivered(&recorder->lanes[table], batch);
 }
 
 static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)

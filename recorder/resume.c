@@ -80,7 +80,8 @@ static int batch_hand_over(const resume_job *job, cp_flusher *flusher, cp_drain 
     cp_chunk *chunks[CP_REGION_MAX_SLOTS];
     for (uint32_t i = 0; i < job->chunk_count; i++)
         chunks[i] = (cp_chunk *)(uintptr_t)&job->chunks[i];
-    const int rc = cp_flusher_resume(flusher, job->table, chunks, job->chunk_count, job->intent.token, err);
+    const int rc = cp_flusher_resume(flusher, job->table, chunks, job->chunk_count, job->intent.token,
+                                     (cp_lsn_range){0, 0}, err);
     cp_failpoint(CP_FP_RESUME_DONE);
     for (uint32_t i = 0; rc == CP_OK && i < job->intent.span_count; i++)
         cp_drain_start_at(drain, job->table, job->intent.spans[i].slot, job->intent.spans[i].end);

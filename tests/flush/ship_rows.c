@@ -39,11 +39,11 @@ static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)
     atomic_store(&s->last_code[table], attempt->server_code);
 }
 
-static void on_delivered(void *ctx, uint32_t table, const cp_span *spans, uint32_t count)
+static void on_delivered(void *ctx, uint32_t table, const cp_batch_intent *batch)
 {
     ship *s = ctx;
-    for (uint32_t i = 0; i < count; i++)
-        atomic_fetch_add(&s->delivered[table], spans[i].rows);
+    for (uint32_t i = 0; i < batch->span_count; i++)
+        atomic_fetch_add(&s->delivered[table], batch->spans[i].rows);
 }
 
 static void on_progress(void *ctx, uint32_t table, uint32_t in_flight, uint64_t queued,

@@ -68,12 +68,12 @@ static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)
     pthread_mutex_unlock(&rec->lock);
 }
 
-static void on_delivered(void *ctx, uint32_t table, const cp_span *spans, uint32_t count)
+static void on_delivered(void *ctx, uint32_t table, const cp_batch_intent *batch)
 {
     record *rec = ctx;
     pthread_mutex_lock(&rec->lock);
-    for (uint32_t i = 0; i < count && rec->span_count[table] < SPANS; i++)
-        rec->spans[table][rec->span_count[table]++] = spans[i];
+    for (uint32_t i = 0; i < batch->span_count && rec->span_count[table] < SPANS; i++)
+        rec->spans[table][rec->span_count[table]++] = batch->spans[i];
     pthread_mutex_unlock(&rec->lock);
 }
 

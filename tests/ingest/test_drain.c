@@ -39,12 +39,12 @@ typedef struct t_row {
     cp_ref s;
 } t_row;
 
-static bool on_submit(void *ctx, uint32_t table, cp_chunk *chunk)
+static cp_submit_result on_submit(void *ctx, uint32_t table, cp_chunk *chunk)
 {
     world *w = ctx;
     assert_int_equal(table, 0);
     if (w->refuse)
-        return false;
+        return CP_SUBMIT_REFUSED;
     for (uint32_t i = 0; i < chunk->row_count; i++) {
         t_row row;
         memcpy(&row, cp_chunk_row(chunk, i), sizeof row);
@@ -53,7 +53,7 @@ static bool on_submit(void *ctx, uint32_t table, cp_chunk *chunk)
     w->rows += chunk->row_count;
     assert_true(w->kept_count < KEPT);
     w->kept[w->kept_count++] = chunk;
-    return true;
+    return CP_SUBMIT_TAKEN;
 }
 
 static void on_fault(void *ctx, uint32_t table, uint32_t slot, cp_ring_fault fault, const char *reason)
