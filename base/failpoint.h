@@ -20,6 +20,11 @@
     X(LANE_ACK_HALF, "lane.ack-half")     /* in the middle of an acknowledgement */                          \
     X(LANE_ACKED, "lane.acked")           /* one ring's acknowledgement moved, others perhaps not */         \
     X(LANE_ENDED, "lane.ended")           /* the intent is gone */                                           \
+    X(LOG_APPENDED, "log.appended")       /* a chunk is in the log's buffer */                               \
+    X(LOG_DURABLE, "log.durable")         /* it is durable, its ring does not know */                        \
+    X(LOG_CHECKPOINTED,                                                                                      \
+      "log.checkpointed")                 /* the batch stands in the checkpoint, not in the control file */  \
+    X(LOG_DELIVERED, "log.delivered")     /* counted as delivered, the checkpoint does not know */           \
     X(RESUME_READ, "resume.read")         /* a left batch is read out of the rings again */                  \
     X(RESUME_DONE, "resume.done")         /* and handed to the flusher */                                    \
     X(REGION_FILLED, "region.filled")     /* a new control file is complete, not yet in place */             \

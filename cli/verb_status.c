@@ -1,6 +1,6 @@
 /* `coldpath status`: the recorder's state and every table's ledger, read from the region, with or without a recorder.
  *
- *   put = delivered + rejected + in the ring
+ *   put = delivered + rejected + in the log (critical tables) + in the ring
  *
  * where "in the ring" includes what the recorder has copied out and not yet delivered (queued, in flight): its space is
  * given back only then. */
@@ -31,6 +31,7 @@ static json_object *table_json(const cp_table_view *table)
     cp_json_add_uint(item, "rows_delivered", table->delivered);
     cp_json_add_uint(item, "rows_rejected", table->rejected);
     cp_json_add_uint(item, "rows_in_ring", table->in_ring);
+    cp_json_add_uint(item, "rows_in_log", table->in_log);
     cp_json_add_uint(item, "rows_queued", counters->queued_rows);
     cp_json_add_uint(item, "rows_in_flight", counters->in_flight_rows);
     cp_json_add_bool(item, "balanced", table->balanced);
@@ -100,23 +101,25 @@ static void table_print(cp_text_table *text, const cp_table_view *table)
     char put[CP_HUMAN_TEXT];
     char delivered[CP_HUMAN_TEXT];
     char in_ring[CP_HUMAN_TEXT];
+    char in_log[CP_HUMAN_TEXT];
     char rejected[CP_HUMAN_TEXT];
     char full[CP_HUMAN_TEXT];
-    cp_text_table_row(text, "%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t%.1f\t%s\t%u/%u\t%s\t%s", table->entry->name,
+    cp_text_table_row(text, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t%.1f\t%s\t%u/%u\t%s\t%s", table->entry->name,
                       table->entry->critical ? "critical" : "lossy", cp_human_count(put, table->produced),
                       cp_human_count(delivered, table->delivered), cp_human_count(in_ring, table->in_ring),
-                      cp_human_count(rejected, table->rejected), table->usage_permille / 10.0,
-                      table->counters.peak_usage_permille / 10.0, cp_human_count(full, table->full),
-                      table->producers, table->entry->slots, cp_guarantee_name(table->counters.guarantee),
-                      table->balanced ? "yes" : "NO");
+                      cp_human_count(in_log, table->in_log), cp_human_count(rejected, table->rejected),
+                      table->usage_permille / 10.0, table->counters.peak_usage_permille / 10.0,
+                      cp_human_count(full, table->full), table->producers, table->entry->slots,
+                      cp_guarantee_name(table->counters.guarantee), table->balanced ? "yes" : "NO");
 }
 
 static int status_text(const cp_observer *observer, const cp_health *health)
 {
     recorder_print(observer, health);
-    cp_text_table *text = cp_text_table_new("table\tclass\tput\tdelivered\tin ring\trejected\tring %\tpeak "
-                                            "%\tfull\tproducers\tdelivery\tbalanced",
-                                            "llrrrrrrrrll");
+    cp_text_table *text =
+        cp_text_table_new("table\tclass\tput\tdelivered\tin ring\tin log\trejected\tring %\tpeak "
+                          "%\tfull\tproducers\tdelivery\tbalanced",
+                          "llrrrrrrrrrll");
     for (uint32_t i = 0; i < observer->control.table_count; i++)
         table_print(text, &observer->tables[i]);
     cp_text_table_print(text, stdout);

@@ -37,8 +37,7 @@ struct cp_drain {
     bool urgent; /* atomic */
 };
 
-/* ---- making
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- making -------------------------------------------------------------------------------------------- */
 
 static int ring_open(cp_drain *drain, const cp_region_owner *region, uint32_t table, uint32_t slot,
                      cp_error *err)
@@ -129,8 +128,7 @@ void cp_drain_free(cp_drain *drain)
     free(drain);
 }
 
-/* ---- chunks
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- chunks -------------------------------------------------------------------------------------------- */
 
 static uint32_t lane_holds(const drain_lane *lane)
 {
@@ -180,8 +178,7 @@ void cp_drain_set_urgent(cp_drain *drain, bool urgent)
     __atomic_store_n(&drain->urgent, urgent, __ATOMIC_RELEASE);
 }
 
-/* ---- a turn
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- a turn -------------------------------------------------------------------------------------------- */
 
 static void ring_quarantine(cp_drain *drain, uint32_t table, drain_ring *ring, cp_ring_fault fault,
                             const char *reason)

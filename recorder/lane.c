@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "shm/ack.h"
+#include "shm/ring_file.h"
+#include "shm/sigbus_guard.h"
 
 static void gauge_set(uint64_t *gauge, uint64_t value)
 {
@@ -19,16 +21,38 @@ static void counter_add(uint64_t *counter, uint64_t value)
     __atomic_store_n(counter, *counter + value, __ATOMIC_RELAXED);
 }
 
-/* What the rings' acknowledgements become when the spans are delivered, in absolute numbers. */
-static uint32_t spans_resolve(const cp_lane *lane, const cp_span *spans, uint32_t span_count,
+/* Held for a few dozen instructions, and by two threads at most. */
+static void lane_lock(cp_lane *lane)
+{
+    while (__atomic_test_and_set(&lane->lock, __ATOMIC_ACQUIRE))
+        ;
+}
+
+static void lane_unlock(cp_lane *lane)
+{
+    __atomic_clear(&lane->lock, __ATOMIC_RELEASE);
+}
+
+static void ack_publish(cp_lane *lane, uint32_t slot)
+{
+    lane->states[slot].quarantined = __atomic_load_n(&lane->acks[slot].quarantined, __ATOMIC_RELAXED);
+    cp_ack_write(&lane->acks[slot], &lane->states[slot]);
+}
+
+/* What the rings' acknowledgements become when the spans are delivered, in absolute numbers. Of a log, spans of rings that are no
+ * more are left out: nobody waits for them. */
+static uint32_t spans_resolve(const cp_lane *lane, const cp_batch_intent *batch,
                               cp_abi_intent_span resolved[CP_REGION_MAX_SLOTS])
 {
-    for (uint32_t i = 0; i < span_count; i++) {
-        const cp_span *span = &spans[i];
-        assert(span->slot < lane->entry->slots);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < batch->span_count; i++) {
+        const cp_span *span = &batch->spans[i];
         const cp_abi_ack *state = &lane->states[span->slot];
-        assert(span->begin == state->consumed && span->epoch == state->epoch);
-        resolved[i] = (cp_abi_intent_span){
+        if (lane->logged && (span->slot >= lane->entry->slots || span->epoch != state->epoch))
+            continue;
+        assert(span->slot < lane->entry->slots && span->epoch == state->epoch);
+        assert(lane->logged || span->begin == state->consumed);
+        resolved[count++] = (cp_abi_intent_span){
             .epoch = span->epoch,
             .begin = span->begin,
             .end = span->end,
@@ -40,21 +64,41 @@ static uint32_t spans_resolve(const cp_lane *lane, const cp_span *spans, uint32_
             .rejected = span->rejected,
         };
     }
-    return span_count;
+    return count;
+}
+
+/* The delivered position says that everything before it arrived; rows that went ahead of a backlog move it later. */
+static void logged_ack_move(cp_lane *lane, const cp_abi_intent_span *span)
+{
+    cp_abi_ack *state = &lane->states[span->slot];
+    if ((int64_t)(span->end - lane->reached[span->slot]) > 0)
+        lane->reached[span->slot] = span->end;
+    if (span->begin == state->delivered)
+        state->delivered = span->end;
+    state->delivered_rows = span->delivered_rows;
+    state->rejected_rows = span->rejected_rows;
+}
+
+static void ack_move(cp_lane *lane, const cp_abi_intent_span *span)
+{
+    cp_abi_ack *state = &lane->states[span->slot];
+    state->consumed = state->durable = state->delivered = span->end;
+    state->consumed_rows = span->consumed_rows;
+    state->delivered_rows = span->delivered_rows;
+    state->rejected_rows = span->rejected_rows;
 }
 
 /* Moves the acknowledgements to where the spans say; harmless when it was done before. */
 static void acks_move(cp_lane *lane, const cp_abi_intent_span *spans, uint32_t span_count)
 {
     for (uint32_t i = 0; i < span_count; i++) {
-        cp_abi_ack *state = &lane->states[spans[i].slot];
-        cp_abi_ack *shared = &lane->acks[spans[i].slot];
-        state->consumed = state->durable = state->delivered = spans[i].end;
-        state->consumed_rows = spans[i].consumed_rows;
-        state->delivered_rows = spans[i].delivered_rows;
-        state->rejected_rows = spans[i].rejected_rows;
-        state->quarantined = __atomic_load_n(&shared->quarantined, __ATOMIC_RELAXED);
-        cp_ack_write(shared, state);
+        lane_lock(lane);
+        if (lane->logged)
+            logged_ack_move(lane, &spans[i]);
+        else
+            ack_move(lane, &spans[i]);
+        ack_publish(lane, spans[i].slot);
+        lane_unlock(lane);
         cp_failpoint(CP_FP_LANE_ACKED);
     }
     uint64_t delivered = 0;
@@ -67,8 +111,18 @@ static void acks_move(cp_lane *lane, const cp_abi_intent_span *spans, uint32_t s
     gauge_set(&lane->counters->rejected_rows, rejected);
 }
 
-void cp_lane_init(cp_lane *lane, const cp_control *control, uint32_t table)
+/* Of a logged lane the log's checkpoint decides what was under way; only a begun acknowledgement is finished here. */
+static bool intent_left(const cp_lane *lane, const cp_control *control, cp_abi_intent *left)
 {
+    if (lane->logged && __atomic_load_n(&lane->intent->state, __ATOMIC_ACQUIRE) != CP_INTENT_DELIVERED)
+        return false;
+    return cp_intent_load(control, lane->index, left) && left->state == CP_INTENT_DELIVERED;
+}
+
+void cp_lane_init(cp_lane *lane, const cp_control *control, uint32_t table, bool logged)
+{
+    lane->index = table;
+    lane->logged = logged;
     lane->entry = &control->directory[table];
     lane->counters = &control->counters[table];
     lane->intent = &control->intents[table];
@@ -77,9 +131,10 @@ void cp_lane_init(cp_lane *lane, const cp_control *control, uint32_t table)
         cp_ack_read(&lane->acks[slot], &lane->states[slot]);
         lane->states[slot].quarantined = CP_RING_SOUND; /* looked at afresh by each recorder */
         cp_ack_write(&lane->acks[slot], &lane->states[slot]);
+        lane->reached[slot] = lane->states[slot].delivered;
     }
     cp_abi_intent left;
-    if (cp_intent_load(control, table, &left) && left.state == CP_INTENT_DELIVERED) {
+    if (intent_left(lane, control, &left)) {
         acks_move(lane, left.spans, left.span_count);
         cp_intent_end(lane->intent);
     }
@@ -90,7 +145,7 @@ void cp_lane_init(cp_lane *lane, const cp_control *control, uint32_t table)
 void cp_lane_prepare(cp_lane *lane, const cp_batch_intent *batch)
 {
     cp_abi_intent_span spans[CP_REGION_MAX_SLOTS];
-    const uint32_t count = spans_resolve(lane, batch->spans, batch->span_count, spans);
+    const uint32_t count = spans_resolve(lane, batch, spans);
     cp_intent_begin(lane->intent, batch->token, batch->rows, spans, count);
     cp_failpoint(CP_FP_LANE_PREPARED);
 }
@@ -98,16 +153,93 @@ void cp_lane_prepare(cp_lane *lane, const cp_batch_intent *batch)
 void cp_lane_delivered(cp_lane *lane, const cp_batch_intent *batch)
 {
     cp_abi_intent_span resolved[CP_REGION_MAX_SLOTS];
-    const uint32_t count = spans_resolve(lane, batch->spans, batch->span_count, resolved);
-    /* A batch without a valid row was never sent, and has no intent yet. */
+    const uint32_t count = spans_resolve(lane, batch, resolved);
+    /* A batch without a valid row was never sent, and has no intent yet; one out of a log that was taken up may have none. */
     if (__atomic_load_n(&lane->intent->state, __ATOMIC_RELAXED) == CP_INTENT_NONE)
-        cp_intent_begin(lane->intent, "", 0, resolved, count);
+        cp_intent_begin(lane->intent, batch->token, batch->rows, resolved, count);
     cp_intent_delivered(lane->intent);
     cp_failpoint(CP_FP_LANE_DELIVERED);
     acks_move(lane, resolved, count);
     cp_intent_end(lane->intent);
     cp_failpoint(CP_FP_LANE_ENDED);
 }
+
+/* ---- logged lanes ---------------------------------------------------------------------------------------------- */
+
+void cp_lane_durable(cp_lane *lane, uint32_t slot, uint64_t epoch, uint64_t end, uint32_t rows,
+                     uint32_t rejected)
+{
+    cp_abi_ack *state = &lane->states[slot];
+    if (state->epoch != epoch)
+        return;
+    lane_lock(lane);
+    state->consumed = state->durable = end;
+    state->consumed_rows += rows + rejected;
+    ack_publish(lane, slot);
+    lane_unlock(lane);
+}
+
+void cp_lane_catch_up(cp_lane *lane, const cp_region_owner *region, uint32_t slot, uint64_t end)
+{
+    cp_abi_ack *state = &lane->states[slot];
+    cp_ring_map map;
+    uint64_t rows = 0;
+    if ((int64_t)(end - state->consumed) <= 0 ||
+        cp_ring_map_open(&map, region->dir, lane->entry, slot, CP_RING_READ, NULL) < 0)
+        return;
+    if (cp_sigbus_enter()) {
+        cp_ring_count_rows(map.data, map.data_size, state->consumed, end, &rows);
+        cp_sigbus_leave();
+    }
+    cp_ring_map_close(&map);
+    state->consumed = state->durable = end;
+    state->consumed_rows += rows;
+    ack_publish(lane, slot);
+}
+
+void cp_lane_all_delivered(cp_lane *lane)
+{
+    for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
+        lane->states[slot].delivered = lane->reached[slot] = lane->states[slot].consumed;
+        ack_publish(lane, slot);
+    }
+}
+
+/* True when a predecessor has counted this batch already, and died before the log's checkpoint knew. */
+static bool was_counted(const cp_lane *lane, const cp_batch_intent *batch)
+{
+    return __atomic_load_n(&lane->intent->state, __ATOMIC_RELAXED) == CP_INTENT_NONE &&
+           batch->token[0] != '\0' &&
+           strncmp(lane->intent->token, batch->token, sizeof lane->intent->token) == 0;
+}
+
+void cp_lane_logged_delivered(cp_lane *lane, const cp_batch_intent *batch, bool all)
+{
+    if (!was_counted(lane, batch))
+        cp_lane_delivered(lane, batch);
+    for (uint32_t slot = 0; all && slot < lane->entry->slots; slot++) {
+        lane_lock(lane);
+        if ((int64_t)(lane->reached[slot] - lane->states[slot].delivered) > 0) {
+            lane->states[slot].delivered = lane->reached[slot];
+            ack_publish(lane, slot);
+        }
+        lane_unlock(lane);
+    }
+}
+
+uint64_t cp_lane_undelivered(cp_lane *lane)
+{
+    uint64_t rows = 0;
+    lane_lock(lane);
+    for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
+        const cp_abi_ack *state = &lane->states[slot];
+        rows += state->consumed_rows - state->delivered_rows - state->rejected_rows;
+    }
+    lane_unlock(lane);
+    return rows;
+}
+
+/* ---- what the flusher tells ------------------------------------------------------------------------------------ */
 
 void cp_lane_attempt(cp_lane *lane, const cp_attempt *attempt)
 {

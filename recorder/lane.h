@@ -16,18 +16,39 @@
 #include "flush/flusher.h"
 #include "shm/control.h"
 #include "shm/intent.h"
+#include "shm/region.h"
 
 typedef struct cp_lane {
+    uint32_t index; /* of the table */
+    bool logged;    /* critical: rows are consumed when durable, and delivered from the log */
+    bool lock;      /* of states: a logged lane's are moved by both threads */
     const cp_abi_table *entry;
     cp_abi_counters *counters;
     cp_abi_intent *intent;                  /* in the control file */
     cp_abi_ack *acks;                       /* in the control file, one per slot */
+    uint64_t reached[CP_REGION_MAX_SLOTS];  /* logged: how far batches have come in each ring, gaps or not */
     cp_abi_ack states[CP_REGION_MAX_SLOTS]; /* what they say, as the flusher's thread knows it */
 } cp_lane;
 
 /* Starts from what the control file says: positions and counts go on where the last recorder ended, and what it had begun to
  * acknowledge is finished. */
-void cp_lane_init(cp_lane *lane, const cp_control *control, uint32_t table);
+void cp_lane_init(cp_lane *lane, const cp_control *control, uint32_t table, bool logged);
+
+/* Logged lanes, drain thread: a ring's rows up to end are durable; their space is free. */
+void cp_lane_durable(cp_lane *lane, uint32_t slot, uint64_t epoch, uint64_t end, uint32_t rows,
+                     uint32_t rejected);
+
+/* Logged lanes, before the threads start: the log has the ring up to end, which its acknowledgement may not say. */
+void cp_lane_catch_up(cp_lane *lane, const cp_region_owner *region, uint32_t slot, uint64_t end);
+
+/* Logged lanes, before the threads start: everything durable is delivered. */
+void cp_lane_all_delivered(cp_lane *lane);
+
+/* Logged lanes, flusher's thread: a batch from the log is delivered. all: nothing durable is left to deliver. */
+void cp_lane_logged_delivered(cp_lane *lane, const cp_batch_intent *batch, bool all);
+
+/* Rows consumed and not delivered. Any thread. */
+uint64_t cp_lane_undelivered(cp_lane *lane);
 
 /* A batch is about to be sent: writes the intent. */
 void cp_lane_prepare(cp_lane *lane, const cp_batch_intent *batch);

@@ -119,8 +119,9 @@ static int run(const cp_config *config)
     cp_recorder_stop(recorder, in_a_hurry, &report);
     cp_recorder_free(recorder);
     cp_log(report.clean ? CP_LOG_INFO : CP_LOG_WARN, "stopped",
-           "namespace=%s rows_kept_in_region=%llu clean=%s", config->namespace_name,
-           (unsigned long long)report.rows_left, report.clean ? "true" : "false");
+           "namespace=%s rows_kept_in_region=%llu rows_kept_in_logs=%llu clean=%s", config->namespace_name,
+           (unsigned long long)report.rows_left, (unsigned long long)report.rows_in_logs,
+           report.clean ? "true" : "false");
     return EXIT_SUCCESS;
 }
 

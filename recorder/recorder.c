@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "ingest/drain.h"
 #include "recorder/config_apply.h"
 #include "recorder/lane.h"
+#include "recorder/log_lane.h"
 #include "recorder/resume.h"
 #include "shm/ack.h"
 #include "shm/sigbus_guard.h"
@@ -40,18 +42,24 @@ struct cp_recorder {
     cp_drain *drain;
     cp_flusher *flusher;
     cp_lane *lanes;
+    cp_log_lane **logs; /* per table; NULL: it has none */
+    cp_log_buffer log_buffer;
     const cp_table **tables;
     pthread_t drain_thread;
     bool drain_running;
     bool stopping; /* atomic: tells the drain thread to end */
+    sem_t started; /* the drain thread has started its logs, or failed to */
+    int start_code;
+    cp_error start_error;
 };
 
-/* ---- events
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------------------------------------- */
 
 static cp_submit_result on_submit(void *ctx, uint32_t table, cp_chunk *chunk)
 {
     cp_recorder *recorder = ctx;
+    if (recorder->logs[table])
+        return cp_log_lane_append(recorder->logs[table], chunk);
     return cp_flusher_submit(recorder->flusher, table, chunk) ? CP_SUBMIT_TAKEN : CP_SUBMIT_REFUSED;
 }
 
@@ -83,6 +91,8 @@ static void on_release(void *ctx, cp_chunk *chunk)
 static bool on_prepare(void *ctx, uint32_t table, const cp_batch_intent *intent)
 {
     cp_recorder *recorder = ctx;
+    if (recorder->logs[table])
+        return cp_log_lane_prepare(recorder->logs[table], intent);
     cp_lane_prepare(&recorder->lanes[table], intent);
     return true;
 }
@@ -90,7 +100,10 @@ static bool on_prepare(void *ctx, uint32_t table, const cp_batch_intent *intent)
 static void on_delivered(void *ctx, uint32_t table, const cp_batch_intent *batch)
 {
     cp_recorder *recorder = ctx;
-    cp_lane_delivered(&recorder->lanes[table], batch);
+    if (recorder->logs[table])
+        cp_log_lane_delivered(recorder->logs[table], batch);
+    else
+        cp_lane_delivered(&recorder->lanes[table], batch);
 }
 
 static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)
@@ -111,8 +124,7 @@ static void on_progress(void *ctx, uint32_t table, uint32_t in_flight, uint64_t 
     cp_lane_progress(&recorder->lanes[table], in_flight, queued, oldest_seen_ns);
 }
 
-/* ---- making
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- making -------------------------------------------------------------------------------------------- */
 
 static int make_lanes(cp_recorder *recorder, cp_error *err)
 {
@@ -123,9 +135,38 @@ static int make_lanes(cp_recorder *recorder, cp_error *err)
         return cp_error_set(err, CP_E_NOMEM, "no memory for %u lanes", count);
     for (uint32_t i = 0; i < count; i++) {
         recorder->tables[i] = recorder->config->tables[i].table;
-        cp_lane_init(&recorder->lanes[i], &recorder->region.control, i);
+        cp_lane_init(&recorder->lanes[i], &recorder->region.control, i, recorder->config->tables[i].critical);
     }
     return CP_OK;
+}
+
+static int make_logs(cp_recorder *recorder, cp_error *err)
+{
+    const cp_config *config = recorder->config;
+    recorder->logs = calloc(config->table_count + 1u, sizeof(void *));
+    if (!recorder->logs)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for %u logs", config->table_count);
+    int rc = cp_log_buffer_create(&recorder->log_buffer, config, err);
+    for (uint32_t i = 0; rc == CP_OK && i < config->table_count; i++) {
+        if (config->tables[i].critical)
+            rc = cp_log_lane_open(&recorder->logs[i], config, i, &recorder->lanes[i], &recorder->region,
+                                  &recorder->log_buffer, err);
+    }
+    return rc;
+}
+
+/* Batches that a predecessor had under way, out of the logs or the rings. */
+static int take_up_batches(cp_recorder *recorder, cp_error *err)
+{
+    int rc = CP_OK;
+    for (uint32_t i = 0; rc == CP_OK && i < recorder->config->table_count; i++) {
+        if (recorder->logs[i])
+            rc = cp_log_lane_connect(recorder->logs[i], recorder->flusher, err);
+        else
+            rc = cp_resume_table(&recorder->region, i, recorder->tables[i], recorder->flusher,
+                                 recorder->drain, err);
+    }
+    return rc;
 }
 
 static int make_flusher(cp_recorder *recorder, cp_error *err)
@@ -162,7 +203,7 @@ static int make_drain(cp_recorder *recorder, cp_error *err)
     if (!intervals)
         return cp_error_set(err, CP_E_NOMEM, "no memory for %u tables", config->table_count);
     for (uint32_t i = 0; i < config->table_count; i++)
-        intervals[i] = config->tables[i].batch.interval_ns;
+        intervals[i] = config->tables[i].critical ? 0 : config->tables[i].batch.interval_ns;
     const cp_drain_events events = {recorder, on_submit, on_fault, on_rejected};
     const int rc = cp_drain_create(&recorder->drain, &recorder->region, recorder->tables, intervals,
                                    config->memory_limit, &events, err);
@@ -183,6 +224,7 @@ int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err
         return cp_error_set(err, CP_E_NOMEM, "no memory for the recorder");
     recorder->config = config;
     recorder->region.lock_fd = -1;
+    sem_init(&recorder->started, 0, 0);
     cp_sigbus_install();
     int rc = cp_config_own_region(config, &recorder->region, err);
     if (rc == CP_OK) {
@@ -193,12 +235,13 @@ int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err
         rc = make_lanes(recorder, err);
     }
     if (rc == CP_OK)
+        rc = make_logs(recorder, err);
+    if (rc == CP_OK)
         rc = make_flusher(recorder, err);
     if (rc == CP_OK)
         rc = make_drain(recorder, err);
-    for (uint32_t i = 0; rc == CP_OK && i < config->table_count; i++)
-        rc = cp_resume_table(&recorder->region, i, recorder->tables[i], recorder->flusher, recorder->drain,
-                             err);
+    if (rc == CP_OK)
+        rc = take_up_batches(recorder, err);
     if (rc < 0) {
         cp_recorder_free(recorder);
         return rc;
@@ -211,18 +254,26 @@ void cp_recorder_free(cp_recorder *recorder)
 {
     if (!recorder)
         return;
+    if (recorder->drain_running) {
+        __atomic_store_n(&recorder->stopping, true, __ATOMIC_RELEASE);
+        pthread_join(recorder->drain_thread, NULL);
+    }
     if (recorder->flusher)
         cp_flusher_stop(recorder->flusher, cp_boottime_ns()); /* when a start failed half-way */
     cp_flusher_free(recorder->flusher);
+    for (uint32_t i = 0; recorder->logs && i < recorder->config->table_count; i++)
+        cp_log_lane_close(recorder->logs[i], cp_boottime_ns() + STOP_GRACE_NS);
+    cp_log_buffer_destroy(&recorder->log_buffer);
     cp_drain_free(recorder->drain);
     cp_region_release(&recorder->region);
+    sem_destroy(&recorder->started);
+    free(recorder->logs);
     free(recorder->lanes);
     free(recorder->tables);
     free(recorder);
 }
 
-/* ---- the drain thread
- * ------------------------------------------------------------------------------------------ */
+/* ---- the drain thread ---------------------------------------------------------------------------------- */
 
 /* The next nap: none after work, else twice the last, up to a bound that is higher when nothing has come for
  * long. */
@@ -245,6 +296,26 @@ static void pause_for(const cp_recorder *recorder, uint64_t nap)
     nanosleep(&time, NULL);
 }
 
+/* The logs belong to the thread that starts them. */
+static bool start_logs(cp_recorder *recorder)
+{
+    for (uint32_t i = 0; recorder->start_code == CP_OK && i < recorder->config->table_count; i++) {
+        if (recorder->logs[i])
+            recorder->start_code = cp_log_lane_start(recorder->logs[i], &recorder->start_error);
+    }
+    sem_post(&recorder->started);
+    return recorder->start_code == CP_OK;
+}
+
+/* True while writes are under way: their end is worth waking up for. */
+static bool step_logs(cp_recorder *recorder, uint64_t now)
+{
+    bool pending = false;
+    for (uint32_t i = 0; i < recorder->config->table_count; i++)
+        pending |= recorder->logs[i] && cp_log_lane_step(recorder->logs[i], now);
+    return pending;
+}
+
 static void *drain_run(void *argument)
 {
     cp_recorder *recorder = argument;
@@ -253,9 +324,12 @@ static void *drain_run(void *argument)
     uint64_t nap = 0;
     pthread_setname_np(pthread_self(), "cp-drain");
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
+    if (!start_logs(recorder))
+        return NULL;
     while (!__atomic_load_n(&recorder->stopping, __ATOMIC_ACQUIRE)) {
         const uint64_t now = cp_boottime_ns();
         const uint32_t chunks = cp_drain_turn(recorder->drain, now);
+        const bool pending = step_logs(recorder, now);
         __atomic_store_n(&header->heartbeat_ns, now, __ATOMIC_RELAXED);
         __atomic_store_n(&header->drain_turns, header->drain_turns + 1, __ATOMIC_RELAXED);
         if (chunks > 0) {
@@ -265,7 +339,7 @@ static void *drain_run(void *argument)
             last_work_ns = now;
             nap = 0;
         }
-        nap = next_nap(nap, now, last_work_ns);
+        nap = pending ? NAP_MIN_NS : next_nap(nap, now, last_work_ns);
         pause_for(recorder, nap);
     }
     return NULL;
@@ -288,7 +362,11 @@ static int drain_start(cp_recorder *recorder, cp_error *err)
         return cp_error_errno(err, rc == EINVAL ? CP_E_CONFIG : CP_E_NOMEM, rc, "start the drain thread%s",
                               rc == EINVAL ? " (does recorder.drain_cpu exist on this host?)" : "");
     recorder->drain_running = true;
-    return CP_OK;
+    while (sem_wait(&recorder->started) < 0 && errno == EINTR)
+        ;
+    if (recorder->start_code < 0 && err)
+        *err = recorder->start_error;
+    return recorder->start_code;
 }
 
 int cp_recorder_start(cp_recorder *recorder, cp_error *err)
@@ -303,8 +381,7 @@ int cp_recorder_start(cp_recorder *recorder, cp_error *err)
     return CP_OK;
 }
 
-/* ---- stopping
- * -------------------------------------------------------------------------------------------------- */
+/* ---- stopping ------------------------------------------------------------------------------------------ */
 
 typedef struct stop_target {
     uint64_t position;
@@ -325,7 +402,7 @@ static bool stop_reached(const cp_recorder *recorder, const stop_target *targets
         cp_abi_ack ack;
         cp_ack_read(&control->acks[i], &ack);
         if (targets[i].readable && ack.quarantined == CP_RING_SOUND &&
-            (int64_t)(ack.consumed - targets[i].position) < 0)
+            (int64_t)(ack.delivered - targets[i].position) < 0)
             return false;
     }
     return true;
@@ -349,7 +426,7 @@ void cp_recorder_stop(cp_recorder *recorder, bool (*hurry)(void), cp_stop_report
         stop_read_targets(recorder, targets);
     cp_drain_set_urgent(recorder->drain, true);
     cp_flusher_set_urgent(recorder->flusher, true);
-    report->clean = false;
+    *report = (cp_stop_report){0};
     while (targets && !(report->clean = stop_reached(recorder, targets)) && cp_boottime_ns() < deadline &&
            !hurry()) {
         const struct timespec time = {.tv_sec = 0, .tv_nsec = STOP_POLL_NS};
@@ -359,7 +436,10 @@ void cp_recorder_stop(cp_recorder *recorder, bool (*hurry)(void), cp_stop_report
     __atomic_store_n(&recorder->stopping, true, __ATOMIC_RELEASE);
     if (recorder->drain_running)
         pthread_join(recorder->drain_thread, NULL);
+    recorder->drain_running = false;
     cp_flusher_stop(recorder->flusher, cp_boottime_ns() + STOP_GRACE_NS);
     report->rows_left = rows_left(recorder);
+    for (uint32_t i = 0; i < recorder->config->table_count; i++)
+        report->rows_in_logs += recorder->logs[i] ? cp_lane_undelivered(&recorder->lanes[i]) : 0;
     set_state(recorder, CP_RECORDER_STOPPED);
 }

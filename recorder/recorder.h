@@ -24,8 +24,9 @@ int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err
 int cp_recorder_start(cp_recorder *recorder, cp_error *err);
 
 typedef struct cp_stop_report {
-    uint64_t rows_left; /* rows that stay in the region: published before the stop, not acknowledged */
-    bool clean;         /* everything published when stop was called has been delivered */
+    uint64_t rows_left;    /* rows that stay in the region: published before the stop, not acknowledged */
+    uint64_t rows_in_logs; /* that stay in the logs of critical tables */
+    bool clean;            /* everything published when stop was called has been delivered */
 } cp_stop_report;
 
 /* Ships what is in the rings now, for at most config->stop_timeout_ns (hurry: not at all), then ends the

@@ -20,8 +20,7 @@ const char *cp_ring_fault_name(uint32_t fault)
     return fault < sizeof names / sizeof names[0] ? names[fault] : "unknown fault";
 }
 
-/* ---- checking what is in the file
- * ------------------------------------------------------------------------------ */
+/* ---- checking what is in the file ---------------------------------------------------------------------- */
 
 /* count items of size bytes at offset lie inside the file, aligned. */
 static bool area_fits(uint64_t offset, uint64_t count, uint64_t size, uint64_t file_size)
@@ -95,8 +94,7 @@ static int control_copy_directory(cp_control *control, uint64_t offset, const ch
     return CP_OK;
 }
 
-/* ---- opening
- * --------------------------------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------------------------------------- */
 
 static int control_map(cp_control *control, int fd, uint64_t size, bool writable, const char *path,
                        cp_error *err)
@@ -185,8 +183,7 @@ int cp_control_parse_table(const cp_control *control, uint32_t index, cp_table *
     return CP_OK;
 }
 
-/* ---- making
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- making -------------------------------------------------------------------------------------------- */
 
 static uint64_t align_line(uint64_t value)
 {

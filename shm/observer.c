@@ -109,6 +109,7 @@ static void table_add_ring(cp_table_view *table, const cp_ring_view *ring)
     table->in_ring += ring->rows_in_ring;
     table->delivered += ring->ack.delivered_rows;
     table->rejected += ring->ack.rejected_rows;
+    table->in_log += ring->ack.consumed_rows - ring->ack.delivered_rows - ring->ack.rejected_rows;
     table->full += ring->full;
     table->too_big += ring->too_big;
     table->quarantined += ring->ack.quarantined != CP_RING_SOUND;
@@ -119,11 +120,12 @@ static void table_add_ring(cp_table_view *table, const cp_ring_view *ring)
 /* Three counts made by three parties agree: the recorder's acknowledgements, the records in the ring, and the
  * producer's own. The last may be one behind when the producer was killed between its two stores, and means
  * nothing while it goes on putting. */
-static bool ring_balances(const cp_ring_view *ring)
+static bool ring_balances(const cp_ring_view *ring, bool logged)
 {
+    const uint64_t settled = ring->ack.delivered_rows + ring->ack.rejected_rows;
     const bool producer_agrees = ring->live || ring->rows - ring->producer_rows <= 1;
     return ring->readable && ring->counted && producer_agrees &&
-           ring->ack.consumed_rows == ring->ack.delivered_rows + ring->ack.rejected_rows;
+           (logged ? ring->ack.consumed_rows >= settled : ring->ack.consumed_rows == settled);
 }
 
 static void table_look(const cp_observer *observer, uint32_t index)
@@ -141,7 +143,7 @@ static void table_look(const cp_observer *observer, uint32_t index)
             cp_ack_read(cp_control_ack(&observer->control, index, slot), &ring->ack);
             ring->rows = ring->ack.consumed_rows;
         }
-        table->balanced = table->balanced && ring_balances(ring);
+        table->balanced = table->balanced && ring_balances(ring, entry->critical != 0);
         table_add_ring(table, ring);
     }
 }

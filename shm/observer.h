@@ -31,13 +31,14 @@ typedef struct cp_table_view {
     uint32_t producers; /* live */
     uint64_t produced;  /* sums over the slots */
     uint64_t in_ring;
+    uint64_t in_log; /* consumed, because they are durable in the log, and not delivered */
     uint64_t delivered;
     uint64_t rejected;
     uint64_t full;
     uint64_t too_big;
     uint32_t usage_permille; /* of the fullest ring, now */
     uint32_t quarantined;    /* rings */
-    bool balanced;           /* produced = delivered + rejected + in ring, counted independently */
+    bool balanced;           /* produced = delivered + rejected + in log + in ring, counted independently */
     cp_ring_view *rings;     /* entry->slots of them */
 } cp_table_view;
 

@@ -43,8 +43,7 @@ struct cp_ring_private {
     uint64_t too_big;
 };
 
-/* ---- region
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- region -------------------------------------------------------------------------------------------- */
 
 static int region_resolve(cp_region *region, const char *path, cp_error *err)
 {
@@ -126,8 +125,7 @@ const struct cp_table *cp_region_find_table(const cp_region *region, const char 
     return index < 0 ? NULL : region->tables[index];
 }
 
-/* ---- taking a slot
- * --------------------------------------------------------------------------------------------- */
+/* ---- taking a slot ------------------------------------------------------------------------------------- */
 
 static int table_unknown(const cp_region *region, const char *name, cp_error *err)
 {
@@ -276,8 +274,7 @@ void cp_ring_close(cp_ring *ring)
     free(ring);
 }
 
-/* ---- the slow half of put
- * -------------------------------------------------------------------------------------- */
+/* ---- the slow half of put ------------------------------------------------------------------------------ */
 
 void *cp_claim_slow_(cp_ring *ring, uint32_t bytes)
 {
@@ -324,8 +321,7 @@ int cp_put_wait(cp_ring *ring, const void *row, uint32_t bytes, uint64_t timeout
     return rc;
 }
 
-/* ---- following
- * ------------------------------------------------------------------------------------------------- */
+/* ---- following ----------------------------------------------------------------------------------------- */
 
 uint64_t cp_position(const cp_ring *ring, cp_stage stage)
 {

@@ -18,8 +18,7 @@
 
 enum { NO_GROUP = -1 };
 
-/* ---- directory and lock
- * ---------------------------------------------------------------------------------------- */
+/* ---- directory and lock -------------------------------------------------------------------------------- */
 
 /* mkdir -p; parents that are made get mode 0755, so that other namespaces' users can pass through. */
 static int make_parents(const char *dir, cp_error *err)
@@ -106,8 +105,7 @@ bool cp_region_is_owned(const char *dir)
     return held;
 }
 
-/* ---- replacing a control file
- * ---------------------------------------------------------------------------------- */
+/* ---- replacing a control file -------------------------------------------------------------------------- */
 
 /* The entry of the old control file whose rings the new table can go on with, or -1. */
 static int find_survivor(const cp_control *old, const cp_abi_table *table)
@@ -269,8 +267,7 @@ static int replace_control(cp_region_owner *owner, const cp_region_spec *spec, u
     return CP_OK;
 }
 
-/* ---- owning
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- owning -------------------------------------------------------------------------------------------- */
 
 /* True when a ring's file is not the one that the control file knows, and nothing was ever put into it: an init that was
  * killed before its control file was in place has left it. */

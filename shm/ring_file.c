@@ -22,8 +22,7 @@ int cp_ring_path(char path[CP_MAX_REGION_PATH], const char *dir, const char *tab
     return CP_OK;
 }
 
-/* ---- creating
- * -------------------------------------------------------------------------------------------------- */
+/* ---- creating ------------------------------------------------------------------------------------------ */
 
 static int ring_write_header(int fd, const cp_abi_table *table, uint32_t slot, uint64_t *epoch)
 {
@@ -70,8 +69,7 @@ int cp_ring_create(const char *dir, const cp_abi_table *table, uint32_t slot, un
     return rc;
 }
 
-/* ---- mapping
- * --------------------------------------------------------------------------------------------------- */
+/* ---- mapping ------------------------------------------------------------------------------------------- */
 
 static int ring_map_areas(cp_ring_map *map, int protection, const char *path, cp_error *err)
 {

@@ -26,8 +26,7 @@
 
 enum { MAX_SHIPPED = 64, LIST_ROOM = 320 };
 
-/* ---- the shipped tables
- * -------------------------------------------------------------------------------------- */
+/* ---- the shipped tables ---------------------------------------------------------------------------------- */
 
 /* <prefix>/share/coldpath/ddl of the running program in <prefix>/bin, so that an unpacked tree can be moved
  * and a build tree works uninstalled; else where it was to be installed. */
@@ -79,8 +78,7 @@ static void describe_shipped(const char *dir, const char *wanted, char *out, siz
         free(names[i]);
 }
 
-/* ---- filling
- * ------------------------------------------------------------------------------------------------- */
+/* ---- filling --------------------------------------------------------------------------------------------- */
 
 static bool copy_text(char **out, const cp_config_value *value, const char *fallback)
 {
@@ -131,7 +129,12 @@ static int fill_names(cp_config *config, cp_config_layers *layers)
             *c = '_';
     if (asprintf(&config->region_dir, "%s/%s", dir, name) < 0)
         config->region_dir = NULL;
-    return config->region_dir && copy_text(&config->namespace_name, &global[CP_KEY_NAMESPACE], "") &&
+    const char *wal =
+        global[CP_KEY_WAL_DIR].set ? global[CP_KEY_WAL_DIR].text : cp_config_keys[CP_KEY_WAL_DIR].fallback;
+    if (asprintf(&config->wal_dir, "%s/%s", wal, name) < 0)
+        config->wal_dir = NULL;
+    return config->wal_dir && config->region_dir &&
+                   copy_text(&config->namespace_name, &global[CP_KEY_NAMESPACE], "") &&
                    copy_text(&config->region_group, &global[CP_KEY_REGION_GROUP], NULL) &&
                    copy_text(&config->url, &global[CP_KEY_URL], cp_config_keys[CP_KEY_URL].fallback) &&
                    copy_text(&config->user, &global[CP_KEY_USER], config->password ? "default" : NULL) &&
@@ -155,6 +158,10 @@ static int fill_globals(cp_config *config, cp_config_layers *layers)
     config->poll = (cp_poll_mode)number_of(layers, CP_KEY_POLL);
     config->memory_limit = number_of(layers, CP_KEY_MEMORY_LIMIT);
     config->stop_timeout_ns = number_of(layers, CP_KEY_STOP_TIMEOUT);
+    config->wal_backend = (cp_wal_backend)number_of(layers, CP_KEY_WAL_BACKEND);
+    config->wal_sync = (cp_wal_sync)number_of(layers, CP_KEY_WAL_SYNC);
+    config->wal_segment_size = number_of(layers, CP_KEY_WAL_SEGMENT_SIZE);
+    config->wal_keep_ns = number_of(layers, CP_KEY_WAL_KEEP);
     config->compression = (cp_compression)number_of(layers, CP_KEY_COMPRESSION);
     config->compression_level = (int)number_of(layers, CP_KEY_COMPRESSION_LEVEL);
     config->connect_timeout_ms = ms_of(layers, CP_KEY_CONNECT_TIMEOUT);
@@ -179,6 +186,7 @@ static int fill_table(cp_table_config *out, const cp_config_layers *layers, uint
     out->critical = table_number(layers, i, CP_TKEY_CLASS) == CP_CLASS_CRITICAL;
     out->ring_size = table_number(layers, i, CP_TKEY_RING_SIZE);
     out->slots = (uint32_t)table_number(layers, i, CP_TKEY_SLOTS);
+    out->wal_limit = table_number(layers, i, CP_TKEY_WAL_LIMIT);
     out->row_max = (uint32_t)table_number(layers, i, CP_TKEY_ROW_MAX);
     out->batch = (cp_batch_policy){
         .rows = (uint32_t)table_number(layers, i, CP_TKEY_FLUSH_ROWS),
@@ -195,8 +203,7 @@ static int fill_table(cp_table_config *out, const cp_config_layers *layers, uint
     return out->name && out->ddl ? CP_OK : CP_E_NOMEM;
 }
 
-/* ---- DDL
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- DDL ------------------------------------------------------------------------------------------------- */
 
 static void check_descriptor(cp_config_layers *layers, uint32_t i, const cp_table_config *table)
 {
@@ -256,8 +263,7 @@ static int fill_tables(cp_config *config, cp_config_layers *layers)
     return rc;
 }
 
-/* ---- loading
- * ------------------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------------------- */
 
 static const char *find_path(const char *path)
 {
@@ -341,9 +347,9 @@ void cp_config_free(cp_config *config)
     }
     if (config->password)
         explicit_bzero(config->password, strlen(config->password));
-    char *const texts[] = {
-        config->path, config->namespace_name, config->region_dir, config->region_group, config->log_level,
-        config->url,  config->user,           config->password,   config->database,     config->ca_file};
+    char *const texts[] = {config->path,         config->namespace_name, config->region_dir, config->wal_dir,
+                           config->region_group, config->log_level,      config->url,        config->user,
+                           config->password,     config->database,       config->ca_file};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free(texts[i]);
     free(config->tables);

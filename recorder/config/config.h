@@ -14,6 +14,7 @@
 
 #include "flush/flusher.h"
 #include "schema/table.h"
+#include "wal/log.h"
 
 enum { CP_MAX_CONFIG_TABLES = CP_MAX_SINK_TABLES, CP_MAX_CONFIG_BYTES = 4 * 1024 * 1024 };
 
@@ -25,6 +26,7 @@ typedef struct cp_table_config {
     uint64_t ring_size; /* a power of two, 64 KiB … 1 GiB */
     uint32_t slots;     /* producers at a time, 1 … 64 */
     uint32_t row_max;   /* bytes of the largest row; ≤ ring_size / 4 */
+    uint64_t wal_limit; /* of a critical table's log, bytes */
     cp_batch_policy batch;
 } cp_table_config;
 
@@ -53,6 +55,11 @@ typedef struct cp_config {
     uint32_t request_timeout_ms;
     uint32_t retry_min_ms;
     uint32_t retry_max_ms;
+    char *wal_dir; /* <wal.dir>/<namespace> */
+    cp_wal_backend wal_backend;
+    cp_wal_sync wal_sync;
+    uint64_t wal_segment_size;
+    uint64_t wal_keep_ns;
     uint32_t table_count;
     cp_table_config *tables;
     struct cp_config_origins *origins; /* private: where each value came from */

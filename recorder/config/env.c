@@ -27,8 +27,7 @@ static const char *find_variable(char *const *environment, const char *name)
     return NULL;
 }
 
-/* ---- older recorders' variables
- * ------------------------------------------------------------------------------- */
+/* ---- older recorders' variables ------------------------------------------------------------------------ */
 
 /* "0.5" seconds as "500ms"; false when it is not a number of seconds with at most three decimals. */
 static bool seconds_to_text(const char *seconds, char *out, size_t size)
@@ -106,8 +105,7 @@ int cp_config_env_apply_older(cp_config_layers *layers, char *const *environment
     return rc;
 }
 
-/* ---- COLDPATH_…
- * ---------------------------------------------------------------------------------------------- */
+/* ---- COLDPATH_… ---------------------------------------------------------------------------------------- */
 
 /* "CLICKHOUSE__URL" to "clickhouse.url". */
 static bool path_of(const char *name, size_t len, char *path, size_t size)

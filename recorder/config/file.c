@@ -68,8 +68,7 @@ int cp_config_file_read(const char *path, size_t limit, char **text, size_t *len
     return rc;
 }
 
-/* ---- YAML
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- YAML ---------------------------------------------------------------------------------------------- */
 
 static int apply_text(cp_config_layers *layers, const cp_config_source *source)
 {
@@ -166,8 +165,7 @@ int cp_config_file_apply_all(cp_config_layers *layers, const char *path, cp_erro
     return rc < 0 ? rc : apply_directory(layers, err);
 }
 
-/* ---- password
- * ------------------------------------------------------------------------------------------------ */
+/* ---- password ------------------------------------------------------------------------------------------ */
 
 static const char *password_fault(const char *text, size_t len, unsigned mode)
 {

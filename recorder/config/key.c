@@ -6,6 +6,7 @@
 
 #include "flush/flusher.h"
 #include "schema/table.h"
+#include "wal/log.h"
 
 #define KIB (UINT64_C(1) << 10)
 #define MIB (UINT64_C(1) << 20)
@@ -18,6 +19,8 @@ enum { MAX_CPU = 4095, MAX_ZSTD_LEVEL = 19 };
 static const char *const polls[] = {"adaptive", "busy", NULL};
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const compressions[] = {"none", "zstd", NULL};
+static const char *const backends[] = {"auto", "io_uring", "posix", NULL}; /* as cp_wal_backend */
+static const char *const syncs[] = {"auto", "fdatasync", "dsync", NULL};   /* as cp_wal_sync */
 static const char *const classes[] = {"lossy", "critical", NULL};
 
 const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
@@ -124,6 +127,31 @@ const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
     [CP_KEY_SCHEMA_DIR] = {.path = "schema.dir",
                            .kind = CP_CONFIG_PATH,
                            .help = "holds <table>.sql; default: the shipped tables"},
+    [CP_KEY_WAL_DIR] = {.path = "wal.dir",
+                        .kind = CP_CONFIG_PATH,
+                        .fallback = "/var/lib/coldpath",
+                        .help = "a critical table's log is <dir>/<namespace>/<table>"},
+    [CP_KEY_WAL_BACKEND] = {.path = "wal.backend",
+                            .kind = CP_CONFIG_CHOICE,
+                            .choices = backends,
+                            .fallback = "auto",
+                            .help = "auto takes io_uring where the kernel lets it"},
+    [CP_KEY_WAL_SYNC] = {.path = "wal.sync",
+                         .kind = CP_CONFIG_CHOICE,
+                         .choices = syncs,
+                         .fallback = "auto",
+                         .help = "how a write is made durable; auto measures at start"},
+    [CP_KEY_WAL_SEGMENT_SIZE] = {.path = "wal.segment_size",
+                                 .kind = CP_CONFIG_SIZE2,
+                                 .min = CP_WAL_SEGMENT_MIN,
+                                 .max = CP_WAL_SEGMENT_MAX,
+                                 .fallback = "64MiB",
+                                 .help = "of one file of a log"},
+    [CP_KEY_WAL_KEEP] = {.path = "wal.keep",
+                         .kind = CP_CONFIG_DURATION,
+                         .max = 30ull * 24 * 3600 * S,
+                         .fallback = "0s",
+                         .help = "how long delivered rows stay in the logs"},
 };
 
 const cp_config_key cp_config_table_keys[CP_TKEY_COUNT] = {
@@ -150,6 +178,12 @@ const cp_config_key cp_config_table_keys[CP_TKEY_COUNT] = {
                          .min = 64,
                          .max = CP_MAX_ROW,
                          .help = "bytes of the largest row; default: 64KiB, or a quarter of a smaller ring"},
+    [CP_TKEY_WAL_LIMIT] = {.path = "wal_limit",
+                           .kind = CP_CONFIG_SIZE,
+                           .min = 1 * MIB,
+                           .max = 64 * 1024 * GIB,
+                           .fallback = "4GiB",
+                           .help = "bytes that a critical table's log may take on disk"},
     [CP_TKEY_FLUSH_ROWS] = {.path = "flush.rows",
                             .kind = CP_CONFIG_COUNT,
                             .min = 1,

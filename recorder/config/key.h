@@ -30,6 +30,11 @@ typedef enum cp_config_key_id {
     CP_KEY_RETRY_MIN,
     CP_KEY_RETRY_MAX,
     CP_KEY_SCHEMA_DIR,
+    CP_KEY_WAL_DIR,
+    CP_KEY_WAL_BACKEND,
+    CP_KEY_WAL_SYNC,
+    CP_KEY_WAL_SEGMENT_SIZE,
+    CP_KEY_WAL_KEEP,
     CP_KEY_COUNT
 } cp_config_key_id;
 
@@ -40,6 +45,7 @@ typedef enum cp_config_table_key_id {
     CP_TKEY_RING_SIZE,
     CP_TKEY_SLOTS,
     CP_TKEY_ROW_MAX,
+    CP_TKEY_WAL_LIMIT,
     CP_TKEY_FLUSH_ROWS,
     CP_TKEY_FLUSH_INTERVAL,
     CP_TKEY_FLUSH_BYTES,

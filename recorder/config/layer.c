@@ -66,8 +66,7 @@ cp_config_source *cp_config_layers_source(cp_config_layers *layers, const char *
     return source;
 }
 
-/* ---- setting
- * ------------------------------------------------------------------------------------------------- */
+/* ---- setting ------------------------------------------------------------------------------------------- */
 
 static char *resolve_path(const cp_config_layers *layers, const char *text, size_t len, bool in_file)
 {
@@ -130,8 +129,7 @@ int cp_config_layers_set(cp_config_layers *layers, cp_config_value *value, const
     return CP_OK;
 }
 
-/* ---- walking a file
- * ------------------------------------------------------------------------------------------ */
+/* ---- walking a file ------------------------------------------------------------------------------------ */
 
 static const char *const top_names[] = {"table_defaults", "tables", NULL};
 
@@ -202,8 +200,7 @@ static int apply_mapping(cp_config_layers *layers, const cp_config_key *keys, in
     return rc;
 }
 
-/* ---- tables
- * -------------------------------------------------------------------------------------------------- */
+/* ---- tables -------------------------------------------------------------------------------------------- */
 
 static bool table_name_is_good(const char *name, size_t len)
 {
@@ -307,8 +304,7 @@ int cp_config_layers_apply(cp_config_layers *layers, const cp_yaml_node *root)
     return rc;
 }
 
-/* ---- what holds in the end
- * ----------------------------------------------------------------------------------- */
+/* ---- what holds in the end ----------------------------------------------------------------------------- */
 
 static uint64_t parse_fallback(const cp_config_key *key, const char *text)
 {

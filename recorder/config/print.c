@@ -65,8 +65,7 @@ static void fill_table(item *it, const cp_config *config, uint32_t table, cp_con
         cp_config_value_format(it->key, number, it->text, sizeof it->text);
 }
 
-/* ---- YAML
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- YAML ---------------------------------------------------------------------------------------------- */
 
 /* Text as a YAML scalar: in double quotes unless it is plainly harmless. Returns the bytes written. */
 static int print_scalar(FILE *out, const char *text)
@@ -119,8 +118,7 @@ void cp_config_print_yaml(const cp_config *config, FILE *out, bool origin)
     }
 }
 
-/* ---- JSON
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- JSON ---------------------------------------------------------------------------------------------- */
 
 static void add_item(struct json_object *object, const item *it, bool origin)
 {

@@ -88,8 +88,7 @@ char *cp_config_place_format(const cp_config_place *place, char *out, size_t siz
     return out;
 }
 
-/* ---- the line
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the line ------------------------------------------------------------------------------------------ */
 
 static bool find_line(const cp_config_source *source, uint32_t line, const char **begin, size_t *len)
 {
@@ -195,8 +194,7 @@ static void show_line(FILE *out, const cp_config_place *place)
     fputc('\n', out);
 }
 
-/* ---- the report
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the report ---------------------------------------------------------------------------------------- */
 
 /* By source, then line, then column; equal ones stay in the order they were found. */
 static bool comes_before(const cp_config_problem *a, const cp_config_problem *b)

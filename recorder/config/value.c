@@ -71,8 +71,7 @@ char *cp_config_quote(char *out, size_t size, const char *text, size_t len)
     return out;
 }
 
-/* ---- numbers
- * ------------------------------------------------------------------------------------------------- */
+/* ---- numbers ------------------------------------------------------------------------------------------- */
 
 /* Digits at the front of [text, text + len); *used counts them. False on overflow or when there are none. */
 static bool take_digits(const char *text, size_t len, uint64_t *number, size_t *used)
@@ -219,8 +218,7 @@ static bool parse_mode(const cp_config_key *key, const char *text, size_t len, u
                   cp_config_quote(shown, sizeof shown, text, len));
 }
 
-/* ---- text
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- text ---------------------------------------------------------------------------------------------- */
 
 static bool parse_choice(const cp_config_key *key, const char *text, size_t len, uint64_t *number,
                          cp_config_refusal *why)
@@ -342,8 +340,7 @@ bool cp_config_value_parse(const cp_config_key *key, const char *text, size_t le
     }
 }
 
-/* ---- nearest name
- * -------------------------------------------------------------------------------------------- */
+/* ---- nearest name -------------------------------------------------------------------------------------- */
 
 static size_t smaller(size_t a, size_t b)
 {

@@ -55,8 +55,7 @@ static cp_config_place place_of(const builder *b, struct fy_event *event, struct
     return place;
 }
 
-/* ---- mappings
- * ------------------------------------------------------------------------------------------------ */
+/* ---- mappings ------------------------------------------------------------------------------------------ */
 
 static cp_yaml_entry *find_entry(const cp_yaml_node *mapping, const cp_yaml_node *key)
 {
@@ -125,8 +124,7 @@ static int resolve_merge(builder *b, cp_yaml_node *mapping)
     return CP_OK;
 }
 
-/* ---- nodes
- * --------------------------------------------------------------------------------------------------- */
+/* ---- nodes --------------------------------------------------------------------------------------------- */
 
 static bool scalar_is_null(struct fy_token *token, const char *text, size_t len)
 {
@@ -273,8 +271,7 @@ static int take_event(builder *b, struct fy_event *event)
     }
 }
 
-/* ---- the text
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the text ------------------------------------------------------------------------------------------ */
 
 /* Length of the well-formed UTF-8 character at text (RFC 3629), or 0. */
 static size_t utf8_length(const unsigned char *text, size_t left)

@@ -25,6 +25,9 @@ TABLES = {
 }
 
 
+CRITICAL = {name: settings | {"class": "critical", "wal_limit": "256MiB"} for name, settings in TABLES.items()}
+
+
 class KilledRecorder(unittest.TestCase):
     def produce(self, recorder, seed, results):
         done = recorder.run("coldpath-market", "--region", recorder.region, "--synthetic", "--rate", "60000", "--seed", seed,
@@ -70,13 +73,19 @@ class KilledRecorder(unittest.TestCase):
         recorder.start()
         return kills
 
-    def test_nothing_lost_nothing_twice(self):
+    def test_lossy_tables(self):
+        self.run_with(TABLES)
+
+    def test_critical_tables(self):
+        self.run_with(CRITICAL)
+
+    def run_with(self, tables):
         chance = random.Random(SEED)
         print(f"seed: CP_SEED={SEED}", file=sys.stderr)
         path = tempfile.mkdtemp(prefix="coldpath-kill-")
         with ChdbServer(path=path) as server:
             server.args = ["--port", str(server.port)]
-            with Recorder(server, TABLES, extra={"clickhouse": {"retry_min": "10ms", "retry_max": "100ms"}}) as recorder:
+            with Recorder(server, tables, extra={"clickhouse": {"retry_min": "10ms", "retry_max": "100ms"}}) as recorder:
                 results = []
                 producers = [threading.Thread(target=self.produce, args=(recorder, seed, results)) for seed in (1, 2)]
                 for producer in producers:

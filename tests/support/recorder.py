@@ -43,6 +43,8 @@ class Recorder:
             "clickhouse": {"url": server if isinstance(server, str) else server.url, "database": database},
             "tables": tables,
         }
+        if any(table.get("class") == "critical" for table in tables.values()):
+            self.settings["wal"] = {"dir": str(self.work / "wal"), "segment_size": "8MiB"}
         for key, value in (extra or {}).items():
             self.settings[key] = {**self.settings.get(key, {}), **value} if isinstance(value, dict) else value
         self.write_config()
@@ -137,7 +139,7 @@ class Recorder:
         deadline = time.monotonic() + timeout
         while True:
             status = self.status()
-            if all(table["rows_in_ring"] == 0 for table in status["tables"]):
+            if all(table["rows_in_ring"] + table["rows_in_log"] == 0 for table in status["tables"]):
                 return status
             if time.monotonic() > deadline:
                 raise AssertionError(f"not delivered within {timeout} s: {status}\n{self.read_log()[-3000:]}")

@@ -1,0 +1,465 @@
+#include "recorder/log_lane.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "wal/reader.h"
+
+enum {
+    BEHIND_BATCHES = 3, /* more than this many full batches waiting: new rows go first */
+    RECORD_MIN = 16,    /* bytes of the smallest record of a ring, header included */
+    COMPLAIN_EVERY_S = 10
+};
+
+struct cp_log_lane {
+    cp_wal *wal;
+    cp_lane *lane;
+    cp_log_buffer *buffer;
+    const cp_table_config *table;
+    const cp_config *config;
+    uint64_t appended_lsn; /* drain thread */
+    /* drain thread to flusher */
+    _Atomic uint64_t durable_rows; /* ever, since this recorder started, and what it found */
+    _Atomic uint64_t durable_bytes;
+    _Atomic uint64_t waiting_since; /* boot time; when the first row came that no batch has taken; 0: none */
+    /* flusher's thread */
+    cp_wal_reader *reader;       /* of the next batch in order */
+    cp_wal_reader *ahead_reader; /* of new rows, when they go first */
+    _Atomic uint64_t next;       /* first LSN that ClickHouse may not have */
+    uint64_t ahead_lo;           /* delivered stretch beyond it: [ahead_lo, ahead_next); 0: none */
+    uint64_t ahead_next;
+    uint64_t taken_rows;
+    uint64_t taken_bytes;
+    uint32_t full_takes; /* batches in a row that held all they may */
+    uint64_t complained_ns;
+};
+
+/* ---- the buffer ------------------------------------------------------------------------------------------------ */
+
+int cp_log_buffer_create(cp_log_buffer *buffer, const cp_config *config, cp_error *err)
+{
+    memset(buffer, 0, sizeof *buffer);
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < config->table_count; i++) {
+        if (config->tables[i].critical && config->tables[i].batch.max_bytes > bytes)
+            bytes = config->tables[i].batch.max_bytes;
+    }
+    if (bytes == 0)
+        return CP_OK;
+    buffer->data_size = bytes + CP_LOG_CHUNK_MAX;
+    buffer->row_count = buffer->data_size / RECORD_MIN;
+    buffer->chunks = calloc(CP_BATCH_CHUNKS, sizeof *buffer->chunks);
+    buffer->pointers = calloc(CP_BATCH_CHUNKS, sizeof(void *));
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    buffer->data = mmap(NULL, buffer->data_size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    buffer->rows = mmap(NULL, buffer->row_count * sizeof(uint32_t), PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (!buffer->chunks || !buffer->pointers || buffer->data == MAP_FAILED ||
+        (void *)buffer->rows == MAP_FAILED)
+        return cp_error_set(err, CP_E_NOMEM, "no %llu bytes to read batches from the logs",
+                            (unsigned long long)buffer->data_size);
+    return CP_OK;
+}
+
+void cp_log_buffer_destroy(cp_log_buffer *buffer)
+{
+    if (buffer->data && buffer->data != MAP_FAILED)
+        munmap(buffer->data, buffer->data_size);
+    if (buffer->rows && (void *)buffer->rows != MAP_FAILED)
+        munmap(buffer->rows, buffer->row_count * sizeof(uint32_t));
+    free(buffer->chunks);
+    free(buffer->pointers);
+    memset(buffer, 0, sizeof *buffer);
+}
+
+/* ---- opening --------------------------------------------------------------------------------------------------- */
+
+static void on_durable(void *ctx, const cp_wal_durable_event *event)
+{
+    cp_log_lane *log_lane = ctx;
+    cp_failpoint(CP_FP_LOG_DURABLE);
+    cp_lane_durable(log_lane->lane, event->slot, event->epoch, event->end, event->rows, event->rejected);
+    uint64_t none = 0;
+    atomic_compare_exchange_strong(&log_lane->waiting_since, &none, cp_boottime_ns());
+    atomic_fetch_add_explicit(&log_lane->durable_rows, event->rows, memory_order_relaxed);
+    atomic_fetch_add_explicit(&log_lane->durable_bytes, event->end - event->begin, memory_order_release);
+}
+
+static int make_directories(const char *path, cp_error *err)
+{
+    char part[CP_MAX_REGION_PATH];
+    if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part)
+        return cp_error_set(err, CP_E_CONFIG, "wal.dir is longer than %zu bytes", sizeof part);
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(part, 0700) < 0 && errno != EEXIST)
+            return cp_error_errno(err, cp_error_code_of_errno(errno), errno,
+                                  "make %s for the logs of critical tables", part);
+        *slash = '/';
+    }
+    return CP_OK;
+}
+
+static int wal_open(cp_log_lane *log_lane, cp_error *err)
+{
+    const cp_config *config = log_lane->config;
+    char dir[CP_MAX_REGION_PATH];
+    if (snprintf(dir, sizeof dir, "%s/%s", config->wal_dir, log_lane->table->name) >= (int)sizeof dir)
+        return cp_error_set(err, CP_E_CONFIG, "wal.dir is longer than %zu bytes", sizeof dir);
+    const int rc = make_directories(dir, err);
+    if (rc < 0)
+        return rc;
+    const cp_wal_config wal = {
+        .dir = dir,
+        .schema_hash = log_lane->table->table->schema_hash,
+        .segment_size = config->wal_segment_size,
+        .limit = log_lane->table->wal_limit,
+        .keep_ns = config->wal_keep_ns,
+        .max_chunk_bytes = CP_LOG_CHUNK_MAX,
+        .backend = config->wal_backend,
+        .sync = config->wal_sync,
+        .events = {log_lane, on_durable},
+    };
+    return cp_wal_open(&log_lane->wal, &wal, err);
+}
+
+/* What the log has of the rings, and they do not know yet. */
+static void catch_up_rings(cp_log_lane *log_lane, const cp_region_owner *region)
+{
+    for (uint32_t slot = 0; slot < log_lane->lane->entry->slots; slot++) {
+        uint64_t end;
+        if (cp_wal_ring_end(log_lane->wal, slot, log_lane->lane->states[slot].epoch, &end))
+            cp_lane_catch_up(log_lane->lane, region, slot, end);
+    }
+}
+
+int cp_log_lane_open(cp_log_lane **out, const cp_config *config, uint32_t table, cp_lane *lane,
+                     const cp_region_owner *region, cp_log_buffer *buffer, cp_error *err)
+{
+    *out = NULL;
+    cp_log_lane *log_lane = calloc(1, sizeof *log_lane);
+    if (!log_lane)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for a log");
+    log_lane->config = config;
+    log_lane->table = &config->tables[table];
+    log_lane->lane = lane;
+    log_lane->buffer = buffer;
+    int rc = wal_open(log_lane, err);
+    if (rc == CP_OK) {
+        log_lane->next = cp_wal_delivered(log_lane->wal) + 1;
+        catch_up_rings(log_lane, region);
+        rc = cp_wal_reader_create(&log_lane->reader, log_lane->wal, log_lane->next, err);
+    }
+    if (rc < 0) {
+        cp_error_prefix(err, "the log of table %s", log_lane->table->name);
+        cp_log_lane_close(log_lane, 0);
+        return rc;
+    }
+    *out = log_lane;
+    return CP_OK;
+}
+
+void cp_log_lane_close(cp_log_lane *log_lane, uint64_t deadline_ns)
+{
+    if (!log_lane)
+        return;
+    cp_wal_reader_free(log_lane->reader);
+    cp_wal_reader_free(log_lane->ahead_reader);
+    cp_wal_close(log_lane->wal, deadline_ns);
+    free(log_lane);
+}
+
+/* ---- drain thread ---------------------------------------------------------------------------------------------- */
+
+int cp_log_lane_start(cp_log_lane *log_lane, cp_error *err)
+{
+    const int rc = cp_wal_start(log_lane->wal, err);
+    if (rc < 0)
+        return cp_error_prefix(err, "the log of table %s", log_lane->table->name);
+    cp_wal_status status;
+    cp_wal_status_read(log_lane->wal, &status);
+    cp_log(status.buffered || status.not_persistent ? CP_LOG_WARN : CP_LOG_INFO, "log ready",
+           "table=%s backend=%s sync=%s direct=%s persistent=%s fdatasync_us=%llu dsync_us=%llu "
+           "waiting_lsns=%llu%s%s",
+           log_lane->table->name, status.backend, status.sync, status.buffered ? "no" : "yes",
+           status.not_persistent ? "no" : "yes",
+           (unsigned long long)status.calibrated_fdatasync_ns / CP_NS_PER_US,
+           (unsigned long long)status.calibrated_dsync_ns / CP_NS_PER_US,
+           (unsigned long long)(status.durable_lsn + 1 - log_lane->next), status.note[0] ? " note=" : "",
+           status.note);
+    return CP_OK;
+}
+
+cp_submit_result cp_log_lane_append(cp_log_lane *log_lane, const cp_chunk *chunk)
+{
+    const int rc = cp_wal_append(log_lane->wal, chunk, &log_lane->appended_lsn);
+    cp_failpoint(CP_FP_LOG_APPENDED);
+    return rc == CP_OK ? CP_SUBMIT_COPIED : CP_SUBMIT_REFUSED;
+}
+
+bool cp_log_lane_step(cp_log_lane *log_lane, uint64_t now_ns)
+{
+    const bool moved = cp_wal_step(log_lane->wal, now_ns);
+    return moved || cp_wal_durable(log_lane->wal) < log_lane->appended_lsn;
+}
+
+/* ---- where the next batch begins -------------------------------------------------------------------------------- */
+
+static bool goes_ahead(const cp_log_lane *log_lane)
+{
+    return log_lane->ahead_lo != 0;
+}
+
+/* Records that are durable and in no delivered stretch: in order, and beyond the backlog. */
+static uint64_t backlog_records(const cp_log_lane *log_lane, uint64_t durable)
+{
+    return (goes_ahead(log_lane) ? log_lane->ahead_lo : durable + 1) - log_lane->next;
+}
+
+static uint64_t ahead_records(const cp_log_lane *log_lane, uint64_t durable)
+{
+    return goes_ahead(log_lane) ? durable + 1 - log_lane->ahead_next : 0;
+}
+
+/* When the rows that came last make a batch by the table's policy. */
+static uint64_t live_due(const cp_log_lane *log_lane, uint64_t now_ns, bool urgent)
+{
+    const cp_batch_policy *policy = &log_lane->table->batch;
+    const uint64_t since = atomic_load(&log_lane->waiting_since);
+    const uint64_t bytes =
+        atomic_load_explicit(&log_lane->durable_bytes, memory_order_acquire) - log_lane->taken_bytes;
+    const uint64_t rows =
+        atomic_load_explicit(&log_lane->durable_rows, memory_order_relaxed) - log_lane->taken_rows;
+    if (urgent || bytes >= policy->bytes || rows >= policy->rows)
+        return now_ns;
+    return since ? since + policy->interval_ns : now_ns;
+}
+
+static uint64_t source_due(void *ctx, uint64_t now_ns, bool urgent)
+{
+    cp_log_lane *log_lane = ctx;
+    const uint64_t durable = cp_wal_durable(log_lane->wal);
+    if (goes_ahead(log_lane))
+        return backlog_records(log_lane, durable) + ahead_records(log_lane, durable) ? now_ns : UINT64_MAX;
+    return backlog_records(log_lane, durable) ? live_due(log_lane, now_ns, urgent) : UINT64_MAX;
+}
+
+/* True when the next batch is to be taken from behind the delivered stretch. */
+static bool takes_ahead(const cp_log_lane *log_lane, uint64_t durable)
+{
+    if (!goes_ahead(log_lane) || ahead_records(log_lane, durable) == 0)
+        return false;
+    const uint64_t since = atomic_load(&log_lane->waiting_since);
+    return backlog_records(log_lane, durable) == 0 ||
+           (since && cp_boottime_ns() >= since + log_lane->table->batch.interval_ns);
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
+
+static void complain(cp_log_lane *log_lane, const cp_error *err)
+{
+    const uint64_t now = cp_boottime_ns();
+    if (now - log_lane->complained_ns < COMPLAIN_EVERY_S * (uint64_t)CP_NS_PER_S)
+        return;
+    char quoted[CP_ERROR_TEXT + 64];
+    log_lane->complained_ns = now;
+    cp_log(CP_LOG_ERROR, "the log cannot be read", "table=%s error=%s", log_lane->table->name,
+           cp_log_quote(quoted, sizeof quoted, err->text));
+}
+
+/* Fills the buffer with records from lo on, up to hi and the policy's bounds. Returns how many. */
+static uint32_t buffer_fill(cp_log_lane *log_lane, cp_wal_reader *reader, uint64_t lo, uint64_t hi)
+{
+    cp_log_buffer *buffer = log_lane->buffer;
+    const cp_batch_policy *policy = &log_lane->table->batch;
+    uint64_t bytes = 0;
+    uint64_t rows = 0;
+    uint64_t index = 0;
+    uint32_t count = 0;
+    cp_error err = {0};
+    int rc = cp_wal_reader_position(reader) == lo ? CP_OK : cp_wal_reader_seek(reader, lo, &err);
+    while (rc == CP_OK && count < CP_BATCH_CHUNKS && lo + count <= hi && bytes < policy->max_bytes &&
+           rows < policy->max_rows) {
+        cp_chunk *chunk = &buffer->chunks[count];
+        uint64_t lsn = 0;
+        *chunk = (cp_chunk){.data = buffer->data + bytes, .row_at = buffer->rows + index};
+        chunk->data_capacity =
+            (uint32_t)(buffer->data_size - bytes < CP_LOG_CHUNK_MAX ? buffer->data_size - bytes
+                                                                    : CP_LOG_CHUNK_MAX);
+        chunk->row_capacity = (uint32_t)(chunk->data_capacity / RECORD_MIN);
+        rc = cp_wal_reader_next(reader, chunk, &lsn, &err);
+        if (rc < 0 || lsn != lo + count)
+            break;
+        buffer->pointers[count++] = chunk;
+        bytes += chunk->byte_count;
+        index += chunk->row_count;
+        rows += chunk->row_count;
+    }
+    if (rc < 0 && rc != CP_E_ABSENT && count == 0)
+        complain(log_lane, &err);
+    return count;
+}
+
+/* From here on new rows go first, when the backlog is more than a few batches. */
+static void consider_going_ahead(cp_log_lane *log_lane, uint64_t durable)
+{
+    if (goes_ahead(log_lane) || log_lane->full_takes < BEHIND_BATCHES)
+        return;
+    if (!log_lane->ahead_reader &&
+        cp_wal_reader_create(&log_lane->ahead_reader, log_lane->wal, log_lane->next, NULL) < 0)
+        return; /* in order, then */
+    log_lane->ahead_lo = log_lane->ahead_next = durable + 1;
+    cp_log(CP_LOG_INFO, "new rows go before the backlog", "table=%s backlog_rows=%llu backlog_lsns=%llu",
+           log_lane->table->name, (unsigned long long)cp_lane_undelivered(log_lane->lane),
+           (unsigned long long)(durable + 1 - log_lane->next));
+}
+
+static uint32_t source_take(void *ctx, cp_chunk *const **chunks, uint64_t *lo)
+{
+    cp_log_lane *log_lane = ctx;
+    const uint64_t durable = cp_wal_durable(log_lane->wal);
+    consider_going_ahead(log_lane, durable);
+    const bool ahead = takes_ahead(log_lane, durable);
+    const uint64_t hi = !ahead && goes_ahead(log_lane) ? log_lane->ahead_lo - 1 : durable;
+    *lo = ahead ? log_lane->ahead_next : log_lane->next;
+    *chunks = log_lane->buffer->pointers;
+    /* What comes from now on opens the next batch. */
+    if (ahead || !goes_ahead(log_lane)) {
+        atomic_store(&log_lane->waiting_since, 0);
+        log_lane->taken_bytes = atomic_load_explicit(&log_lane->durable_bytes, memory_order_acquire);
+        log_lane->taken_rows = atomic_load_explicit(&log_lane->durable_rows, memory_order_relaxed);
+    }
+    const uint32_t count = buffer_fill(log_lane, ahead ? log_lane->ahead_reader : log_lane->reader, *lo, hi);
+    log_lane->full_takes = *lo + count - 1 < hi ? log_lane->full_takes + 1 : 0;
+    return count;
+}
+
+/* ---- checkpoint -------------------------------------------------------------------------------------------------- */
+
+/* Stores how far ClickHouse has the log, and the batch about to be sent. The delivered stretch beyond the backlog is stored as
+ * an intent without token. */
+static bool checkpoint_store(cp_log_lane *log_lane, const cp_batch_intent *batch)
+{
+    static _Thread_local cp_wal_intent intents[2];
+    uint32_t count = 0;
+    cp_error err = {0};
+    memset(intents, 0, sizeof intents);
+    if (goes_ahead(log_lane) && log_lane->ahead_next > log_lane->ahead_lo) {
+        intents[count].lo = log_lane->ahead_lo;
+        intents[count++].hi = log_lane->ahead_next - 1;
+    }
+    if (batch) {
+        intents[count].lo = batch->range.lo;
+        intents[count].hi = batch->range.hi;
+        intents[count].rows = batch->rows;
+        snprintf(intents[count++].token, sizeof intents[0].token, "%s", batch->token);
+    }
+    if (cp_wal_checkpoint_write(log_lane->wal, log_lane->next - 1, intents, count, &err) < 0) {
+        complain(log_lane, &err);
+        return false;
+    }
+    cp_wal_release(log_lane->wal, log_lane->next - 1);
+    return true;
+}
+
+bool cp_log_lane_prepare(cp_log_lane *log_lane, const cp_batch_intent *batch)
+{
+    const bool stored = checkpoint_store(log_lane, batch);
+    cp_failpoint(CP_FP_LOG_CHECKPOINTED);
+    if (stored)
+        cp_lane_prepare(log_lane->lane, batch);
+    return stored;
+}
+
+static void range_delivered(cp_log_lane *log_lane, const cp_lsn_range *range)
+{
+    if (range->lo == log_lane->next)
+        log_lane->next = range->hi + 1;
+    else if (goes_ahead(log_lane) && range->lo == log_lane->ahead_next)
+        log_lane->ahead_next = range->hi + 1;
+    if (goes_ahead(log_lane) && log_lane->next == log_lane->ahead_lo) {
+        log_lane->next = log_lane->ahead_next;
+        log_lane->ahead_lo = log_lane->ahead_next = 0;
+        cp_log(CP_LOG_INFO, "the backlog is delivered", "table=%s", log_lane->table->name);
+    }
+}
+
+void cp_log_lane_delivered(cp_log_lane *log_lane, const cp_batch_intent *batch)
+{
+    range_delivered(log_lane, &batch->range);
+    const bool drained = log_lane->next > cp_wal_durable(log_lane->wal);
+    cp_lane_logged_delivered(log_lane->lane, batch, drained);
+    cp_failpoint(CP_FP_LOG_DELIVERED);
+    /* With nothing more to send, the next batch's checkpoint may be far off. */
+    if (drained)
+        (void)checkpoint_store(log_lane, NULL);
+}
+
+/* ---- the batch that was under way -------------------------------------------------------------------------------- */
+
+static int resume_intent(cp_log_lane *log_lane, const cp_wal_intent *intent, cp_flusher *flusher,
+                         cp_error *err)
+{
+    cp_wal_reader *reader = NULL;
+    int rc = cp_wal_reader_create(&reader, log_lane->wal, intent->lo, err);
+    if (rc < 0)
+        return rc;
+    const uint32_t count = buffer_fill(log_lane, reader, intent->lo, intent->hi);
+    cp_wal_reader_free(reader);
+    if (count != intent->hi - intent->lo + 1)
+        return cp_error_set(
+            err, CP_E_TOO_BIG,
+            "table %s: a batch of %llu rows that was under way cannot be read whole: set flush.max_rows and "
+            "flush.max_bytes back to what they were until it is delivered",
+            log_lane->table->name, (unsigned long long)intent->rows);
+    cp_log(CP_LOG_INFO, "a batch that was under way is sent again", "table=%s rows=%llu lsns=%llu-%llu",
+           log_lane->table->name, (unsigned long long)intent->rows, (unsigned long long)intent->lo,
+           (unsigned long long)intent->hi);
+    cp_failpoint(CP_FP_RESUME_READ);
+    const cp_lsn_range range = {intent->lo, intent->hi};
+    rc = cp_flusher_resume(flusher, log_lane->lane->index, log_lane->buffer->pointers, count, intent->token,
+                           range, err);
+    cp_failpoint(CP_FP_RESUME_DONE);
+    return rc;
+}
+
+int cp_log_lane_connect(cp_log_lane *log_lane, cp_flusher *flusher, cp_error *err)
+{
+    const cp_batch_source source = {log_lane, source_due, source_take};
+    const cp_wal_intent *intents = NULL;
+    const uint32_t count = cp_wal_intents(log_lane->wal, &intents);
+    cp_flusher_set_source(flusher, log_lane->lane->index, &source);
+    int rc = CP_OK;
+    for (uint32_t i = 0; i < count; i++) {
+        if (intents[i].token[0] == '\0') {
+            log_lane->ahead_lo = intents[i].lo;
+            log_lane->ahead_next = intents[i].hi + 1;
+        }
+    }
+    const uint64_t durable = cp_wal_durable(log_lane->wal);
+    if (log_lane->next > durable)
+        cp_lane_all_delivered(log_lane->lane);
+    if (goes_ahead(log_lane))
+        rc = cp_wal_reader_create(&log_lane->ahead_reader, log_lane->wal, log_lane->next, err);
+    for (uint32_t i = 0; rc == CP_OK && i < count; i++) {
+        if (intents[i].token[0] != '\0')
+            rc = resume_intent(log_lane, &intents[i], flusher, err);
+    }
+    return rc;
+}
+
+/* ---- any thread ------------------------------------------------------------------------------------------------- */
+
+bool cp_log_lane_drained(const cp_log_lane *log_lane)
+{
+    return atomic_load(&log_lane->next) > cp_wal_durable(log_lane->wal);
+}

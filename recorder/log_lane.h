@@ -1,0 +1,72 @@
+/* A critical table's lane: its write-ahead log between ring and ClickHouse.
+ *
+ *   drain thread                                    flusher's thread
+ *   chunk ──► append ──► durable ──► ring's space   due? ──► read from the log ──► batch ──► checkpoint ──► POST
+ *             is free again, producers are told                                               │
+ *             log  ├── delivered ──┤···backlog···┤── delivered ──┤··· live ···┤ durable        │
+ *                                  next          ahead                                        ▼
+ *                                                                        delivered: next moves, segments are used again
+ *
+ * Every batch is read from the log, whether its rows came a moment or a day ago: one path, and no chunk waits in memory for
+ * ClickHouse. Normally batches follow each other. When more has gathered than a few batches hold, new rows go first: from
+ * then on the log has a stretch of delivered records, `ahead`, beyond the backlog, and batches are taken from behind it
+ * whenever they are due, from the backlog otherwise, until the two meet.
+ *
+ * A batch is a range of LSNs. Before it is sent its range and token stand in the checkpoint, durable; after a crash the
+ * range is read again and sent first, under the same token. */
+#ifndef CP_RECORDER_LOG_LANE_H
+#define CP_RECORDER_LOG_LANE_H
+
+#include "ingest/drain.h"
+#include "recorder/config/config.h"
+#include "recorder/lane.h"
+#include "wal/log.h"
+
+enum {
+    CP_LOG_CHUNK_MAX = 1024 * 1024 + 4096
+}; /* bytes of the largest chunk: CP_MAX_ROW with its record header */
+
+/* Room to read a batch from a log, shared by all critical tables: the flusher's thread reads one at a time. */
+typedef struct cp_log_buffer {
+    uint8_t *data;
+    uint64_t data_size;
+    uint32_t *rows; /* room for row_at */
+    uint64_t row_count;
+    cp_chunk *chunks; /* CP_BATCH_CHUNKS */
+    cp_chunk **pointers;
+} cp_log_buffer;
+
+/* Room for the largest batch of any critical table of config; nothing when there is none. CP_E_NOMEM. */
+int cp_log_buffer_create(cp_log_buffer *buffer, const cp_config *config, cp_error *err);
+void cp_log_buffer_destroy(cp_log_buffer *buffer);
+
+typedef struct cp_log_lane cp_log_lane;
+
+/* Opens the table's log and recovers it; moves the ring's acknowledgements to where the log is (what was durable but not
+ * acknowledged when the last recorder died). buffer and lane must outlive it. Errors of cp_wal_open. */
+int cp_log_lane_open(cp_log_lane **out, const cp_config *config, uint32_t table, cp_lane *lane,
+                     const cp_region_owner *region, cp_log_buffer *buffer, cp_error *err);
+
+/* The flusher's view of it, and the batch that was under way, if any. Before the flusher starts. */
+int cp_log_lane_connect(cp_log_lane *log_lane, cp_flusher *flusher, cp_error *err);
+
+/* Drain thread: before the first append. */
+int cp_log_lane_start(cp_log_lane *log_lane, cp_error *err);
+
+/* Drain thread: copies a chunk into the log. */
+cp_submit_result cp_log_lane_append(cp_log_lane *log_lane, const cp_chunk *chunk);
+
+/* Drain thread: moves writes on. True while something is under way: come back soon. */
+bool cp_log_lane_step(cp_log_lane *log_lane, uint64_t now_ns);
+
+/* Flusher's thread. */
+bool cp_log_lane_prepare(cp_log_lane *log_lane, const cp_batch_intent *batch);
+void cp_log_lane_delivered(cp_log_lane *log_lane, const cp_batch_intent *batch);
+
+/* True when ClickHouse has everything that is durable. Any thread. */
+bool cp_log_lane_drained(const cp_log_lane *log_lane);
+
+/* After both threads have ended: what was appended gets until deadline_ns to become durable. NULL is allowed. */
+void cp_log_lane_close(cp_log_lane *log_lane, uint64_t deadline_ns);
+
+#endif
