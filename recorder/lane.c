@@ -119,8 +119,32 @@ static bool intent_left(const cp_lane *lane, const cp_control *control, cp_abi_i
     return cp_intent_load(control, lane->index, left) && left->state == CP_INTENT_DELIVERED;
 }
 
-void cp_lane_init(cp_lane *lane, const cp_control *control, uint32_t table, bool logged)
+/* A recorder killed in the middle of an acknowledgement may have stored the new row count with the old position. The record at
+ * the position knows: it carries the low half of its row number. */
+static bool row_number_at(const cp_ring_map *map, uint64_t position, uint32_t *number)
 {
+    if (!cp_sigbus_enter())
+        return false;
+    const bool known = __atomic_load_n(&map->hot->published, __ATOMIC_ACQUIRE) != position;
+    memcpy(number, map->data + (position & (map->data_size - 1)) + sizeof *number, sizeof *number);
+    cp_sigbus_leave();
+    return known;
+}
+
+static void mend_count(const cp_lane *lane, const cp_region_owner *region, uint32_t slot, cp_abi_ack *state)
+{
+    cp_ring_map map;
+    uint32_t number = 0;
+    if (cp_ring_map_open(&map, region->dir, lane->entry, slot, CP_RING_READ, NULL) < 0)
+        return;
+    if (row_number_at(&map, state->consumed, &number)) /* the nearest count with that low half */
+        state->consumed_rows += (uint64_t)(int64_t)(int32_t)(number - (uint32_t)state->consumed_rows);
+    cp_ring_map_close(&map);
+}
+
+void cp_lane_init(cp_lane *lane, const cp_region_owner *region, uint32_t table, bool logged)
+{
+    const cp_control *control = &region->control;
     lane->index = table;
     lane->logged = logged;
     lane->entry = &control->directory[table];
@@ -128,7 +152,8 @@ void cp_lane_init(cp_lane *lane, const cp_control *control, uint32_t table, bool
     lane->intent = &control->intents[table];
     lane->acks = cp_control_ack(control, table, 0);
     for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
-        cp_ack_read(&lane->acks[slot], &lane->states[slot]);
+        if (!cp_ack_read(&lane->acks[slot], &lane->states[slot]))
+            mend_count(lane, region, slot, &lane->states[slot]);
         lane->states[slot].quarantined = CP_RING_SOUND; /* looked at afresh by each recorder */
         cp_ack_write(&lane->acks[slot], &lane->states[slot]);
         lane->reached[slot] = lane->states[slot].delivered;

@@ -32,7 +32,7 @@ typedef struct cp_lane {
 
 /* Starts from what the control file says: positions and counts go on where the last recorder ended, and what it had begun to
  * acknowledge is finished. */
-void cp_lane_init(cp_lane *lane, const cp_control *control, uint32_t table, bool logged);
+void cp_lane_init(cp_lane *lane, const cp_region_owner *region, uint32_t table, bool logged);
 
 /* Logged lanes, drain thread: a ring's rows up to end are durable; their space is free. */
 void cp_lane_durable(cp_lane *lane, uint32_t slot, uint64_t epoch, uint64_t end, uint32_t rows,

@@ -135,7 +135,7 @@ static int make_lanes(cp_recorder *recorder, cp_error *err)
         return cp_error_set(err, CP_E_NOMEM, "no memory for %u lanes", count);
     for (uint32_t i = 0; i < count; i++) {
         recorder->tables[i] = recorder->config->tables[i].table;
-        cp_lane_init(&recorder->lanes[i], &recorder->region.control, i, recorder->config->tables[i].critical);
+        cp_lane_init(&recorder->lanes[i], &recorder->region, i, recorder->config->tables[i].critical);
     }
     return CP_OK;
 }
