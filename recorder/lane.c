@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "shm/ack.h"
+#include "shm/ring_file.h"
+#include "shm/sigbus_guard.h"
 
 static void gauge_set(uint64_t *gauge, uint64_t value)
 {
@@ -67,15 +69,40 @@ static void acks_move(cp_lane *lane, const cp_abi_intent_span *spans, uint32_t s
     gauge_set(&lane->counters->rejected_rows, rejected);
 }
 
-void cp_lane_init(cp_lane *lane, const cp_control *control, uint32_t table)
+static bool records_add_up(const cp_ring_map *map, uint64_t from)
 {
+    uint64_t rows;
+    if (!cp_sigbus_enter())
+        return false;
+    const uint64_t published = __atomic_load_n(&map->hot->published, __ATOMIC_ACQUIRE);
+    const bool sound = cp_ring_count_rows(map->data, map->data_size, from, published, &rows);
+    cp_sigbus_leave();
+    return sound;
+}
+
+/* A ring that was quarantined is looked at once more by each new recorder. */
+static bool ring_adds_up(const cp_lane *lane, const cp_region_owner *region, uint32_t slot)
+{
+    cp_ring_map map;
+    if (cp_ring_map_open(&map, region->dir, lane->entry, slot, CP_RING_READ, NULL) < 0)
+        return false;
+    const bool sound =
+        map.epoch == lane->states[slot].epoch && records_add_up(&map, lane->states[slot].consumed);
+    cp_ring_map_close(&map);
+    return sound;
+}
+
+void cp_lane_init(cp_lane *lane, const cp_region_owner *region, uint32_t table)
+{
+    const cp_control *control = &region->control;
     lane->entry = &control->directory[table];
     lane->counters = &control->counters[table];
     lane->intent = &control->intents[table];
     lane->acks = cp_control_ack(control, table, 0);
     for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
         cp_ack_read(&lane->acks[slot], &lane->states[slot]);
-        lane->states[slot].quarantined = CP_RING_SOUND; /* looked at afresh by each recorder */
+        if (lane->states[slot].quarantined != CP_RING_SOUND && ring_adds_up(lane, region, slot))
+            lane->states[slot].quarantined = CP_RING_SOUND;
         cp_ack_write(&lane->acks[slot], &lane->states[slot]);
     }
     cp_abi_intent left;

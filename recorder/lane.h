@@ -16,6 +16,7 @@
 #include "flush/flusher.h"
 #include "shm/control.h"
 #include "shm/intent.h"
+#include "shm/region.h"
 
 typedef struct cp_lane {
     const cp_abi_table *entry;
@@ -27,7 +28,7 @@ typedef struct cp_lane {
 
 /* Starts from what the control file says: positions and counts go on where the last recorder ended, and what it had begun to
  * acknowledge is finished. */
-void cp_lane_init(cp_lane *lane, const cp_control *control, uint32_t table);
+void cp_lane_init(cp_lane *lane, const cp_region_owner *region, uint32_t table);
 
 /* A batch is about to be sent: writes the intent. */
 void cp_lane_prepare(cp_lane *lane, const cp_batch_intent *batch);
