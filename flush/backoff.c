@@ -26,7 +26,6 @@ uint64_t cp_backoff_ns(const cp_sink_config *config, uint32_t attempt, bool park
     uint64_t wait = least;
     for (uint32_t i = 1; i < attempt && wait < most; i++)
         wait *= 2;
-    if (wait > most)
-        wait = most;
-    return wait / 2 + random_word() % (wait + 1);
+    wait = wait / 2 + random_word() % (wait + 1);
+    return wait < most ? wait : most;
 }

@@ -48,6 +48,7 @@ struct cp_delivery {
     uint32_t seen; /* chunks at the queue's head that are counted in queued_* */
     uint64_t queued_rows;
     uint64_t queued_bytes;
+    uint32_t queued_pressing; /* of them, chunks whose rings are filling up */
     delivery_state state;
     _Atomic bool busy; /* state is not IDLE; for other threads */
     cp_native *native;
@@ -214,6 +215,7 @@ static void queue_look(cp_delivery *delivery)
         delivery->seen++;
         delivery->queued_rows += chunk->row_count;
         delivery->queued_bytes += chunk->byte_count;
+        delivery->queued_pressing += chunk->pressing;
     }
 }
 
@@ -226,6 +228,7 @@ static void queue_release(cp_delivery *delivery, uint32_t count)
         delivery->seen--;
         delivery->queued_rows -= chunk->row_count;
         delivery->queued_bytes -= chunk->byte_count;
+        delivery->queued_pressing -= chunk->pressing;
         delivery->env->events->release(delivery->env->events->ctx, chunk);
     }
 }
@@ -261,8 +264,9 @@ static uint64_t cut_time(const cp_delivery *delivery, uint64_t now_ns, bool urge
     if (delivery->seen == 0)
         return UINT64_MAX;
     const cp_batch_policy *policy = &delivery->policy;
-    if (urgent || delivery->queued_rows >= policy->rows || delivery->queued_bytes >= policy->bytes ||
-        delivery->seen >= delivery->queue_capacity || delivery->seen >= CP_BATCH_CHUNKS)
+    if (urgent || delivery->queued_pressing > 0 || delivery->queued_rows >= policy->rows ||
+        delivery->queued_bytes >= policy->bytes || delivery->seen >= delivery->queue_capacity ||
+        delivery->seen >= CP_BATCH_CHUNKS)
         return 0;
     return queue_oldest(delivery) + policy->interval_ns;
 }

@@ -6,6 +6,7 @@
 #ifndef CP_INGEST_CHUNK_H
 #define CP_INGEST_CHUNK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct cp_chunk {
@@ -15,6 +16,7 @@ typedef struct cp_chunk {
     uint64_t epoch;         /* of the ring */
     uint64_t begin;         /* ring positions [begin, end) that the copy covers, */
     uint64_t end;           /*   rejected rows included */
+    bool pressing;          /* its ring is filling up: do not wait for a larger batch */
     uint64_t first_seen_ns; /* boot-time clock: when the recorder first saw the oldest of these rows */
     uint32_t rejected;      /* rows in the span that failed validation and are not in row_at */
     uint32_t byte_count;    /* bytes used in data */

@@ -9,9 +9,12 @@
 #include "shm/ack.h"
 #include "shm/sigbus_guard.h"
 
+enum { PRESSING_PERMILLE = 500 };
+
 typedef struct drain_ring {
     cp_ring_reader reader;
     const cp_abi_ack *ack;
+    bool pressing;    /* more than half full when last looked at */
     uint64_t seen_ns; /* when the oldest row behind the cursor was first seen; 0 = none */
     uint32_t slot;
     bool open;
@@ -214,6 +217,7 @@ static bool ring_is_due(const cp_drain *drain, const drain_lane *lane, drain_rin
     const uint64_t kept =
         ring->reader.cursor + pending - __atomic_load_n(&ring->ack->consumed, __ATOMIC_RELAXED);
     const uint32_t permille = (uint32_t)(kept * 1000 / lane->entry->ring_size);
+    ring->pressing = permille > PRESSING_PERMILLE;
     if (permille > lane->counters->peak_usage_permille)
         lane->counters->peak_usage_permille = permille;
     return pending >= CP_DRAIN_LUMP || pending >= lane->entry->ring_size / 4 ||
@@ -232,6 +236,7 @@ static bool chunk_fill(drain_lane *lane, drain_ring *ring, uint32_t table, cp_ch
     chunk->epoch = ring->reader.map.epoch;
     chunk->begin = ring->reader.cursor;
     chunk->first_seen_ns = ring->seen_ns;
+    chunk->pressing = ring->pressing;
     *result = cp_records_parse(chunk, lane->table, ring->reader.row_max, copied, copied == pending, reason);
     return true;
 }

@@ -142,6 +142,29 @@ static void mend_count(const cp_lane *lane, const cp_region_owner *region, uint3
     cp_ring_map_close(&map);
 }
 
+static bool records_add_up(const cp_ring_map *map, uint64_t from)
+{
+    uint64_t rows;
+    if (!cp_sigbus_enter())
+        return false;
+    const uint64_t published = __atomic_load_n(&map->hot->published, __ATOMIC_ACQUIRE);
+    const bool sound = cp_ring_count_rows(map->data, map->data_size, from, published, &rows);
+    cp_sigbus_leave();
+    return sound;
+}
+
+/* A ring that was quarantined is looked at once more by each new recorder. */
+static bool ring_adds_up(const cp_lane *lane, const cp_region_owner *region, uint32_t slot)
+{
+    cp_ring_map map;
+    if (cp_ring_map_open(&map, region->dir, lane->entry, slot, CP_RING_READ, NULL) < 0)
+        return false;
+    const bool sound =
+        map.epoch == lane->states[slot].epoch && records_add_up(&map, lane->states[slot].consumed);
+    cp_ring_map_close(&map);
+    return sound;
+}
+
 void cp_lane_init(cp_lane *lane, const cp_region_owner *region, uint32_t table, bool logged)
 {
     const cp_control *control = &region->control;
@@ -154,7 +177,8 @@ void cp_lane_init(cp_lane *lane, const cp_region_owner *region, uint32_t table, 
     for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
         if (!cp_ack_read(&lane->acks[slot], &lane->states[slot]))
             mend_count(lane, region, slot, &lane->states[slot]);
-        lane->states[slot].quarantined = CP_RING_SOUND; /* looked at afresh by each recorder */
+        if (lane->states[slot].quarantined != CP_RING_SOUND && ring_adds_up(lane, region, slot))
+            lane->states[slot].quarantined = CP_RING_SOUND;
         cp_ack_write(&lane->acks[slot], &lane->states[slot]);
         lane->reached[slot] = lane->states[slot].delivered;
     }
@@ -180,7 +204,7 @@ void cp_lane_delivered(cp_lane *lane, const cp_batch_intent *batch)
     cp_abi_intent_span resolved[CP_REGION_MAX_SLOTS];
     const uint32_t count = spans_resolve(lane, batch, resolved);
     /* A batch without a valid row was never sent, and has no intent yet; one out of a log that was taken up may have none. */
-    if (__atomic_load_n(&lane->intent->state, __ATOMIC_RELAXED) == CP_INTENT_NONE)
+    if (cp_intent_is_open(lane->intent))
         cp_intent_begin(lane->intent, batch->token, batch->rows, resolved, count);
     cp_intent_delivered(lane->intent);
     cp_failpoint(CP_FP_LANE_DELIVERED);

@@ -83,20 +83,22 @@ static void catch_signals(void)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+    sigset_t stops;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGINT);
+    sigprocmask(SIG_BLOCK, &stops, NULL);
 }
 
-/* Sleeps until a signal; it cannot slip in between looking and sleeping. */
+/* Sleeps until a signal. They are blocked since before any thread was made, and so in all threads; here they get in while
+ * sleeping, and from then on. */
 static void wait_for_signal(void)
 {
-    sigset_t block;
-    sigset_t old;
-    sigemptyset(&block);
-    sigaddset(&block, SIGTERM);
-    sigaddset(&block, SIGINT);
-    sigprocmask(SIG_BLOCK, &block, &old);
+    sigset_t none;
+    sigemptyset(&none);
     while (signals_seen == 0)
-        sigsuspend(&old);
-    sigprocmask(SIG_SETMASK, &old, NULL);
+        sigsuspend(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static int run(const cp_config *config)

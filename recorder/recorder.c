@@ -71,7 +71,9 @@ static void on_fault(void *ctx, uint32_t table, uint32_t slot, cp_ring_fault fau
     cp_log(CP_LOG_ERROR, "ring quarantined", "table=%s slot=%u fault=\"%s\" reason=%s remedy=\"%s\"",
            recorder->lanes[table].entry->name, slot, cp_ring_fault_name(fault),
            cp_log_quote(quoted, sizeof quoted, reason),
-           "its producer takes another slot when it attaches again; remove the ring file to free this one");
+           "its producer takes another slot when it attaches again; remove the ring file and restart the "
+           "recorder to free "
+           "this one");
 }
 
 static void on_rejected(void *ctx, uint32_t table, uint32_t slot, uint32_t rows, const char *reason)
@@ -437,7 +439,8 @@ void cp_recorder_stop(cp_recorder *recorder, bool (*hurry)(void), cp_stop_report
     if (recorder->drain_running)
         pthread_join(recorder->drain_thread, NULL);
     recorder->drain_running = false;
-    cp_flusher_stop(recorder->flusher, cp_boottime_ns() + STOP_GRACE_NS);
+    /* A batch on the wire that is given up is taken up again by the next recorder. */
+    cp_flusher_stop(recorder->flusher, cp_boottime_ns() + (hurry() ? 0 : STOP_GRACE_NS));
     report->rows_left = rows_left(recorder);
     for (uint32_t i = 0; i < recorder->config->table_count; i++)
         report->rows_in_logs += recorder->logs[i] ? cp_lane_undelivered(&recorder->lanes[i]) : 0;

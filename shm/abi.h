@@ -195,15 +195,16 @@ static_assert(sizeof(cp_abi_ack) == CP_CACHE_LINE, "one line per ring");
 /* The intent: which rows the batch under way holds, written before its first send, so that a recorder which finds it
  * after a crash sends exactly these rows under the same token again, and ClickHouse can tell.
  *
- *     NONE ──► SENDING ──► DELIVERED ──► NONE
- *         filled       acknowledged    acks are moved
+ *     NONE ────► SENDING ────► DELIVERED ────► ENDED ────► NONE
+ *         filled     acknowledged    acks are moved   the next one is being filled
  *
  * The spans say what the rings' acknowledgements become, in absolute numbers: moving them can be done again. The state is
- * stored last, so that a crash while filling leaves NONE. */
+ * stored last, so that a crash while filling leaves NONE; ENDED says that the acks hold what the token names. */
 typedef enum cp_intent_state {
     CP_INTENT_NONE = 0,
     CP_INTENT_SENDING = 1,
-    CP_INTENT_DELIVERED = 2
+    CP_INTENT_DELIVERED = 2,
+    CP_INTENT_ENDED = 3
 } cp_intent_state;
 
 enum { CP_ABI_TOKEN = 512 };

@@ -14,6 +14,7 @@ static void intent_set(cp_abi_intent *intent, cp_intent_state state)
 void cp_intent_begin(cp_abi_intent *intent, const char *token, uint64_t rows, const cp_abi_intent_span *spans,
                      uint32_t count)
 {
+    intent_set(intent, CP_INTENT_NONE);
     intent->span_count = count;
     intent->rows = rows;
     snprintf(intent->token, sizeof intent->token, "%s", token);
@@ -29,7 +30,7 @@ void cp_intent_delivered(cp_abi_intent *intent)
 
 void cp_intent_end(cp_abi_intent *intent)
 {
-    intent_set(intent, CP_INTENT_NONE);
+    intent_set(intent, CP_INTENT_ENDED);
 }
 
 static bool span_is_sane(const cp_control *control, uint32_t table, const cp_abi_intent *intent,
@@ -53,7 +54,7 @@ bool cp_intent_load(const cp_control *control, uint32_t table, cp_abi_intent *co
 {
     cp_abi_intent *intent = &control->intents[table];
     const uint32_t state = __atomic_load_n(&intent->state, __ATOMIC_ACQUIRE);
-    if (state == CP_INTENT_NONE)
+    if (state == CP_INTENT_NONE || state == CP_INTENT_ENDED)
         return false;
     *copy = *intent;
     copy->state = state;

@@ -7,14 +7,21 @@
 
 #include "shm/control.h"
 
-/* Fills the intent and makes it SENDING. spans: count of them, complete. The intent must be NONE. */
+/* Fills the intent and makes it SENDING. spans: count of them, complete. The intent must be open to a new one: cp_intent_is_open. */
 void cp_intent_begin(cp_abi_intent *intent, const char *token, uint64_t rows, const cp_abi_intent_span *spans,
                      uint32_t count);
+
+/* True when no batch stands in it. */
+static inline bool cp_intent_is_open(const cp_abi_intent *intent)
+{
+    const uint32_t state = __atomic_load_n(&intent->state, __ATOMIC_ACQUIRE);
+    return state == CP_INTENT_NONE || state == CP_INTENT_ENDED;
+}
 
 /* ClickHouse has acknowledged: SENDING becomes DELIVERED. */
 void cp_intent_delivered(cp_abi_intent *intent);
 
-/* The acknowledgements are moved: back to NONE. */
+/* The acknowledgements are moved: ENDED. */
 void cp_intent_end(cp_abi_intent *intent);
 
 /* Copies what a predecessor left into private memory and checks it against the table's geometry and acknowledgements.

@@ -154,10 +154,33 @@ static void describe_holders(const cp_region *region, const cp_abi_table *table,
     }
 }
 
-/* Maps the first slot that is free and sound. The reason of the last failure stays in err. */
-static int ring_take_slot(const cp_region *region, uint32_t table, struct cp_ring_private *priv,
-                          cp_error *err)
+/* Goes on where the slot's last producer ended. */
+static int ring_resume(cp_ring *ring, const char *table, uint32_t slot, cp_error *err)
 {
+    struct cp_ring_private *priv = ring->priv;
+    cp_abi_ack ack;
+    const bool consistent = cp_ack_read(priv->ack, &ack);
+    uint64_t rows = 0;
+    ring->write = priv->map.hot->published;
+    if (!cp_ring_count_rows(priv->map.data, priv->map.data_size, ack.consumed, ring->write, &rows))
+        return cp_error_set(err, CP_E_CORRUPT, "slot %u of table %s holds bytes that are no rows", slot,
+                            table);
+    /* A recorder killed in the middle of an acknowledgement leaves its counts in doubt: then the last producer's. */
+    ring->rows = consistent ? ack.consumed_rows + rows : priv->map.hot->rows;
+    ring->limit = ack.consumed + priv->map.data_size;
+    ring->hot = priv->map.hot;
+    ring->data = priv->map.data;
+    ring->mask = priv->map.data_size - 1;
+    __atomic_store_n(&ring->hot->rows, ring->rows, __ATOMIC_RELAXED);
+    priv->full = priv->map.counters->full;
+    priv->too_big = priv->map.counters->too_big;
+    return CP_OK;
+}
+
+/* Maps the first slot that is free and sound. The reason of the last failure stays in err. */
+static int ring_take_slot(const cp_region *region, uint32_t table, cp_ring *ring, cp_error *err)
+{
+    struct cp_ring_private *priv = ring->priv;
     const cp_abi_table *entry = &region->control.directory[table];
     int rc = CP_E_BUSY;
     bool any_busy = false;
@@ -171,10 +194,11 @@ static int ring_take_slot(const cp_region *region, uint32_t table, struct cp_rin
             rc = cp_error_set(err, CP_E_CORRUPT, "slot %u of table %s was replaced by hand", slot,
                               entry->name);
         }
-        if (rc == CP_OK) {
+        if (rc == CP_OK && (rc = ring_resume(ring, entry->name, slot, err)) == CP_OK) {
             priv->slot = slot;
             return CP_OK;
         }
+        cp_ring_map_close(&priv->map);
         if (rc == CP_E_PERM || rc == CP_E_NOMEM)
             return rc;
         any_busy = any_busy || rc == CP_E_BUSY;
@@ -201,29 +225,6 @@ static void ring_sign(cp_ring_map *map, const char *producer)
     memset(header->producer, 0, sizeof header->producer);
     snprintf(header->producer, sizeof header->producer, "%s",
              producer ? producer : program_invocation_short_name);
-}
-
-/* Goes on where the slot's last producer ended. */
-static int ring_resume(cp_ring *ring, const char *table, cp_error *err)
-{
-    struct cp_ring_private *priv = ring->priv;
-    cp_abi_ack ack;
-    const bool consistent = cp_ack_read(priv->ack, &ack);
-    uint64_t rows = 0;
-    ring->write = priv->map.hot->published;
-    if (!cp_ring_count_rows(priv->map.data, priv->map.data_size, ack.consumed, ring->write, &rows))
-        return cp_error_set(err, CP_E_CORRUPT, "slot %u of table %s holds bytes that are no rows", priv->slot,
-                            table);
-    /* A recorder killed in the middle of an acknowledgement leaves its counts in doubt: then the last producer's. */
-    ring->rows = consistent ? ack.consumed_rows + rows : priv->map.hot->rows;
-    ring->limit = ack.consumed + priv->map.data_size;
-    ring->hot = priv->map.hot;
-    ring->data = priv->map.data;
-    ring->mask = priv->map.data_size - 1;
-    __atomic_store_n(&ring->hot->rows, ring->rows, __ATOMIC_RELAXED);
-    priv->full = priv->map.counters->full;
-    priv->too_big = priv->map.counters->too_big;
-    return CP_OK;
 }
 
 int cp_ring_open(cp_ring **out, cp_region *region, const char *table, uint64_t schema_hash,
@@ -253,9 +254,7 @@ int cp_ring_open(cp_ring **out, cp_region *region, const char *table, uint64_t s
     ring->row_max = entry->row_max;
     priv->region = region;
     priv->map.fd = -1;
-    int rc = ring_take_slot(region, (uint32_t)index, priv, err);
-    if (rc == CP_OK)
-        rc = ring_resume(ring, table, err);
+    const int rc = ring_take_slot(region, (uint32_t)index, ring, err);
     if (rc < 0) {
         cp_ring_close(ring);
         return rc;
@@ -276,20 +275,42 @@ void cp_ring_close(cp_ring *ring)
 
 /* ---- the slow half of put ------------------------------------------------------------------------------ */
 
+/* Looks at the recorder's position again, and claims if there is room now. */
+static void *claim_again(cp_ring *ring, uint32_t bytes)
+{
+    struct cp_ring_private *priv = ring->priv;
+    const uint64_t need = cp_record_size_(bytes);
+    ring->limit = __atomic_load_n(&priv->ack->consumed, __ATOMIC_ACQUIRE) + priv->map.data_size;
+    return need > ring->limit - ring->write ? NULL : cp_claim_at_(ring, bytes, need);
+}
+
 void *cp_claim_slow_(cp_ring *ring, uint32_t bytes)
 {
     struct cp_ring_private *priv = ring->priv;
+    if (bytes == 0)
+        return NULL;
     if (bytes > ring->row_max) {
         __atomic_store_n(&priv->map.counters->too_big, ++priv->too_big, __ATOMIC_RELAXED);
         return NULL;
     }
-    const uint64_t need = cp_record_size_(bytes);
-    ring->limit = __atomic_load_n(&priv->ack->consumed, __ATOMIC_ACQUIRE) + priv->map.data_size;
-    if (need > ring->limit - ring->write) {
+    void *row = claim_again(ring, bytes);
+    if (!row)
         __atomic_store_n(&priv->map.counters->full, ++priv->full, __ATOMIC_RELAXED);
-        return NULL;
-    }
-    return cp_claim_at_(ring, bytes, need);
+    return row;
+}
+
+static bool region_retired(const cp_ring *ring)
+{
+    return cp_control_state(&ring->priv->region->control) == CP_RECORDER_RETIRED;
+}
+
+int cp_claim_refusal(const cp_ring *ring, uint32_t bytes)
+{
+    if (bytes == 0)
+        return CP_E_INVAL;
+    if (bytes > ring->row_max)
+        return CP_E_TOO_BIG;
+    return region_retired(ring) ? CP_E_RETIRED : CP_FULL;
 }
 
 static void nap(uint64_t ns)
@@ -298,27 +319,25 @@ static void nap(uint64_t ns)
     nanosleep(&time, NULL);
 }
 
-static bool region_retired(const cp_ring *ring)
-{
-    return cp_control_state(&ring->priv->region->control) == CP_RECORDER_RETIRED;
-}
-
 int cp_put_wait(cp_ring *ring, const void *row, uint32_t bytes, uint64_t timeout_ns)
 {
-    int rc = cp_put(ring, row, bytes);
+    const int rc = cp_put(ring, row, bytes);
     if (rc != CP_FULL)
         return rc;
     const uint64_t start = cp_boottime_ns();
-    for (uint64_t step = PUT_WAIT_MIN_NS; rc == CP_FULL;
-         step = step * 2 < PUT_WAIT_MAX_NS ? step * 2 : PUT_WAIT_MAX_NS) {
+    uint64_t step = PUT_WAIT_MIN_NS;
+    void *to;
+    while (!(to = claim_again(ring, bytes))) {
         if (region_retired(ring))
             return CP_E_RETIRED;
         if (cp_boottime_ns() - start >= timeout_ns)
             return CP_E_TIMEOUT;
         nap(step);
-        rc = cp_put(ring, row, bytes);
+        step = step * 2 < PUT_WAIT_MAX_NS ? step * 2 : PUT_WAIT_MAX_NS;
     }
-    return rc;
+    memcpy(to, row, bytes);
+    cp_commit(ring);
+    return CP_OK;
 }
 
 /* ---- following ----------------------------------------------------------------------------------------- */

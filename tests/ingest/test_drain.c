@@ -140,6 +140,18 @@ static void test_waits_for_a_lump_or_the_interval(void **state)
     assert_int_equal(cp_drain_turn(w->drain, w->now), 1);
 }
 
+static void test_a_filling_ring_presses(void **state)
+{
+    world *w = *state;
+    put(w, 0, 0, 5000, 48); /* 360 KB of 1 MiB */
+    cp_drain_turn(w->drain, w->now);
+    assert_false(w->kept[0]->pressing);
+    put(w, 0, 5000, 3000, 48); /* nothing was acknowledged: 576 KB */
+    cp_drain_set_urgent(w->drain, true);
+    cp_drain_turn(w->drain, w->now);
+    assert_true(w->kept[w->kept_count - 1]->pressing);
+}
+
 static void test_a_refused_chunk_comes_again(void **state)
 {
     world *w = *state;
@@ -271,6 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_waits_for_a_lump_or_the_interval, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_filling_ring_presses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_refused_chunk_comes_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_chunk_is_ever_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_pool_runs_out_and_recovers, setup, teardown),

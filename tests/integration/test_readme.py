@@ -39,6 +39,9 @@ class Readme(unittest.TestCase):
             self.assertIn("\nok\n", "\n" + done.stdout)
             self.assertRegex(done.stdout, r"quotes\s.*\b1\b")
 
+    def test_it_is_finished(self):
+        self.assertNotRegex(README, r"@[A-Z]+@")
+
     def test_every_file_it_names_is_there(self):
         for link in re.findall(r"\]\(([^)#]+)\)", README):
             with self.subTest(link=link):

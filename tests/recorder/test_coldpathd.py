@@ -291,6 +291,41 @@ class WithEngine(Coldpathd):
         recorder.wait_delivered()
         self.assertEqual(self.delivered(), ["8000", "8000"])
 
+    def test_stopped_with_a_batch_on_the_wire(self):
+        recorder = self.recorder()
+        self.init(recorder)
+        recorder.start()
+        self.put(recorder, 0, 10)
+        recorder.wait_delivered()
+        os.kill(self.server.pid, signal.SIGSTOP)  # takes the request, and does not answer
+        try:
+            self.put(recorder, 10, 1000)
+            time.sleep(1)
+            begin = time.monotonic()
+            self.assertEqual(recorder.stop(), 0)
+            self.assertLess(time.monotonic() - begin, 5)
+        finally:
+            os.kill(self.server.pid, signal.SIGCONT)
+        self.assertIn("rows_kept_in_region=1000", recorder.read_log())
+        self.put(recorder, 1010, 10)  # the next recorder would cut other batches
+        recorder.start()
+        recorder.wait_delivered()
+        self.assertEqual(self.delivered(), ["1020", "1020"])
+
+    def test_small_rings_do_not_wait_for_the_interval(self):
+        recorder = self.make(self.server.url, {"quotes": {"ring_size": "64KiB", "row_max": "4KiB", "slots": 1}},
+                             extra=self.credentials("right"))
+        os.chmod(recorder.config, 0o600)
+        self.init(recorder)
+        recorder.start()
+        self.put(recorder, 0, 10)
+        recorder.wait_delivered()
+        begin = time.monotonic()
+        self.put(recorder, 10, 10000)  # some fifteen rings full
+        self.assertLess(time.monotonic() - begin, 4)
+        recorder.wait_delivered()
+        self.assertEqual(self.delivered(), ["10010", "10010"])
+
     def test_configuration_grows_while_rows_wait(self):
         recorder = self.recorder()
         self.init(recorder)

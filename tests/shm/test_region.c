@@ -113,9 +113,10 @@ static void test_more_slots_keep_the_rows(void **state)
     assert_int_equal(cp_ring_open(&ring, region, "plain", 0, NULL, &err), CP_OK);
     plain_row row = {0};
     int rc;
-    while ((rc = cp_put_wait(ring, &row, sizeof row, 0)) == CP_OK)
+    while ((rc = cp_put(ring, &row, sizeof row)) == CP_OK)
         ;
     assert_int_equal(rc, CP_E_RETIRED);
+    assert_int_equal(cp_put_wait(ring, &row, sizeof row, 0), CP_E_RETIRED);
     cp_ring_close(ring);
     cp_detach(region);
 }
@@ -217,6 +218,33 @@ static void test_producer_killed_between_claim_and_commit(void **state)
     cp_ring_reader_close(&reader);
 }
 
+/* A refusal is counted once, however often a waiting put looks; rows of impossible sizes are refused. */
+static void test_refusals(void **state)
+{
+    region_fixture *fixture = *state;
+    cp_region *region;
+    cp_ring *ring;
+    cp_ring_stats stats;
+    static uint8_t row[2048];
+    assert_int_equal(cp_attach(&region, fixture->dir, NULL), CP_OK);
+    assert_int_equal(cp_ring_open(&ring, region, "plain", 0, NULL, NULL), CP_OK);
+    assert_int_equal(cp_put(ring, row, 0), CP_E_INVAL);
+    assert_null(cp_claim(ring, 0));
+    assert_int_equal(cp_put(ring, row, 1025), CP_E_TOO_BIG);
+    assert_int_equal(cp_put(ring, row, 1024), CP_OK);
+    assert_int_equal(cp_put_wait(ring, row, 1025, 0), CP_E_TOO_BIG);
+    while (cp_put(ring, row, 1024) == CP_OK)
+        ;
+    cp_ring_get_stats(ring, &stats);
+    assert_int_equal(stats.full, 1);
+    assert_int_equal(cp_put_wait(ring, row, 1024, 5000000), CP_E_TIMEOUT);
+    cp_ring_get_stats(ring, &stats);
+    assert_int_equal(stats.full, 2);
+    assert_int_equal(stats.too_big, 2);
+    cp_ring_close(ring);
+    cp_detach(region);
+}
+
 static void edit_file(const char *dir, const char *name, off_t at, const void *bytes, size_t size)
 {
     char path[256];
@@ -294,6 +322,28 @@ static void test_random_control_files(void **state)
     close(fd);
 }
 
+/* One slot's bytes make no sense: its neighbours are taken instead. */
+static void test_a_broken_slot_is_passed_over(void **state)
+{
+    region_fixture *fixture = *state;
+    const uint32_t nonsense = 0;
+    cp_region *region;
+    cp_ring *ring;
+    cp_ring_stats stats;
+    cp_error err = {0};
+    put_rows(fixture, 3);
+    edit_file(fixture->dir, "plain.0.ring", CP_ABI_RING_DATA_OFFSET, &nonsense, sizeof nonsense);
+    assert_int_equal(cp_attach(&region, fixture->dir, &err), CP_OK);
+    assert_int_equal(cp_ring_open(&ring, region, "plain", 0, NULL, &err), CP_OK);
+    cp_ring_get_stats(ring, &stats);
+    assert_int_equal(stats.slot, 1);
+    cp_ring_close(ring);
+    edit_file(fixture->dir, "plain.1.ring", CP_ABI_RING_HOT_OFFSET, &(uint64_t){13}, 8);
+    assert_int_equal(cp_ring_open(&ring, region, "plain", 0, NULL, &err), CP_E_CORRUPT);
+    assert_non_null(strstr(err.text, "no rows"));
+    cp_detach(region);
+}
+
 static void test_impossible_positions_are_faults(void **state)
 {
     region_fixture *fixture = *state;
@@ -360,6 +410,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_another_abi_version_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_strange_files_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random_control_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_broken_slot_is_passed_over, setup, teardown),
         cmocka_unit_test_setup_teardown(test_impossible_positions_are_faults, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_truncated_ring_is_survived, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_observer_balances, setup, teardown),

@@ -82,8 +82,8 @@ CP_PUBLIC bool cp_region_recorder_alive(const cp_region *region);
 /* Takes a free producer slot of a table and maps its ring, ready to put without page faults.
  *   schema_hash  of the row that will be put, from the generated header; 0 skips the check
  *   producer     a name for humans (at most 31 bytes are kept), or NULL for the program's name
- * Errors: CP_E_ABSENT (no such table; the text lists the nearest name), CP_E_SCHEMA (the text says which column differs
- * when it can), CP_E_BUSY (all slots taken; the text says by whom), CP_E_PERM, CP_E_NOMEM (no room in the shared
+ * Errors: CP_E_ABSENT (no such table; the text lists those there are), CP_E_SCHEMA (other columns; the text
+ * says how to compare them), CP_E_BUSY (all slots taken; the text says by whom), CP_E_PERM, CP_E_NOMEM (no room in the shared
  * memory file system), CP_E_CORRUPT, CP_E_IO. Thread-safe for different rings. */
 CP_PUBLIC int cp_ring_open(cp_ring **out, cp_region *region, const char *table, uint64_t schema_hash,
                            const char *producer, cp_error *err);
@@ -95,6 +95,10 @@ CP_PUBLIC void cp_ring_close(cp_ring *ring);
 
 /* The slow half of cp_claim: looks at the recorder's position again. Called by cp_claim only. */
 CP_PUBLIC void *cp_claim_slow_(cp_ring *ring, uint32_t bytes);
+
+/* Why cp_claim has just returned NULL for a row of these bytes: CP_FULL, CP_E_TOO_BIG, CP_E_INVAL (0 bytes), or CP_E_RETIRED: the
+ * region was replaced (a new configuration); what was put is safe, detach and attach again to go on. No system call. */
+CP_PUBLIC int cp_claim_refusal(const cp_ring *ring, uint32_t bytes);
 
 static inline uint64_t cp_record_size_(uint32_t bytes)
 {
@@ -112,12 +116,12 @@ static inline void *cp_claim_at_(cp_ring *ring, uint32_t bytes, uint64_t need)
 
 /* Reserves room for one row.
  *   bytes  size of the row with its tail
- * Returns where to write it: 8-byte aligned, contiguous, private until cp_commit; NULL when the ring is full or the row
- * is larger than the table allows (counted as full, or as too big). A second claim before commit replaces the first. */
+ * Returns where to write it: 8-byte aligned, contiguous, private until cp_commit; NULL when there is no room or the size is
+ * not allowed: cp_claim_refusal says which. A second claim before commit replaces the first. */
 static inline void *cp_claim(cp_ring *ring, uint32_t bytes)
 {
     const uint64_t need = cp_record_size_(bytes);
-    if (CP_UNLIKELY(bytes > ring->row_max || need > ring->limit - ring->write))
+    if (CP_UNLIKELY(bytes - 1u >= ring->row_max || need > ring->limit - ring->write))
         return cp_claim_slow_(ring, bytes);
     return cp_claim_at_(ring, bytes, need);
 }
@@ -140,19 +144,19 @@ static inline void cp_abort(cp_ring *ring)
     ring->claimed = 0;
 }
 
-/* Claim, copy, commit. Returns CP_OK, CP_FULL, or CP_E_TOO_BIG. */
+/* Claim, copy, commit. Returns CP_OK, or a refusal as above. */
 static inline int cp_put(cp_ring *ring, const void *row, uint32_t bytes)
 {
     void *to = cp_claim(ring, bytes);
     if (CP_UNLIKELY(!to))
-        return bytes > ring->row_max ? CP_E_TOO_BIG : CP_FULL;
+        return cp_claim_refusal(ring, bytes);
     memcpy(to, row, bytes);
     cp_commit(ring);
     return CP_OK;
 }
 
 /* As cp_put, but on a full ring waits (sleeping in steps of 50 µs to 1 ms) up to timeout_ns. Returns CP_OK,
- * CP_E_TOO_BIG, CP_E_TIMEOUT, or CP_E_RETIRED when the region was replaced under the ring. */
+ * CP_E_TOO_BIG, CP_E_INVAL, CP_E_TIMEOUT, or CP_E_RETIRED. Counted as one refusal, however long it waits. */
 CP_PUBLIC int cp_put_wait(cp_ring *ring, const void *row, uint32_t bytes, uint64_t timeout_ns);
 
 /* ---- following ------------------------------------------------------------------------------------------------ */
