@@ -257,8 +257,7 @@ void cp_lane_all_delivered(cp_lane *lane)
 /* True when a predecessor has counted this batch already, and died before the log's checkpoint knew. */
 static bool was_counted(const cp_lane *lane, const cp_batch_intent *batch)
 {
-    return __atomic_load_n(&lane->intent->state, __ATOMIC_RELAXED) == CP_INTENT_NONE &&
-           batch->token[0] != '\0' &&
+    return __atomic_load_n(&lane->intent->state, __ATOMIC_RELAXED) == CP_INTENT_ENDED && batch->token[0] &&
            strncmp(lane->intent->token, batch->token, sizeof lane->intent->token) == 0;
 }
 

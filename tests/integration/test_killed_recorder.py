@@ -94,7 +94,13 @@ class KilledRecorder(unittest.TestCase):
                 for producer in producers:
                     producer.join()
                 self.assertEqual([result[0] for result in results], [0, 0], results)
-                status = recorder.wait_delivered()
+                try:
+                    status = recorder.wait_delivered()
+                except AssertionError:
+                    for table in tables:
+                        print(table, server.query("SELECT count(), uniqExact(_cp_epoch, _cp_slot, _cp_position) FROM"
+                                                  f" test.{table}"), file=sys.stderr)
+                    raise
                 self.assertTrue(status["balanced"], status)
                 resumed = recorder.read_log().count("is sent again")
                 put = {table["table"]: table["rows_put"] for table in status["tables"]}
