@@ -42,9 +42,9 @@ static input input_open(const char *bytes, size_t len, cp_format format, bool he
     assert_int_equal(fwrite(bytes, 1, len, file), len);
     assert_int_equal(fclose(file), 0);
     in.rejects_file = open_memstream(&rejects, &rejects_len);
-    const cp_row_source_options options = {
-        .path = path, .format = format, .header = header, .rejects = in.rejects_file};
+    const cp_row_source_options options = {.path = path, .format = format, .header = header};
     assert_int_equal(cp_row_source_open(&in.source, &options, table, &in.err), CP_OK);
+    cp_row_source_set_rejects(in.source, in.rejects_file);
     unlink(path);
     return in;
 }
@@ -290,6 +290,44 @@ static void test_headers(void **state)
     free(rejects);
 }
 
+/* A header that does not parse, or is too long, ends the reading: the line below is not taken for it. */
+static void test_headers_bad(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        cp_format format;
+        const char *why;
+    } cases[] = {
+        {"u,\"s\nu,n\n1,2\n", CP_FORMAT_CSV, "a quote is opened here and never closed"},
+        {"u,s\"s\"\nu,n\n1,2\n", CP_FORMAT_CSV, "a quote in the wrong place"},
+        {"u\ts\\\nu\tn\n1\t2\n", CP_FORMAT_TSV, "lone backslash"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        input in = input_text(cases[i].text, cases[i].format, true);
+        assert_int_equal(input_next(&in), CP_E_SCHEMA);
+        assert_int_equal(in.err.code, CP_E_SCHEMA);
+        if (!strstr(in.err.text, ":1: the header: ") || !strstr(in.err.text, cases[i].why))
+            fail_msg("'%s' does not name the header and '%s'", in.err.text, cases[i].why);
+        cp_row_source_close(in.source);
+        fclose(in.rejects_file);
+        free(rejects);
+    }
+}
+
+/* A byte order mark in front of a header or of JSON. */
+static void test_byte_order_mark(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"\xef\xbb\xbf{\"u\":7}\n", "\xef\xbb\xbfu,s\n7,x\n",
+                                        "\xef\xbb\xbfu\ts\n7\tx\n"};
+    for (cp_format format = CP_FORMAT_JSON_EACH_ROW; format <= CP_FORMAT_TSV; format++) {
+        input in = input_text(texts[format], format, format != CP_FORMAT_JSON_EACH_ROW);
+        want_row(&in, 7);
+        input_end(&in, "");
+    }
+}
+
 /* A line over the limit between good ones, in each format; in CSV also inside a quoted field. */
 static void test_long_lines(void **state)
 {
@@ -378,6 +416,8 @@ int main(void)
         cmocka_unit_test(test_csv_stray_quotes),
         cmocka_unit_test(test_csv_unclosed),
         cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_headers_bad),
+        cmocka_unit_test(test_byte_order_mark),
         cmocka_unit_test(test_long_lines),
         cmocka_unit_test(test_random),
     };
