@@ -45,8 +45,17 @@ class BadInput(support.Case):
     def test_out_of_range(self):
         self.check(b'{"id":4294967296}', "column 'id' (UInt32): '4294967296'", "4294967295")
         self.check(b'{"id":-1}', "column 'id' (UInt32): '-1'")
-        self.check(b'{"id":99999999999999999999999}', "64 bits")
+        self.check(b'{"id":99999999999999999999999}', "'99999999999999999999999'")
         self.check(b'{"id":1,"price":"0.00001"}', "column 'price' (Decimal(18, 4))")
+
+    def test_long_numbers(self):
+        """ClickHouse writes Decimal and 128 bits as bare numbers in JSONEachRow: their digits are kept or refused."""
+        self.check(b'{"id":1,"price":123456789012345678901234567890}', "'123456789012345678901234567890'")
+        code, answer, messages = self.put('{"id":1,"price":99999999999999.9999}\n')
+        self.assertEqual((code, answer["rows_put"]), (0, 1), messages)
+
+    def test_column_twice(self):
+        self.check(b'{"id":1,"name":"a","id":2}', "column 'id' stands twice")
 
     def test_half_line(self):
         code, answer, messages = self.put(GOOD + GOOD[:20])
