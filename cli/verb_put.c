@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/duration.h"
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/place.h"
@@ -325,6 +326,8 @@ static int put_rows(put_run *run, cp_error *err)
             return CP_OK;
         if (rc == 1)
             rc = row_put(run, &row, err);
+        if (rc == CP_E_CORRUPT) /* of the input, not of the region */
+            rc = err->code = CP_E_INVAL;
         if (rc == CP_E_PARSE)
             reject_show(run, err);
         else if (rc < 0)

@@ -223,7 +223,7 @@ class BadInput(support.Case):
             while self.rows_in_ring() < 2 and time.monotonic() < deadline:
                 time.sleep(0.02)
             code, _, messages = self.put(GOOD)
-            self.assertEqual(code, 1)
+            self.assertEqual(code, 69)
             self.assertIn("holder-", messages[0])
         finally:
             for holder in holders:
