@@ -1,0 +1,79 @@
+/* Which way to sync is faster depends on the device and the size of the writes: on some, a write that is durable by itself
+ * (O_DSYNC, at best FUA) beats a write and a sync, on others it is four times slower. So both are measured, on blocks of a ready
+ * segment that nobody has written to yet. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "wal/log_private.h"
+
+enum { ROUNDS = 5, TAG_WRITE = 1, TAG_SYNC = 2, SMALL = CP_WAL_BLOCK, LARGE = 16 * CP_WAL_BLOCK };
+
+#define CALIBRATE_WAIT_NS ((uint64_t)CP_NS_PER_S) /* a device that is slower than this has other troubles */
+
+static bool completion_wait(cp_io *io, int64_t least)
+{
+    cp_io_done done;
+    const uint64_t until = cp_boottime_ns() + CALIBRATE_WAIT_NS;
+    int count = 0;
+    while ((count = io->ops->reap(io, &done, 1, CALIBRATE_WAIT_NS)) == 0 && cp_boottime_ns() < until) {
+    }
+    return count == 1 && done.result >= least;
+}
+
+/* One commit; its nanoseconds, 0 when it failed. */
+static uint64_t commit_time(cp_wal *wal, int file, uint64_t size, bool dsync)
+{
+    cp_io *io = wal->io;
+    const uint64_t began = cp_boottime_ns();
+    const uint8_t *data = wal->frames[0].buffer;
+    if (io->ops->submit_write(io, file, data, size, CP_WAL_FIRST_FRAME, dsync, TAG_WRITE) != 0 ||
+        !completion_wait(io, (int64_t)size))
+        return 0;
+    if (!dsync && (io->ops->submit_sync(io, file, TAG_SYNC) != 0 || !completion_wait(io, 0)))
+        return 0;
+    return cp_boottime_ns() - began;
+}
+
+static int compare_time(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a;
+    const uint64_t y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median; 0 when any failed. */
+static uint64_t commit_median(cp_wal *wal, int file, uint64_t size, bool dsync)
+{
+    uint64_t times[ROUNDS];
+    for (int i = 0; i < ROUNDS; i++) {
+        times[i] = commit_time(wal, file, size, dsync);
+        if (times[i] == 0)
+            return 0;
+    }
+    qsort(times, ROUNDS, sizeof times[0], compare_time);
+    return times[ROUNDS / 2];
+}
+
+void cp_wal_calibrate(cp_wal *wal)
+{
+    wal->dsync = wal->config.sync == CP_WAL_DSYNC;
+    if (wal->config.sync != CP_WAL_SYNC_AUTO)
+        return;
+    pthread_mutex_lock(&wal->mutex);
+    const cp_wal_segment *ready = cp_wal_segments_first(&wal->segments, CP_SEGMENT_READY);
+    char name[CP_WAL_SEGMENT_NAME];
+    cp_wal_segment_name(name, ready ? ready->slot : 0);
+    pthread_mutex_unlock(&wal->mutex);
+    const int file = ready ? wal->io->ops->open(wal->io, name, 0) : -1;
+    if (file < 0)
+        return;
+    memset(wal->frames[0].buffer, 0, LARGE);
+    for (int dsync = 0; dsync < 2; dsync++) {
+        const uint64_t small = commit_median(wal, file, SMALL, dsync);
+        const uint64_t large = small ? commit_median(wal, file, LARGE, dsync) : 0;
+        wal->calibrated[dsync] = large ? small + large : 0;
+    }
+    wal->io->ops->close(wal->io, file);
+    wal->dsync = wal->calibrated[1] != 0 && (wal->calibrated[0] == 0 || wal->calibrated[1] < wal->calibrated[0]);
+}
