@@ -114,24 +114,24 @@ static int64_t slot_write(cp_wal_checkpoint *checkpoint, unsigned slot, const cp
 
 int cp_wal_checkpoint_store(cp_wal_checkpoint *checkpoint, const cp_wal_checkpoint_block *block, cp_error *err)
 {
-    static _Thread_local cp_wal_checkpoint_block next;
-    next = *block;
-    memcpy(next.uuid, checkpoint->now.uuid, sizeof next.uuid);
-    next.generation = checkpoint->now.generation + 1;
-    cp_wal_block_seal(&next, CP_WAL_CHECKPOINT_MAGIC);
+    cp_wal_checkpoint_block *next = &checkpoint->next;
+    *next = *block;
+    memcpy(next->uuid, checkpoint->now.uuid, sizeof next->uuid);
+    next->generation = checkpoint->now.generation + 1;
+    cp_wal_block_seal(next, CP_WAL_CHECKPOINT_MAGIC);
     unsigned first = checkpoint->newest[0] && !checkpoint->newest[1] ? 1 : 0;
     if (checkpoint->unsafe & CP_UNSAFE_ONE_SLOT)
         first = 0;
-    const int64_t result = slot_write(checkpoint, first, &next);
+    const int64_t result = slot_write(checkpoint, first, next);
     if (result < 0)
         return cp_error_errno(err, CP_E_IO, (int)-result, "cannot write " CP_WAL_CHECKPOINT_FILE);
     checkpoint->newest[first] = true;
     checkpoint->newest[1 - first] = false;
-    checkpoint->now = next;
+    checkpoint->now = *next;
     if (checkpoint->unsafe & CP_UNSAFE_ONE_SLOT)
         return CP_OK;
     /* Durable already; should the second block fail, it is the one to be written first next time. */
-    checkpoint->newest[1 - first] = slot_write(checkpoint, 1 - first, &next) >= 0;
+    checkpoint->newest[1 - first] = slot_write(checkpoint, 1 - first, next) >= 0;
     return CP_OK;
 }
 

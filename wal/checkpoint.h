@@ -20,7 +20,8 @@ typedef struct cp_wal_checkpoint {
     bool newest[2]; /* the block holds the newest generation */
     bool lost;      /* neither block was sound when it was loaded */
     cp_wal_checkpoint_block now; /* the newest, as stored */
-    uint8_t *blocks; /* both, aligned */
+    cp_wal_checkpoint_block next; /* being stored */
+    uint8_t *blocks;              /* both, aligned */
 } cp_wal_checkpoint;
 
 /* Opens the checkpoint of the directory and takes the newest sound block; when there is none, `lost` is set and `now` empty.

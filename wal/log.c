@@ -17,7 +17,6 @@ enum {
     DEFAULT_CHUNK = 1024 * 1024 + CP_WAL_BLOCK, /* the largest row, and its record header */
     DEFAULT_FRAME = 1024 * 1024,
     DEFAULT_MARK_MS = 20,
-    ZEROS = 1024 * 1024,
     STEP_WAIT_NS = 10 * CP_NS_PER_MS
 };
 
@@ -93,10 +92,8 @@ static int config_settle(cp_wal *wal, cp_error *err)
 
 static int memory_take(cp_wal *wal)
 {
-    wal->zeros = aligned_alloc(CP_IO_BLOCK, ZEROS);
-    if (!wal->zeros || cp_wal_segments_init(&wal->segments, CP_WAL_MAX_SEGMENTS) != CP_OK)
+    if (cp_wal_segments_init(&wal->segments, CP_WAL_MAX_SEGMENTS) != CP_OK)
         return CP_E_NOMEM;
-    memset(wal->zeros, 0, ZEROS);
     for (int i = 0; i < CP_WAL_FRAMES; i++) {
         const size_t size = CP_WAL_FIRST_FRAME + (size_t)wal->frame_capacity;
         wal->frames[i].buffer = aligned_alloc(CP_IO_BLOCK, size);
@@ -125,7 +122,6 @@ static void wal_free(cp_wal *wal)
     cp_wal_segments_destroy(&wal->segments);
     pthread_cond_destroy(&wal->wake);
     pthread_mutex_destroy(&wal->mutex);
-    free(wal->zeros);
     free(wal->dir);
     free(wal);
 }
@@ -176,6 +172,10 @@ static int wal_setup(cp_wal *wal, cp_error *err)
         code = cp_wal_recover(wal, err);
     if (code != CP_OK)
         return code;
+    /* A block that is old or bad is made good before anything is built on the other one; if that fails now, the next store
+     * does it. */
+    if (!wal->checkpoint.lost && !(wal->checkpoint.newest[0] && wal->checkpoint.newest[1]))
+        cp_wal_checkpoint_store(&wal->checkpoint, &wal->checkpoint.now, NULL);
     /* One segment at once, so that what is wrong with the place is said now; the others come beside the running. */
     if (cp_wal_segments_count(&wal->segments, CP_SEGMENT_READY) == 0 && !wal->seams.no_thread) {
         while (cp_wal_maintain(wal, cp_boottime_ns()) &&
@@ -299,29 +299,29 @@ int cp_wal_start(cp_wal *wal, cp_error *err)
 int cp_wal_checkpoint_write(cp_wal *wal, uint64_t delivered_lsn, const cp_wal_intent *intents, uint32_t n,
                             cp_error *err)
 {
-    static _Thread_local cp_wal_checkpoint_block block;
+    cp_wal_checkpoint_block *block = &wal->checkpoint_next;
     const cp_wal_checkpoint_block *now = &wal->checkpoint.now;
-    memset(&block, 0, sizeof block);
-    block.delivered_lsn = delivered_lsn;
-    block.durable_lsn = cp_wal_durable(wal);
-    block.written_ns = cp_realtime_ns();
-    if (n > CP_WAL_INTENTS || delivered_lsn < now->delivered_lsn || delivered_lsn > block.durable_lsn)
+    memset(block, 0, sizeof *block);
+    block->delivered_lsn = delivered_lsn;
+    block->durable_lsn = cp_wal_durable(wal);
+    block->written_ns = cp_realtime_ns();
+    if (n > CP_WAL_INTENTS || delivered_lsn < now->delivered_lsn || delivered_lsn > block->durable_lsn)
         return cp_error_set(err, CP_E_INVAL, "checkpoint at %llu with %u intents: it was at %llu, durable is %llu",
                             (unsigned long long)delivered_lsn, n, (unsigned long long)now->delivered_lsn,
-                            (unsigned long long)block.durable_lsn);
+                            (unsigned long long)block->durable_lsn);
     for (uint32_t i = 0; i < n; i++) {
-        if (intents[i].lo <= delivered_lsn || intents[i].lo > intents[i].hi || intents[i].hi > block.durable_lsn ||
+        if (intents[i].lo <= delivered_lsn || intents[i].lo > intents[i].hi || intents[i].hi > block->durable_lsn ||
             !memchr(intents[i].token, 0, sizeof intents[i].token))
             return cp_error_set(err, CP_E_INVAL, "intent %llu to %llu is not between delivered and durable",
                                 (unsigned long long)intents[i].lo, (unsigned long long)intents[i].hi);
-        block.intents[i] = intents[i];
+        block->intents[i] = intents[i];
     }
-    block.intent_count = wal->seams.unsafe & CP_UNSAFE_INTENT ? 0 : n;
-    block.ring_count = CP_WAL_RINGS;
+    block->intent_count = wal->seams.unsafe & CP_UNSAFE_INTENT ? 0 : n;
+    block->ring_count = CP_WAL_RINGS;
     pthread_mutex_lock(&wal->mutex);
-    memcpy(block.rings, wal->rings, sizeof block.rings);
+    memcpy(block->rings, wal->rings, sizeof block->rings);
     pthread_mutex_unlock(&wal->mutex);
-    const int code = cp_wal_checkpoint_store(&wal->checkpoint, &block, err);
+    const int code = cp_wal_checkpoint_store(&wal->checkpoint, block, err);
     if (code != CP_OK)
         return cp_error_prefix(err, "%s", wal->dir);
     wal->checkpoint.lost = false;

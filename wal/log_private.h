@@ -86,10 +86,10 @@ struct cp_wal {
     int lock;
     pthread_t thread;
     bool thread_started;
-    uint8_t *zeros;
 
     cp_io *sink_io; /* the flusher's */
     cp_wal_checkpoint checkpoint;
+    cp_wal_checkpoint_block checkpoint_next; /* being put together */
     atomic_uint_fast64_t delivered; /* by the checkpoint */
 
     /* the writer's */

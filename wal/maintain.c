@@ -12,6 +12,8 @@
 
 enum { ZEROS = 1024 * 1024, CUT_SHARE = 8 /* a sealed segment that is emptier by this part of it is cut */ };
 
+static _Alignas(CP_IO_BLOCK) uint8_t zeros[ZEROS]; /* never written to: costs no memory */
+
 /* What there is to do; at most one thing a round. */
 typedef enum task_kind { TASK_NONE, TASK_UNLINK, TASK_CUT, TASK_PREPARE } task_kind;
 
@@ -86,7 +88,7 @@ static int zeros_write(cp_wal *wal, int file, uint64_t size)
     int64_t result = io->ops->allocate(io, file, size);
     for (uint64_t at = 0; at < size && result >= 0; at += ZEROS) {
         const uint64_t part = size - at < ZEROS ? size - at : ZEROS;
-        result = io->ops->write(io, file, wal->zeros, part, at);
+        result = io->ops->write(io, file, zeros, part, at);
         pthread_mutex_lock(&wal->mutex);
         const bool stop = wal->stop;
         pthread_mutex_unlock(&wal->mutex);
