@@ -161,7 +161,12 @@ static int segment_load(recovery *r, cp_wal_segment *segment)
         return r->code;
     if (header)
         return header_take(r, segment, header, name);
-    segment->state = segment->file_size == r->wal->config.segment_size ? CP_SEGMENT_READY : CP_SEGMENT_DEAD;
+    /* Nothing at all, or a torn activation. That one is not written over but removed: a later torn write could supply
+     * just the sectors that it lacks, and bring it back to life. */
+    bool blank = result == HEADER_ROOM;
+    for (int64_t i = 0; i < result && blank; i++)
+        blank = r->headers[i] == 0;
+    segment->state = blank ? CP_SEGMENT_READY : CP_SEGMENT_DEAD;
     return CP_OK;
 }
 

@@ -48,6 +48,8 @@ typedef struct simulation {
     uint64_t stated;
     model_checkpoint stored;    /* the last that was reported durable */
     model_checkpoint attempted; /* the one under way, or failed since */
+    model_checkpoint earlier;   /* one that a crash interrupted, since when none was stored: torn, a later torn write may
+                                   complete it; nothing was built on it, so that this does no harm */
     bool retry; /* the attempted one failed */
     uint64_t ring_end[SLOTS];
     uint64_t ring_epoch[SLOTS];
@@ -230,7 +232,8 @@ static void state_check(simulation *sim, sim_disk *disk, const char *damage, uin
     if (*end > sim->appended)
         violate(sim, "recovered up to %llu, appended were %llu", (unsigned long long)*end,
                 (unsigned long long)sim->appended);
-    if (cp_wal_checkpoint_lost(wal) || !(checkpoint_is(wal, &sim->stored) || checkpoint_is(wal, &sim->attempted)))
+    if (cp_wal_checkpoint_lost(wal) || !(checkpoint_is(wal, &sim->stored) || checkpoint_is(wal, &sim->attempted) ||
+                                         checkpoint_is(wal, &sim->earlier)))
         violate(sim, "checkpoint (%s): delivered %llu, stored was %llu", damage ? damage : "no damage",
                 (unsigned long long)cp_wal_delivered(wal), (unsigned long long)sim->stored.delivered);
     if (*end < records_due(sim, damage))
@@ -365,7 +368,7 @@ static void act_checkpoint(simulation *sim)
     cp_error err;
     sim->retry = cp_wal_checkpoint_write(sim->wal, next.delivered, &intent, next.intent, &err) != CP_OK;
     if (!sim->retry)
-        sim->stored = next;
+        sim->earlier = sim->stored = next;
     else
         sim->result->faults_reported++;
 }
@@ -439,7 +442,12 @@ static void life_run(simulation *sim)
     if (cp_wal_start(wal, &err) != CP_OK)
         abort();
     sim->appended = cp_wal_durable(wal);
-    sim->stored = checkpoint_is(wal, &sim->attempted) ? sim->attempted : sim->stored;
+    if (checkpoint_is(wal, &sim->earlier))
+        sim->stored = sim->earlier;
+    if (checkpoint_is(wal, &sim->attempted))
+        sim->stored = sim->attempted;
+    else
+        sim->earlier = sim->attempted;
     sim->attempted = sim->stored;
     sim->retry = false;
     memset(sim->ring_end, 0, sizeof sim->ring_end);
@@ -473,6 +481,7 @@ static void log_begin(simulation *sim)
     sim->stated = 0;
     memset(&sim->stored, 0, sizeof sim->stored);
     memset(&sim->attempted, 0, sizeof sim->attempted);
+    memset(&sim->earlier, 0, sizeof sim->earlier);
     memset(sim->ring_end, 0, sizeof sim->ring_end);
     for (int slot = 0; slot < SLOTS; slot++)
         sim->ring_epoch[slot] = 1;
