@@ -159,10 +159,11 @@ static int segment_load(recovery *r, cp_wal_segment *segment)
     const cp_wal_segment_header *header = header_choose(r, (uint64_t)result, name);
     if (r->code != CP_OK)
         return r->code;
+    /* A torn activation is never written over, its file is removed instead: a later torn write could supply just the sectors
+     * that it lacks, and bring it back to life. */
+    segment->poisoned = result != HEADER_ROOM || memcmp(r->headers, r->headers + CP_WAL_BLOCK, CP_WAL_BLOCK) != 0;
     if (header)
         return header_take(r, segment, header, name);
-    /* Nothing at all, or a torn activation. That one is not written over but removed: a later torn write could supply
-     * just the sectors that it lacks, and bring it back to life. */
     bool blank = result == HEADER_ROOM;
     for (int64_t i = 0; i < result && blank; i++)
         blank = r->headers[i] == 0;
@@ -352,7 +353,8 @@ static void segments_settle(recovery *r)
 {
     for (uint32_t i = 0; i < r->wal->segments.count; i++) {
         cp_wal_segment *segment = &r->wal->segments.items[i];
-        if (segment->state == CP_SEGMENT_READY && segment->file_size != r->wal->config.segment_size)
+        if (segment->state == CP_SEGMENT_READY &&
+            (segment->poisoned || segment->file_size != r->wal->config.segment_size))
             segment->state = CP_SEGMENT_DEAD;
     }
 }
