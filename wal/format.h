@@ -158,6 +158,7 @@ typedef enum cp_wal_unsafe {
     CP_UNSAFE_RECYCLE = 1 << 10,        /* segments are used again before the checkpoint that allows it */
     CP_UNSAFE_TORN_TAIL = 1 << 11,      /* every bad record passes for the torn tail */
     CP_UNSAFE_CHAIN = 1 << 12,          /* a missing segment is not noticed */
+    CP_UNSAFE_REUSE = 1 << 13,          /* slots with a torn header are written over */
 } cp_wal_unsafe;
 
 static inline uint64_t cp_wal_block_up(uint64_t size)

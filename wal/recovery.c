@@ -161,11 +161,13 @@ static int segment_load(recovery *r, cp_wal_segment *segment)
         return r->code;
     /* A torn activation is never written over, its file is removed instead: a later torn write could supply just the sectors
      * that it lacks, and bring it back to life. */
+    const bool reuse = r->wal->seams.unsafe & CP_UNSAFE_REUSE;
     segment->poisoned = result != HEADER_ROOM || memcmp(r->headers, r->headers + CP_WAL_BLOCK, CP_WAL_BLOCK) != 0;
+    segment->poisoned &= !reuse;
     if (header)
         return header_take(r, segment, header, name);
     bool blank = result == HEADER_ROOM;
-    for (int64_t i = 0; i < result && blank; i++)
+    for (int64_t i = 0; i < result && blank && !reuse; i++)
         blank = r->headers[i] == 0;
     segment->state = blank ? CP_SEGMENT_READY : CP_SEGMENT_DEAD;
     return CP_OK;

@@ -566,7 +566,13 @@ void sim_disk_copy(const sim_disk *from, sim_disk *to)
 static const char *sector_damage(sim_disk *disk, sim_rng *rng, sim_file *file)
 {
     const uint64_t sectors = file->size / SIM_SECTOR;
-    const uint64_t at = sim_below(rng, sectors) * SIM_SECTOR;
+    uint64_t at = 0;
+    for (int tries = 0; tries < 8; tries++) { /* where something is written, mostly */
+        at = sim_below(rng, sectors) * SIM_SECTOR;
+        const uint8_t *sector = file->live + at;
+        if (sector[0] || memcmp(sector, sector + 1, SIM_SECTOR - 1) != 0)
+            break;
+    }
     const uint64_t other = sim_below(rng, sectors) * SIM_SECTOR;
     (void)disk;
     switch (sim_below(rng, 3)) {

@@ -21,7 +21,8 @@ int main(void)
                                  .deadline_ns = began + seconds * (uint64_t)CP_NS_PER_S,
                                  .unsafe = (unsigned)number_of("CP_UNSAFE", 0),
                                  .faults = number_of("CP_FAULTS", 1),
-                                 .damage = number_of("CP_DAMAGE", 1)};
+                                 .damage = number_of("CP_DAMAGE", 1),
+                                 .short_lives = number_of("CP_SHORT", 0)};
     sim_result result;
     printf("CP_SEED=%" PRIu64 "\n", options.seed);
     fflush(stdout);

@@ -6,15 +6,16 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "tests/wal/chunks.h"
 #include "tests/wal/sim_disk.h"
 #include "wal/log_private.h"
 #include "wal/reader.h"
 
 enum {
     MAX_LSN = 4096,   /* a run starts anew before it gets there */
-    MAX_CHUNK = 6000, /* bytes of one chunk */
     SLOTS = 3,
     GENERATION_ACTIONS = 120, /* of the workload before the power really fails */
+    SHORT_ACTIONS = 30,
     GENERATIONS = 12,         /* crashes in the life of one log */
     OUTCOMES = 3,             /* random ones per operation */
     EXHAUSTIVE = 3            /* all 3^n outcomes up to so many undecided sectors */
@@ -69,54 +70,10 @@ static void violate(simulation *sim, const char *fmt, ...)
     va_end(args);
 }
 
-/* ---- chunks ---- */
-
-static void chunk_alloc(cp_chunk *chunk)
-{
-    chunk->data = calloc(1, MAX_CHUNK + 64);
-    chunk->row_at = calloc(MAX_CHUNK / 16, sizeof *chunk->row_at);
-    if (!chunk->data || !chunk->row_at)
-        abort();
-    chunk->data_capacity = MAX_CHUNK + 64;
-    chunk->row_capacity = MAX_CHUNK / 16;
-}
-
-/* The chunk of a record: a few rows of bytes that follow from the seed, now and then a rejected one. */
+/* The chunk of a record. */
 static void chunk_make(cp_chunk *chunk, const model_record *record)
 {
-    sim_rng rng = {record->seed};
-    /* Many small and alike, so that frames of different lives line up. */
-    const uint64_t total = sim_chance(&rng, 700) ? 264 : 64 + sim_below(&rng, MAX_CHUNK - 600);
-    chunk->row_count = 0;
-    chunk->rejected = 0;
-    uint32_t at = 0;
-    while (at < total) {
-        const uint32_t size = 1 + (uint32_t)sim_below(&rng, total - at < 500 ? total - at : 500);
-        const uint32_t step = (size + CP_RECORD_HEADER + 7) / 8 * 8;
-        memset(chunk->data + at, 0, step);
-        memcpy(chunk->data + at, &size, sizeof size);
-        for (uint32_t i = 0; i < size; i++)
-            chunk->data[at + CP_RECORD_HEADER + i] = (uint8_t)sim_random(&rng);
-        if (sim_chance(&rng, 30))
-            chunk->rejected++;
-        else
-            chunk->row_at[chunk->row_count++] = at + CP_RECORD_HEADER;
-        at += step;
-    }
-    chunk->byte_count = at;
-    chunk->slot = record->slot;
-    chunk->epoch = record->epoch;
-    chunk->begin = record->begin;
-    chunk->end = record->begin + at;
-    chunk->first_seen_ns = 1;
-}
-
-static bool chunk_equal(const cp_chunk *a, const cp_chunk *b)
-{
-    return a->slot == b->slot && a->epoch == b->epoch && a->begin == b->begin && a->end == b->end &&
-           a->row_count == b->row_count && a->rejected == b->rejected && a->byte_count == b->byte_count &&
-           memcmp(a->row_at, b->row_at, a->row_count * sizeof *a->row_at) == 0 &&
-           memcmp(a->data, b->data, a->byte_count) == 0;
+    test_chunk_make(chunk, record->seed, record->slot, record->epoch, record->begin, TEST_CHUNK);
 }
 
 /* ---- opening ---- */
@@ -127,7 +84,7 @@ static int log_open(simulation *sim, sim_disk *disk, cp_wal **wal, cp_error *err
                                   .segment_size = SIM_FILE_SIZE,
                                   .limit = 6 * (uint64_t)SIM_FILE_SIZE,
                                   .mark_ns = 50,
-                                  .max_chunk_bytes = MAX_CHUNK + 64,
+                                  .max_chunk_bytes = TEST_CHUNK,
                                   .frame_bytes = 16 * 1024,
                                   .sync = sim->options->seed % 2 ? CP_WAL_DSYNC : CP_WAL_FDATASYNC};
     const cp_wal_seams seams = {.io_create = sim_io_create,
@@ -187,7 +144,7 @@ static bool records_compare(simulation *sim, cp_wal *wal, bool damaged)
             break;
         chunk_make(&sim->chunk, &sim->records[lsn]);
         sim->result->records_compared++;
-        if (got != lsn || !chunk_equal(&sim->chunk, &sim->read))
+        if (got != lsn || !test_chunk_equal(&sim->chunk, &sim->read))
             violate(sim, "record %llu is not what was appended", (unsigned long long)lsn);
     }
     if (code == CP_OK && reader && cp_wal_reader_next(reader, &sim->read, &(uint64_t){0}, &err) != CP_E_ABSENT)
@@ -387,7 +344,7 @@ static void act_read(simulation *sim)
     for (uint64_t lsn = start, got = 0; lsn <= end && code == CP_OK; lsn++) {
         code = cp_wal_reader_next(reader, &sim->read, &got, &err);
         chunk_make(&sim->chunk, &sim->records[lsn]);
-        if (code == CP_OK && (got != lsn || !chunk_equal(&sim->chunk, &sim->read)))
+        if (code == CP_OK && (got != lsn || !test_chunk_equal(&sim->chunk, &sim->read)))
             violate(sim, "live: record %llu is not what was appended", (unsigned long long)lsn);
     }
     cp_wal_reader_free(reader);
@@ -433,7 +390,8 @@ static void life_faults(simulation *sim)
 static void life_run(simulation *sim)
 {
     cp_error err = {0};
-    const uint64_t actions = sim_below(&sim->rng, GENERATION_ACTIONS);
+    const uint64_t actions =
+        sim_below(&sim->rng, sim->options->short_lives ? SHORT_ACTIONS : GENERATION_ACTIONS);
     cp_wal *wal = NULL;
     if (log_open(sim, sim->disk, &wal, &err) != CP_OK) {
         violate(sim, "opening: %s", err.text);
@@ -500,8 +458,8 @@ void sim_run(const sim_options *options, sim_result *result)
     sim->disk = sim_disk_new(sim_random(&sim->rng));
     sim->after = sim_disk_new(sim_random(&sim->rng));
     sim->hurt = sim_disk_new(sim_random(&sim->rng));
-    chunk_alloc(&sim->chunk);
-    chunk_alloc(&sim->read);
+    test_chunk_alloc(&sim->chunk, TEST_CHUNK);
+    test_chunk_alloc(&sim->read, TEST_CHUNK);
     while (!result->violated && result->states < options->max_states && cp_boottime_ns() < options->deadline_ns) {
         log_begin(sim);
         for (int i = 0; i < GENERATIONS && !result->violated && result->states < options->max_states; i++)
@@ -513,9 +471,7 @@ void sim_run(const sim_options *options, sim_result *result)
     sim_disk_free(sim->disk);
     sim_disk_free(sim->after);
     sim_disk_free(sim->hurt);
-    free(sim->chunk.data);
-    free(sim->chunk.row_at);
-    free(sim->read.data);
-    free(sim->read.row_at);
+    test_chunk_free(&sim->chunk);
+    test_chunk_free(&sim->read);
     free(sim);
 }

@@ -20,6 +20,7 @@ typedef struct sim_options {
     unsigned unsafe;      /* protections taken away */
     bool faults;          /* the device fails now and then */
     bool damage;
+    bool short_lives; /* the power fails again soon */
 } sim_options;
 
 typedef struct sim_result {
