@@ -215,11 +215,8 @@ void cp_wal_close(cp_wal *wal, uint64_t deadline_ns)
     uint64_t now_ns = 0;
     while (wal->io && wal->frame_count > 0 && (now_ns = cp_boottime_ns()) < deadline_ns)
         cp_wal_step_wait(wal, now_ns, STEP_WAIT_NS);
-    if (wal->io && wal->io->ops) { /* writes that go on must not outlive their buffers */
-        wal->io->ops->destroy(wal->io);
-        wal->io = NULL;
-        wal->file = -1;
-    }
+    if (wal->io)
+        cp_wal_settle(wal);
     if (wal->thread_started) {
         pthread_mutex_lock(&wal->mutex);
         wal->stop = true;

@@ -141,6 +141,9 @@ bool cp_wal_segment_activate(cp_wal *wal, cp_frame *frame);
 /* Ends the active segment at the tail. poisoned: its device failed. */
 void cp_wal_segment_seal(cp_wal *wal, bool poisoned);
 
+/* Waits for what is under way, whatever becomes of it: writes must not outlive their buffers, nor their file its number. */
+void cp_wal_settle(cp_wal *wal);
+
 /* Measures both ways to sync on a ready segment and takes the faster; fdatasync where that fails. */
 void cp_wal_calibrate(cp_wal *wal);
 

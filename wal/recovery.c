@@ -151,9 +151,12 @@ static int segment_load(recovery *r, cp_wal_segment *segment)
     io->ops->close(io, file);
     if (size < 0 || result < 0) {
         const int errnum = (int)-(size < 0 ? size : result);
-        return cp_error_errno(r->err, errnum == EWOULDBLOCK ? CP_E_BUSY : CP_E_IO, errnum,
-                              "%s/%s: cannot %s it", r->wal->dir, name,
-                              errnum == EWOULDBLOCK ? "lock, the I/O of its last owner has not ended; try again later: " : "read");
+        if (errnum == EWOULDBLOCK)
+            return cp_error_set(r->err, CP_E_BUSY,
+                                "%s/%s: its last owner is gone, but a write of it has not ended after %d s: see whether the "
+                                "disk hangs (dmesg), then start again",
+                                r->wal->dir, name, CP_WAL_LOCK_WAIT_MS / 1000);
+        return cp_error_errno(r->err, CP_E_IO, errnum, "%s/%s: cannot read it", r->wal->dir, name);
     }
     segment->file_size = (uint64_t)size;
     const cp_wal_segment_header *header = header_choose(r, (uint64_t)result, name);

@@ -162,6 +162,21 @@ static bool completions_reap(cp_wal *wal, uint64_t wait_ns)
     return reaped > 0;
 }
 
+void cp_wal_settle(cp_wal *wal)
+{
+    cp_io_done done[CP_IO_DEPTH];
+    int reaped = 0;
+    while (wal->writes + wal->syncing > 0 && reaped >= 0) {
+        reaped = wal->io->ops->reap(wal->io, done, CP_IO_DEPTH, CP_NS_PER_S);
+        for (int i = 0; i < reaped; i++) {
+            if (done[i].tag == TAG_SYNC)
+                wal->syncing = false;
+            else
+                wal->writes--;
+        }
+    }
+}
+
 /* ---- acknowledging ---- */
 
 static void records_report(cp_wal *wal, const cp_frame *frame)
