@@ -75,5 +75,6 @@ void cp_wal_calibrate(cp_wal *wal)
         wal->calibrated[dsync] = large ? small + large : 0;
     }
     wal->io->ops->close(wal->io, file);
-    wal->dsync = wal->calibrated[1] != 0 && (wal->calibrated[0] == 0 || wal->calibrated[1] < wal->calibrated[0]);
+    wal->dsync =
+        wal->calibrated[1] != 0 && (wal->calibrated[0] == 0 || wal->calibrated[1] < wal->calibrated[0]);
 }

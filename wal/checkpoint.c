@@ -25,11 +25,12 @@ static int blocks_choose(cp_wal_checkpoint *checkpoint, int64_t size, cp_error *
     for (unsigned slot = 0; slot < 2; slot++) {
         const cp_wal_checkpoint_block *block = block_at(checkpoint, slot);
         const bool there = size >= (int64_t)(slot + 1) * CP_WAL_BLOCK;
-        const int code = there ? cp_wal_checkpoint_check(block) : CP_E_CORRUPT;
+        const int code = there ? cp_wal_checkpoint_check(block, checkpoint->unsafe) : CP_E_CORRUPT;
         if (code == CP_E_ABI)
             return cp_error_set(err, CP_E_ABI,
-                                CP_WAL_CHECKPOINT_FILE " has format version %u, this program knows version %d: use "
-                                                       "the coldpath that wrote it, or drain the log with that one",
+                                CP_WAL_CHECKPOINT_FILE
+                                " has format version %u, this program knows version %d: use "
+                                "the coldpath that wrote it, or drain the log with that one",
                                 block->head.version, CP_WAL_VERSION);
         checkpoint->newest[slot] = code == CP_OK;
         if (code == CP_OK &&
@@ -107,12 +108,14 @@ static int64_t slot_write(cp_wal_checkpoint *checkpoint, unsigned slot, const cp
 {
     checkpoint->newest[slot] = false;
     *block_at(checkpoint, slot) = *block;
-    const int64_t result = checkpoint->io->ops->write(checkpoint->io, checkpoint->file, block_at(checkpoint, slot),
-                                                      CP_WAL_BLOCK, (uint64_t)slot * CP_WAL_BLOCK);
+    const int64_t result =
+        checkpoint->io->ops->write(checkpoint->io, checkpoint->file, block_at(checkpoint, slot), CP_WAL_BLOCK,
+                                   (uint64_t)slot * CP_WAL_BLOCK);
     return result < 0 ? result : file_sync(checkpoint->io, checkpoint->file, checkpoint->unsafe);
 }
 
-int cp_wal_checkpoint_store(cp_wal_checkpoint *checkpoint, const cp_wal_checkpoint_block *block, cp_error *err)
+int cp_wal_checkpoint_store(cp_wal_checkpoint *checkpoint, const cp_wal_checkpoint_block *block,
+                            cp_error *err)
 {
     cp_wal_checkpoint_block *next = &checkpoint->next;
     *next = *block;
@@ -143,4 +146,3 @@ void cp_wal_checkpoint_close(cp_wal_checkpoint *checkpoint)
     checkpoint->blocks = NULL;
     checkpoint->file = -1;
 }
-

@@ -26,7 +26,8 @@ uint64_t cp_wal_random(cp_wal *wal)
     if (wal->seams.random_state == 0 && getrandom(&word, sizeof word, GRND_NONBLOCK) == sizeof word)
         return word;
     /* splitmix64 */
-    wal->seams.random_state += UINT64_C(0x9e3779b97f4a7c15) + (wal->seams.random_state == 0 ? cp_realtime_ns() : 0);
+    wal->seams.random_state +=
+        UINT64_C(0x9e3779b97f4a7c15) + (wal->seams.random_state == 0 ? cp_realtime_ns() : 0);
     word = wal->seams.random_state;
     word = (word ^ (word >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     word = (word ^ (word >> 27)) * UINT64_C(0x94d049bb133111eb);
@@ -38,9 +39,10 @@ void cp_wal_report(cp_wal *wal, cp_wal_state state, const char *fmt, ...)
     va_list args;
     va_start(args, fmt);
     pthread_mutex_lock(&wal->mutex);
-    if (state != CP_WAL_RUNNING) /* maintenance's errors are not yet the writer's */
+    if (state != CP_WAL_RUNNING) /* maintenance's errors are not yet the writer's, and do not hide those */
         wal->state = state;
-    vsnprintf(wal->error, sizeof wal->error, fmt, args);
+    if (state != CP_WAL_RUNNING || wal->state != CP_WAL_FAILING)
+        vsnprintf(wal->error, sizeof wal->error, fmt, args);
     pthread_mutex_unlock(&wal->mutex);
     va_end(args);
 }
@@ -79,12 +81,14 @@ static int config_settle(cp_wal *wal, cp_error *err)
                             (unsigned long long)config->segment_size, CP_WAL_BLOCK, CP_WAL_SEGMENT_MIN,
                             CP_WAL_SEGMENT_MAX);
     if (wal->frame_capacity + CP_WAL_FIRST_FRAME > config->segment_size)
-        return cp_error_set(err, CP_E_CONFIG, "segment size %llu: one frame of %llu bytes must fit: make segments larger",
+        return cp_error_set(err, CP_E_CONFIG,
+                            "segment size %llu: one frame of %llu bytes must fit: make segments larger",
                             (unsigned long long)config->segment_size,
                             (unsigned long long)wal->frame_capacity + CP_WAL_FIRST_FRAME);
     if (config->limit < CP_WAL_MIN_SEGMENTS * config->segment_size ||
         config->limit / config->segment_size > CP_WAL_MAX_SEGMENTS)
-        return cp_error_set(err, CP_E_CONFIG, "log limit %llu: from %d to %d segments of %llu bytes are possible",
+        return cp_error_set(err, CP_E_CONFIG,
+                            "log limit %llu: from %d to %d segments of %llu bytes are possible",
                             (unsigned long long)config->limit, CP_WAL_MIN_SEGMENTS, CP_WAL_MAX_SEGMENTS,
                             (unsigned long long)config->segment_size);
     return CP_OK;
@@ -151,7 +155,8 @@ static int directory_make(const cp_wal *wal, cp_error *err)
 {
     if (wal->seams.io_create || mkdir(wal->dir, 0750) == 0 || errno == EEXIST)
         return CP_OK;
-    return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot make the directory %s", wal->dir);
+    return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot make the directory %s",
+                          wal->dir);
 }
 
 /* Everything that can fail, in order; the caller frees. */
@@ -185,7 +190,9 @@ static int wal_setup(cp_wal *wal, cp_error *err)
     if (wal->seams.no_thread)
         return CP_OK;
     wal->thread_started = pthread_create(&wal->thread, NULL, cp_wal_maintain_run, wal) == 0;
-    return wal->thread_started ? CP_OK : cp_error_set(err, CP_E_NOMEM, "cannot start a thread for the log %s", wal->dir);
+    return wal->thread_started
+               ? CP_OK
+               : cp_error_set(err, CP_E_NOMEM, "cannot start a thread for the log %s", wal->dir);
 }
 
 int cp_wal_open_with(cp_wal **out, const cp_wal_config *config, const cp_wal_seams *seams, cp_error *err)
@@ -303,12 +310,13 @@ int cp_wal_checkpoint_write(cp_wal *wal, uint64_t delivered_lsn, const cp_wal_in
     block->durable_lsn = cp_wal_durable(wal);
     block->written_ns = cp_realtime_ns();
     if (n > CP_WAL_INTENTS || delivered_lsn < now->delivered_lsn || delivered_lsn > block->durable_lsn)
-        return cp_error_set(err, CP_E_INVAL, "checkpoint at %llu with %u intents: it was at %llu, durable is %llu",
+        return cp_error_set(err, CP_E_INVAL,
+                            "checkpoint at %llu with %u intents: it was at %llu, durable is %llu",
                             (unsigned long long)delivered_lsn, n, (unsigned long long)now->delivered_lsn,
                             (unsigned long long)block->durable_lsn);
     for (uint32_t i = 0; i < n; i++) {
-        if (intents[i].lo <= delivered_lsn || intents[i].lo > intents[i].hi || intents[i].hi > block->durable_lsn ||
-            !memchr(intents[i].token, 0, sizeof intents[i].token))
+        if (intents[i].lo <= delivered_lsn || intents[i].lo > intents[i].hi ||
+            intents[i].hi > block->durable_lsn || !memchr(intents[i].token, 0, sizeof intents[i].token))
             return cp_error_set(err, CP_E_INVAL, "intent %llu to %llu is not between delivered and durable",
                                 (unsigned long long)intents[i].lo, (unsigned long long)intents[i].hi);
         block->intents[i] = intents[i];

@@ -29,7 +29,7 @@ typedef struct cp_wal_seams {
 typedef enum cp_frame_state {
     CP_FRAME_EMPTY,
     CP_FRAME_FILLING,
-    CP_FRAME_CLOSED,  /* full, or to be written again */
+    CP_FRAME_CLOSED, /* full, or to be written again */
     CP_FRAME_WRITING,
     CP_FRAME_WRITTEN, /* waits for a sync */
     CP_FRAME_SYNCING,
@@ -38,8 +38,8 @@ typedef enum cp_frame_state {
 
 typedef struct cp_frame {
     cp_frame_state state;
-    uint8_t *buffer; /* room for a segment's headers, then the records */
-    uint32_t used;   /* bytes of records */
+    uint8_t *buffer;  /* room for a segment's headers, then the records */
+    uint32_t used;    /* bytes of records */
     uint32_t last_at; /* offset of the last record among them */
     uint64_t first_lsn;
     uint64_t last_lsn;
@@ -90,7 +90,7 @@ struct cp_wal {
     cp_io *sink_io; /* the flusher's */
     cp_wal_checkpoint checkpoint;
     cp_wal_checkpoint_block checkpoint_next; /* being put together */
-    atomic_uint_fast64_t delivered; /* by the checkpoint */
+    atomic_uint_fast64_t delivered;          /* by the checkpoint */
 
     /* the writer's */
     cp_io *io;
@@ -101,7 +101,7 @@ struct cp_wal {
     uint64_t epoch;
     uint64_t stated; /* highest durable LSN that a durable frame or checkpoint states */
     cp_wal_tail tail;
-    int file;              /* of the active segment; -1: none */
+    int file; /* of the active segment; -1: none */
     cp_wal_origin active;
     uint64_t write_offset; /* of the next frame */
     uint32_t write_crc;    /* of the newest record sealed */
@@ -111,7 +111,7 @@ struct cp_wal {
     uint32_t frame_count;
     uint32_t writes; /* under way */
     bool syncing;
-    int failing; /* errno of a failed operation in the active segment; 0: none */
+    int failing;       /* errno of a failed operation in the active segment; 0: none */
     uint32_t failures; /* segments given up in a row */
     uint64_t pause_until_ns;
     uint64_t last_commit_ns;

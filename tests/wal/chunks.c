@@ -24,18 +24,21 @@ void test_chunk_free(cp_chunk *chunk)
     free(chunk->row_at);
 }
 
-void test_chunk_make(cp_chunk *chunk, uint64_t seed, uint16_t slot, uint64_t epoch, uint64_t begin, uint32_t bytes)
+void test_chunk_make(cp_chunk *chunk, uint64_t seed, uint16_t slot, uint64_t epoch, uint64_t begin,
+                     uint32_t bytes)
 {
     sim_rng rng = {seed};
     /* Many small and alike, so that frames of different lives line up. */
-    const uint64_t total =
-        sim_chance(&rng, 700) ? SMALL_CHUNK : LEAST_RECORD + sim_below(&rng, bytes - ROW_MOST - 2 * LEAST_RECORD);
+    const uint64_t total = sim_chance(&rng, 700)
+                               ? SMALL_CHUNK
+                               : LEAST_RECORD + sim_below(&rng, bytes - ROW_MOST - 2 * LEAST_RECORD);
     uint32_t at = 0;
     chunk->row_count = 0;
     chunk->rejected = 0;
     while (at < total) {
         const uint32_t size = 1 + (uint32_t)sim_below(&rng, total - at < ROW_MOST ? total - at : ROW_MOST);
-        const uint32_t step = (size + CP_RECORD_HEADER + CP_RECORD_ALIGN - 1) / CP_RECORD_ALIGN * CP_RECORD_ALIGN;
+        const uint32_t step =
+            (size + CP_RECORD_HEADER + CP_RECORD_ALIGN - 1) / CP_RECORD_ALIGN * CP_RECORD_ALIGN;
         memset(chunk->data + at, 0, step);
         memcpy(chunk->data + at, &size, sizeof size);
         for (uint32_t i = 0; i < size; i++)

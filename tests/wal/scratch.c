@@ -135,7 +135,7 @@ void scratch_segment(const scratch *s, uint64_t id, char out[300])
             continue;
         const size_t got = fread(&header, sizeof header, 1, file);
         fclose(file);
-        if (got == 1 && cp_wal_segment_header_check(&header) == CP_OK && header.id == id)
+        if (got == 1 && cp_wal_segment_header_check(&header, 0) == CP_OK && header.id == id)
             snprintf(out, 300, "%s", path);
     }
     assert_true(out[0] != 0);

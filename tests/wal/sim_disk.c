@@ -191,7 +191,8 @@ static int64_t sim_read(cp_io *io, int file, void *data, uint64_t size, uint64_t
     return (int64_t)size;
 }
 
-static void sectors_write(sim_disk *disk, int file, const uint8_t *data, uint64_t size, uint64_t offset, bool durable)
+static void sectors_write(sim_disk *disk, int file, const uint8_t *data, uint64_t size, uint64_t offset,
+                          bool durable)
 {
     sim_file *f = &disk->files[file];
     const uint64_t sequence = ++disk->sequence;
@@ -535,7 +536,8 @@ void sim_disk_crash(const sim_disk *disk, sim_disk *after, sim_rng *rng, uint64_
     }
     for (int i = 0; i < SIM_OPERATIONS; i++) {
         const sim_operation *op = &disk->queue[i];
-        if (!op->used || op->sync || !after->files[op->file].used || after->files[op->file].size < op->offset + op->size)
+        if (!op->used || op->sync || !after->files[op->file].used ||
+            after->files[op->file].size < op->offset + op->size)
             continue;
         write_crash(op, &after->files[op->file], rng);
     }

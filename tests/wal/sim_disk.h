@@ -70,7 +70,8 @@ typedef struct sim_disk {
     sim_faults faults;
     uint64_t operations; /* so far */
     bool dead;           /* the power has failed: every operation fails, nothing changes */
-    void (*before)(void *ctx); /* called before each operation: a moment at which the power may fail; or NULL */
+    void (*before)(
+        void *ctx); /* called before each operation: a moment at which the power may fail; or NULL */
     void *before_ctx;
     uint64_t sequence;
     bool buffer_touched; /* a buffer changed while its write was under way */

@@ -28,10 +28,10 @@ int main(void)
     fflush(stdout);
     sim_run(&options, &result);
     printf("%" PRIu64 " crash states (%" PRIu64 " of them with damage) after %" PRIu64 " operations, %" PRIu64
-           " of which with all outcomes; %" PRIu64 " recoveries, %" PRIu64 " records compared; %" PRIu64 " logs, %" PRIu64
-           " records acknowledged in them, %" PRIu64 " segments given up, %" PRIu64 " writes retried, %" PRIu64
-           " checkpoints failed; damage: %" PRIu64 " refused at open, %" PRIu64 " at reading, %" PRIu64
-           " harmless, %" PRIu64 " took an unstated tail; %" PRIu64 " ms\n",
+           " of which with all outcomes; %" PRIu64 " recoveries, %" PRIu64 " records compared; %" PRIu64
+           " logs, %" PRIu64 " records acknowledged in them, %" PRIu64 " segments given up, %" PRIu64
+           " writes retried, %" PRIu64 " checkpoints failed; damage: %" PRIu64 " refused at open, %" PRIu64
+           " at reading, %" PRIu64 " harmless, %" PRIu64 " took an unstated tail; %" PRIu64 " ms\n",
            result.states, result.damaged, result.operations, result.exhaustive, result.recoveries,
            result.records_compared, result.workloads, result.acknowledged, result.given_up, result.retries,
            result.faults_reported, result.refused, result.corrupt_read, result.unharmed, result.tail_lost,

@@ -12,13 +12,13 @@
 #include "wal/reader.h"
 
 enum {
-    MAX_LSN = 4096,   /* a run starts anew before it gets there */
+    MAX_LSN = 4096, /* a run starts anew before it gets there */
     SLOTS = 3,
     GENERATION_ACTIONS = 120, /* of the workload before the power really fails */
     SHORT_ACTIONS = 30,
-    GENERATIONS = 12,         /* crashes in the life of one log */
-    OUTCOMES = 3,             /* random ones per operation */
-    EXHAUSTIVE = 3            /* all 3^n outcomes up to so many undecided sectors */
+    GENERATIONS = 12, /* crashes in the life of one log */
+    OUTCOMES = 3,     /* random ones per operation */
+    EXHAUSTIVE = 3    /* all 3^n outcomes up to so many undecided sectors */
 };
 
 typedef struct model_record {
@@ -49,9 +49,10 @@ typedef struct simulation {
     uint64_t stated;
     model_checkpoint stored;    /* the last that was reported durable */
     model_checkpoint attempted; /* the one under way, or failed since */
-    model_checkpoint earlier;   /* one that a crash interrupted, since when none was stored: torn, a later torn write may
+    model_checkpoint
+        earlier; /* one that a crash interrupted, since when none was stored: torn, a later torn write may
                                    complete it; nothing was built on it, so that this does no harm */
-    bool retry; /* the attempted one failed */
+    bool retry;  /* the attempted one failed */
     uint64_t ring_end[SLOTS];
     uint64_t ring_epoch[SLOTS];
     cp_chunk chunk, read; /* buffers */
@@ -147,7 +148,8 @@ static bool records_compare(simulation *sim, cp_wal *wal, bool damaged)
         if (got != lsn || !test_chunk_equal(&sim->chunk, &sim->read))
             violate(sim, "record %llu is not what was appended", (unsigned long long)lsn);
     }
-    if (code == CP_OK && reader && cp_wal_reader_next(reader, &sim->read, &(uint64_t){0}, &err) != CP_E_ABSENT)
+    if (code == CP_OK && reader &&
+        cp_wal_reader_next(reader, &sim->read, &(uint64_t){0}, &err) != CP_E_ABSENT)
         violate(sim, "there is a record behind the end");
     cp_wal_reader_free(reader);
     if (code != CP_OK && !(damaged && code == CP_E_CORRUPT))
@@ -189,8 +191,9 @@ static void state_check(simulation *sim, sim_disk *disk, const char *damage, uin
     if (*end > sim->appended)
         violate(sim, "recovered up to %llu, appended were %llu", (unsigned long long)*end,
                 (unsigned long long)sim->appended);
-    if (cp_wal_checkpoint_lost(wal) || !(checkpoint_is(wal, &sim->stored) || checkpoint_is(wal, &sim->attempted) ||
-                                         checkpoint_is(wal, &sim->earlier)))
+    if (cp_wal_checkpoint_lost(wal) ||
+        !(checkpoint_is(wal, &sim->stored) || checkpoint_is(wal, &sim->attempted) ||
+          checkpoint_is(wal, &sim->earlier)))
         violate(sim, "checkpoint (%s): delivered %llu, stored was %llu", damage ? damage : "no damage",
                 (unsigned long long)cp_wal_delivered(wal), (unsigned long long)sim->stored.delivered);
     if (*end < records_due(sim, damage))
@@ -307,7 +310,8 @@ static void act_checkpoint(simulation *sim)
     } else if (next.intent) {
         next.delivered = next.hi;
         next.intent = false;
-        if (sim_chance(&sim->rng, 300)) /* too early: the log must not believe it before the checkpoint does */
+        if (sim_chance(&sim->rng,
+                       300)) /* too early: the log must not believe it before the checkpoint does */
             cp_wal_release(sim->wal, next.delivered);
         if (sim_chance(&sim->rng, 300))
             cp_wal_maintain(sim->wal, sim->now_ns);
@@ -349,7 +353,8 @@ static void act_read(simulation *sim)
     }
     cp_wal_reader_free(reader);
     if (code != CP_OK)
-        violate(sim, "live: reading %llu of %llu: %s", (unsigned long long)start, (unsigned long long)end, err.text);
+        violate(sim, "live: reading %llu of %llu: %s", (unsigned long long)start, (unsigned long long)end,
+                err.text);
 }
 
 static void act(simulation *sim)
@@ -416,7 +421,8 @@ static void life_run(simulation *sim)
     sim->wal = wal;
     life_faults(sim);
     cp_wal_maintain(wal, sim->now_ns);
-    for (uint64_t i = 0; i < actions && !sim->result->violated && cp_boottime_ns() < sim->options->deadline_ns; i++)
+    for (uint64_t i = 0;
+         i < actions && !sim->result->violated && cp_boottime_ns() < sim->options->deadline_ns; i++)
         act(sim);
     sim->acknowledged = records_due(sim, NULL);
     sim->stated = records_due(sim, "any");
@@ -460,7 +466,8 @@ void sim_run(const sim_options *options, sim_result *result)
     sim->hurt = sim_disk_new(sim_random(&sim->rng));
     test_chunk_alloc(&sim->chunk, TEST_CHUNK);
     test_chunk_alloc(&sim->read, TEST_CHUNK);
-    while (!result->violated && result->states < options->max_states && cp_boottime_ns() < options->deadline_ns) {
+    while (!result->violated && result->states < options->max_states &&
+           cp_boottime_ns() < options->deadline_ns) {
         log_begin(sim);
         for (int i = 0; i < GENERATIONS && !result->violated && result->states < options->max_states; i++)
             life_run(sim);

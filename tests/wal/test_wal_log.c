@@ -6,10 +6,10 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,12 +41,12 @@ static void test_round_trip(void **state)
     const uint64_t end = s.position;
     cp_wal_status status;
     cp_wal_status_read(s.wal, &status);
-    print_message("%s, %s (calibrated: fdatasync %llu ns, dsync %llu ns), registered %d, %llu commits, %llu of %llu "
-                  "bytes payload\n",
-                  status.backend, status.sync, (unsigned long long)status.calibrated_fdatasync_ns,
-                  (unsigned long long)status.calibrated_dsync_ns, status.registered,
-                  (unsigned long long)status.commits, (unsigned long long)status.payload_bytes,
-                  (unsigned long long)status.device_bytes);
+    print_message(
+        "%s, %s (calibrated: fdatasync %llu ns, dsync %llu ns), registered %d, %llu commits, %llu of %llu "
+        "bytes payload\n",
+        status.backend, status.sync, (unsigned long long)status.calibrated_fdatasync_ns,
+        (unsigned long long)status.calibrated_dsync_ns, status.registered, (unsigned long long)status.commits,
+        (unsigned long long)status.payload_bytes, (unsigned long long)status.device_bytes);
     assert_int_equal(status.state, CP_WAL_RUNNING);
     assert_string_equal(status.error, "");
     assert_true(status.calibrated_fdatasync_ns > 0 && status.calibrated_dsync_ns > 0);

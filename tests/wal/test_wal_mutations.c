@@ -72,7 +72,8 @@ static void test_every_protection_is_missed(void **state)
         static sim_result result;
         run(seed, &mutations[i], MOST_STATES, &result);
         print_message("without %s: %s after %llu states: %s\n", mutations[i].what,
-                      result.violated ? "violation" : "NO VIOLATION", (unsigned long long)result.states, result.text);
+                      result.violated ? "violation" : "NO VIOLATION", (unsigned long long)result.states,
+                      result.text);
         unnoticed += !result.violated;
     }
     assert_int_equal(unnoticed, 0);
@@ -119,7 +120,8 @@ static int second_record(unsigned unsafe)
     cp_io *io = NULL;
     assert_int_equal(sim_io_create(disk, &io, NULL), CP_OK);
     const int file = io->ops->open(io, "000000.seg", CP_IO_CREATE);
-    const cp_wal_origin origin = {.id = SEGMENT, .salt = SALT, .size = SIM_FILE_SIZE, .base_lsn = BASE, .header_crc = 7};
+    const cp_wal_origin origin = {
+        .id = SEGMENT, .salt = SALT, .size = SIM_FILE_SIZE, .base_lsn = BASE, .header_crc = 7};
     cp_wal_record fresh = record_of(SEGMENT, BASE, payload, sizeof payload);
     cp_wal_record stale = record_of(SEGMENT - 1, BASE + 1, payload, sizeof payload);
     fresh.previous_crc = origin.header_crc;
