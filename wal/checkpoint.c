@@ -58,13 +58,16 @@ int cp_wal_checkpoint_open(cp_wal_checkpoint *checkpoint, cp_io *io, unsigned un
         return cp_error_errno(err, cp_error_code_of_errno(-checkpoint->file), -checkpoint->file,
                               "cannot open " CP_WAL_CHECKPOINT_FILE);
     checkpoint->blocks = aligned_alloc(CP_IO_BLOCK, (size_t)2 * CP_WAL_BLOCK);
-    int code = checkpoint->blocks ? CP_OK : cp_error_set(err, CP_E_NOMEM, "out of memory");
-    /* What a killed process wrote may be in the cache only; it must not vanish after it has been believed. */
-    int64_t result = code == CP_OK ? io->ops->sync(io, checkpoint->file) : 0;
-    if (code == CP_OK && result >= 0) {
-        memset(checkpoint->blocks, 0, (size_t)2 * CP_WAL_BLOCK);
-        result = io->ops->read(io, checkpoint->file, checkpoint->blocks, (uint64_t)2 * CP_WAL_BLOCK, 0);
+    if (!checkpoint->blocks) {
+        cp_wal_checkpoint_close(checkpoint);
+        return cp_error_set(err, CP_E_NOMEM, "out of memory");
     }
+    memset(checkpoint->blocks, 0, (size_t)2 * CP_WAL_BLOCK);
+    /* What a killed process wrote may be in the cache only; it must not vanish after it has been believed. */
+    int code = CP_OK;
+    int64_t result = io->ops->sync(io, checkpoint->file);
+    if (result >= 0)
+        result = io->ops->read(io, checkpoint->file, checkpoint->blocks, (uint64_t)2 * CP_WAL_BLOCK, 0);
     if (result < 0)
         code = cp_error_errno(err, CP_E_IO, (int)-result, "cannot read " CP_WAL_CHECKPOINT_FILE);
     if (code == CP_OK)

@@ -76,6 +76,9 @@ struct cp_io {
     const cp_io_ops *ops;
     unsigned degraded; /* CP_IO_BUFFERED, CP_IO_VOLATILE */
     bool registered;   /* the kernel holds the buffers mapped */
+    bool
+        dsync_defers; /* a durable write is finished by a kernel thread bound to the submitter's processor: a submitter that
+                          looks for completions without sleeping keeps it waiting for a scheduler tick, 4 ms */
 };
 
 /* The instance over pwritev2 and fdatasync. dir must exist. Its worker thread starts with the first submit.

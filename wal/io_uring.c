@@ -204,6 +204,7 @@ int cp_io_uring_create(cp_io **out, const char *dir, cp_error *err)
         free(io);
         return uring_refused(err, -result);
     }
+    io->files.base.dsync_defers = !io->files.fua;
     io->file_slot = io_uring_register_files_sparse(&io->ring, 1) == 0;
     *out = &io->files.base;
     return CP_OK;

@@ -36,15 +36,17 @@ uint64_t cp_wal_random(cp_wal *wal)
 
 void cp_wal_report(cp_wal *wal, cp_wal_state state, const char *fmt, ...)
 {
+    char text[sizeof wal->error];
     va_list args;
     va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
     pthread_mutex_lock(&wal->mutex);
     if (state != CP_WAL_RUNNING) /* maintenance's errors are not yet the writer's, and do not hide those */
         wal->state = state;
     if (state != CP_WAL_RUNNING || wal->state != CP_WAL_FAILING)
-        vsnprintf(wal->error, sizeof wal->error, fmt, args);
+        memcpy(wal->error, text, sizeof text);
     pthread_mutex_unlock(&wal->mutex);
-    va_end(args);
 }
 
 void cp_wal_report_over(cp_wal *wal)

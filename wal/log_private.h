@@ -72,9 +72,9 @@ struct cp_wal {
     cp_wal_ring rings[CP_WAL_RINGS]; /* durable */
     char note[256];
     char error[512];
+    uint64_t prepare_after_ns; /* boot-time clock: a failed preparation is not tried again before */
     cp_wal_state state;
     bool stop;
-    uint64_t prepare_after_ns; /* boot-time clock: a failed preparation is not tried again before */
     /* -------- */
 
     atomic_uint_fast64_t durable;
@@ -83,9 +83,9 @@ struct cp_wal {
     uint64_t torn_bytes;
 
     cp_io *files; /* owner before start, then maintenance */
-    int lock;
     pthread_t thread;
     bool thread_started;
+    int lock;
 
     cp_io *sink_io; /* the flusher's */
     cp_wal_checkpoint checkpoint;
@@ -94,7 +94,6 @@ struct cp_wal {
 
     /* the writer's */
     cp_io *io;
-    bool dsync;
     uint64_t calibrated[2]; /* fdatasync, dsync */
     uint64_t next_lsn;
     uint64_t next_id;
@@ -110,6 +109,7 @@ struct cp_wal {
     uint32_t frame_first; /* the oldest in use */
     uint32_t frame_count;
     uint32_t writes; /* under way */
+    bool dsync;
     bool syncing;
     int failing;       /* errno of a failed operation in the active segment; 0: none */
     uint32_t failures; /* segments given up in a row */

@@ -62,13 +62,15 @@ typedef struct simulation {
 static void violate(simulation *sim, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void violate(simulation *sim, const char *fmt, ...)
 {
-    if (sim->result->violated)
-        return;
+    char text[sizeof sim->result->text];
     va_list args;
     va_start(args, fmt);
-    sim->result->violated = true;
-    vsnprintf(sim->result->text, sizeof sim->result->text, fmt, args);
+    vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    if (sim->result->violated)
+        return; /* the first one counts */
+    sim->result->violated = true;
+    memcpy(sim->result->text, text, sizeof text);
 }
 
 /* The chunk of a record. */

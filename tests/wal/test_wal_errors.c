@@ -236,7 +236,7 @@ static void test_configuration(void **state)
     s.config.segment_size = 100000;
     refuses(&s, CP_E_CONFIG, "a multiple of 4096");
     s.config = good;
-    s.config.limit = 2 * SCRATCH_SEGMENT;
+    s.config.limit = 2 * (uint64_t)SCRATCH_SEGMENT;
     refuses(&s, CP_E_CONFIG, "from 4 to");
     s.config = good;
     s.config.max_chunk_bytes = SCRATCH_SEGMENT;

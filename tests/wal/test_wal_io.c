@@ -17,7 +17,7 @@
 #include "base/clock.h"
 #include "wal/io.h"
 
-enum { BLOCKS = 64, SIZE = BLOCKS * CP_IO_BLOCK };
+enum { BLOCKS = 64, SIZE = BLOCKS * CP_IO_BLOCK, RUN = 4 * CP_IO_BLOCK };
 
 typedef int create(cp_io **out, const char *dir, cp_error *err);
 
@@ -106,10 +106,10 @@ static void test_writes(void **state)
     for (int dsync = 0; dsync < 2; dsync++) {
         for (uint64_t block = 0; block < BLOCKS; block += 4) {
             f->data[block * CP_IO_BLOCK]++;
-            assert_int_equal(io->ops->submit_write(io, file, f->data + block * CP_IO_BLOCK, 4 * CP_IO_BLOCK,
+            assert_int_equal(io->ops->submit_write(io, file, f->data + block * CP_IO_BLOCK, RUN,
                                                    block * CP_IO_BLOCK, dsync, block),
                              0);
-            assert_int_equal(wait_one(io, block), 4 * CP_IO_BLOCK);
+            assert_int_equal(wait_one(io, block), RUN);
         }
         assert_int_equal(io->ops->submit_sync(io, file, 1000), 0);
         assert_int_equal(wait_one(io, 1000), 0);

@@ -21,8 +21,8 @@
 #include "wal/cursor.h"
 
 typedef struct mutation {
-    unsigned unsafe;
     const char *what;
+    unsigned unsafe;
     bool short_lives;
 } mutation;
 
@@ -52,19 +52,19 @@ static void test_every_protection_is_missed(void **state)
 {
     (void)state;
     static const mutation mutations[] = {
-        {CP_UNSAFE_CHECKPOINT_SYNC, "sync of the checkpoint", false},
-        {CP_UNSAFE_ONE_SLOT, "the checkpoint's second block", false},
-        {CP_UNSAFE_INTENT, "the durable intent", false},
-        {CP_UNSAFE_DIR_SYNC, "sync of the directory", false},
-        {CP_UNSAFE_HEADER_CRC, "CRC of the record header", true},
-        {CP_UNSAFE_PAYLOAD_CRC, "CRC of the payload", false},
-        {CP_UNSAFE_ACK_WRITTEN, "sync before the acknowledgement", false},
-        {CP_UNSAFE_ACK_ORDER, "acknowledging in order only", false},
-        {CP_UNSAFE_SYNC_RETRY, "giving up a segment whose sync failed", false},
-        {CP_UNSAFE_RECYCLE, "checkpoint before a segment is used again", false},
-        {CP_UNSAFE_TORN_TAIL, "comparing a bad record with what was stated durable", false},
-        {CP_UNSAFE_CHAIN, "the links between segments", false},
-        {CP_UNSAFE_REUSE, "removing slots with a torn header", true},
+        {"sync of the checkpoint", CP_UNSAFE_CHECKPOINT_SYNC, false},
+        {"the checkpoint's second block", CP_UNSAFE_ONE_SLOT, false},
+        {"the durable intent", CP_UNSAFE_INTENT, false},
+        {"sync of the directory", CP_UNSAFE_DIR_SYNC, false},
+        {"CRC of the record header", CP_UNSAFE_HEADER_CRC, true},
+        {"CRC of the payload", CP_UNSAFE_PAYLOAD_CRC, false},
+        {"sync before the acknowledgement", CP_UNSAFE_ACK_WRITTEN, false},
+        {"acknowledging in order only", CP_UNSAFE_ACK_ORDER, false},
+        {"giving up a segment whose sync failed", CP_UNSAFE_SYNC_RETRY, false},
+        {"checkpoint before a segment is used again", CP_UNSAFE_RECYCLE, false},
+        {"comparing a bad record with what was stated durable", CP_UNSAFE_TORN_TAIL, false},
+        {"the links between segments", CP_UNSAFE_CHAIN, false},
+        {"removing slots with a torn header", CP_UNSAFE_REUSE, true},
     };
     const uint64_t seed = seed_of_environment();
     unsigned unnoticed = 0;
