@@ -368,7 +368,6 @@ static void status_counts(cp_wal *wal, cp_wal_status *status)
     status->device_bytes = atomic_load(&wal->device_bytes);
     status->retries = atomic_load(&wal->retries);
     status->given_up = atomic_load(&wal->given_up);
-    status->torn_bytes = wal->torn_bytes;
     status->limit = wal->config.limit;
 }
 

@@ -150,7 +150,6 @@ typedef struct cp_wal_status {
     uint64_t device_bytes; /* written, headers and padding included */
     uint64_t retries;      /* of short or refused writes */
     uint64_t given_up;     /* segments */
-    uint64_t torn_bytes;   /* behind the end that recovery found, in frames that were never acknowledged */
     char note[256];        /* why not the first choice of backend; "" when it is */
     char error[512];       /* the latest error and what to do; "" when none, or over */
 } cp_wal_status;

@@ -13,6 +13,7 @@ enum {
     CP_WAL_READY_MOST = 4,      /* more ready segments than this go back to the file system */
     CP_WAL_RETRIES = 16,        /* of one write that comes back short, empty or EAGAIN */
     CP_WAL_FAILURES = 3,        /* segments given up in a row before there is a pause */
+    CP_WAL_STARVED_MS = 1,      /* between looks for a free segment */
     CP_WAL_PAUSE_MS = 1000,     /* between further tries, and between tries to prepare a segment */
     CP_WAL_LOCK_WAIT_MS = 10000 /* for the I/O of a killed owner */
 };
@@ -80,7 +81,6 @@ struct cp_wal {
     atomic_uint_fast64_t durable;
     atomic_uint_fast64_t tail_id; /* segment of the newest durable frame */
     atomic_uint_fast64_t commits, payload_bytes, device_bytes, retries, given_up;
-    uint64_t torn_bytes;
 
     cp_io *files; /* owner before start, then maintenance */
     pthread_t thread;

@@ -313,8 +313,12 @@ static bool frames_place(cp_wal *wal, uint64_t now_ns)
         cp_frame *frame = cp_wal_frame(wal, i);
         if (frame->state >= CP_FRAME_WRITING)
             continue;
-        if ((frame->state == CP_FRAME_FILLING && under_way > 0) || !frame_place(wal, frame, under_way == 0))
+        if ((frame->state == CP_FRAME_FILLING && under_way > 0) || !frame_place(wal, frame, under_way == 0)) {
+            if (wal->file <
+                0) /* no segment is free: maintenance knows, there is no use in asking all the time */
+                wal->pause_until_ns = now_ns + (uint64_t)CP_WAL_STARVED_MS * CP_NS_PER_MS;
             break;
+        }
         moved = true;
         under_way++;
         if (wal->failing)

@@ -2,7 +2,8 @@
  *
  *   raw     write and sync of one preallocated file through the same backend, one at a time
  *   commit  one record at a time through the log
- *   stream  as many records as the log takes */
+ *   stream  as many records as the log takes
+ *   backlog a gigabyte is left in the log: opening it again, reading it back, against reading the same files bare */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,9 @@
 #include "base/clock.h"
 #include "wal/io.h"
 #include "wal/log.h"
+#include "wal/reader.h"
 
-enum { MOST = 256 * 1024, RAW_FILE = 64 * 1024 * 1024, SAMPLES = 200 * 1000 };
+enum { MOST = 256 * 1024, RAW_FILE = 64 * 1024 * 1024, SAMPLES = 200 * 1000, BACKLOG_MB = 1024 };
 
 static uint64_t samples[SAMPLES];
 
@@ -135,6 +137,72 @@ static void log_run(const char *dir, cp_wal_backend backend, uint32_t size, bool
     cp_wal_close(wal, cp_boottime_ns() + CP_NS_PER_S);
 }
 
+static uint64_t bare_read(const char *dir)
+{
+    cp_io *io = NULL;
+    if (cp_io_posix_create(&io, dir, NULL) != CP_OK)
+        exit(1);
+    uint8_t *data = aligned_alloc(CP_IO_BLOCK, RAW_FILE / 16);
+    uint64_t bytes = 0;
+    const uint64_t began = cp_boottime_ns();
+    for (unsigned slot = 0; slot < BACKLOG_MB / 64 && data; slot++) {
+        char name[32];
+        snprintf(name, sizeof name, "%06u.seg", slot);
+        const int file = io->ops->open(io, name, CP_IO_READ_ONLY);
+        for (uint64_t at = 0; file >= 0 && at < RAW_FILE; at += RAW_FILE / 16)
+            bytes += (uint64_t)io->ops->read(io, file, data, RAW_FILE / 16, at);
+        if (file >= 0)
+            io->ops->close(io, file);
+    }
+    free(data);
+    io->ops->destroy(io);
+    return bytes * 1000 / (cp_boottime_ns() - began); /* MB/s */
+}
+
+static void backlog_run(const char *dir)
+{
+    static uint8_t data[MOST];
+    static uint32_t rows[MOST / 128];
+    const uint32_t row = 120;
+    for (uint32_t at = 0; at < MOST; at += row + CP_RECORD_HEADER)
+        memcpy(data + at, &row, sizeof row);
+    cp_chunk chunk = {.data = data, .byte_count = MOST, .row_count = MOST / 128, .epoch = 1};
+    for (uint32_t i = 0; i < MOST / 128; i++)
+        rows[i] = i * 128 + CP_RECORD_HEADER;
+    chunk.row_at = rows;
+    chunk.row_capacity = MOST / 128;
+    chunk.data_capacity = MOST;
+    cp_wal *wal = log_open(dir, CP_WAL_AUTO);
+    const uint64_t first = cp_wal_durable(wal) + 1;
+    uint64_t lsn = 0;
+    for (uint64_t bytes = 0; bytes < (uint64_t)BACKLOG_MB * 1000 * 1000; cp_wal_step(wal, cp_boottime_ns())) {
+        chunk.end = chunk.begin + MOST;
+        if (cp_wal_append(wal, &chunk, &lsn) != CP_OK)
+            continue;
+        chunk.begin = chunk.end;
+        bytes += MOST;
+    }
+    cp_wal_close(wal, cp_boottime_ns() + CP_NS_PER_S);
+    uint64_t began = cp_boottime_ns();
+    wal = log_open(dir, CP_WAL_AUTO);
+    const uint64_t opened = cp_boottime_ns() - began;
+    cp_wal_reader *reader = NULL;
+    cp_error err = {0};
+    uint64_t bytes = 0;
+    began = cp_boottime_ns();
+    int code = cp_wal_reader_create(&reader, wal, first, &err);
+    while (code == CP_OK && (code = cp_wal_reader_next(reader, &chunk, &lsn, &err)) == CP_OK)
+        bytes += chunk.byte_count;
+    const uint64_t read_ns = cp_boottime_ns() - began;
+    cp_wal_reader_free(reader);
+    cp_wal_close(wal, 0);
+    char path[512];
+    snprintf(path, sizeof path, "%s/log-%d", dir, (int)getpid());
+    printf("backlog: opened in %.1f ms; read back at %" PRIu64 " MB/s (%" PRIu64 " MB), bare %" PRIu64
+           " MB/s\n",
+           (double)opened / 1e6, bytes * 1000 / read_ns, bytes / 1000000, bare_read(path));
+}
+
 int main(int argc, char **argv)
 {
     static const uint32_t sizes[] = {4096, 16 * 1024, 256 * 1024};
@@ -147,5 +215,6 @@ int main(int argc, char **argv)
         log_run(dir, CP_WAL_POSIX, sizes[i], false, length_ns);
         log_run(dir, CP_WAL_AUTO, sizes[i], true, length_ns);
     }
+    backlog_run(dir);
     return 0;
 }
