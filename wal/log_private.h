@@ -100,21 +100,21 @@ struct cp_wal {
     uint64_t epoch;
     uint64_t stated; /* highest durable LSN that a durable frame or checkpoint states */
     cp_wal_tail tail;
-    int file; /* of the active segment; -1: none */
     cp_wal_origin active;
     uint64_t write_offset; /* of the next frame */
-    uint32_t write_crc;    /* of the newest record sealed */
     uint64_t frame_capacity;
     cp_frame frames[CP_WAL_FRAMES];
-    uint32_t frame_first; /* the oldest in use */
-    uint32_t frame_count;
-    uint32_t writes; /* under way */
-    bool dsync;
-    bool syncing;
-    int failing;       /* errno of a failed operation in the active segment; 0: none */
-    uint32_t failures; /* segments given up in a row */
     uint64_t pause_until_ns;
     uint64_t last_commit_ns;
+    int file;             /* of the active segment; -1: none */
+    uint32_t write_crc;   /* of the newest record sealed */
+    uint32_t frame_first; /* the oldest in use */
+    uint32_t frame_count;
+    uint32_t writes;   /* under way */
+    int failing;       /* errno of a failed operation in the active segment; 0: none */
+    uint32_t failures; /* segments given up in a row */
+    bool syncing;
+    bool dsync;
 };
 
 int cp_wal_open_with(cp_wal **out, const cp_wal_config *config, const cp_wal_seams *seams, cp_error *err);

@@ -134,7 +134,14 @@ static uint64_t records_due(const simulation *sim, const char *damage)
     return damaged ? stated : acknowledged;
 }
 
-static bool records_compare(simulation *sim, cp_wal *wal, bool damaged)
+/* Records behind the acknowledged ones may be of an earlier life when the file is gone whose header cut them off: rows that were
+ * put, were not acknowledged, and come again from their ring under the same positions. */
+static bool record_free(const simulation *sim, const char *damage, uint64_t lsn)
+{
+    return damage && strstr(damage, "file") && lsn > records_due(sim, NULL);
+}
+
+static bool records_compare(simulation *sim, cp_wal *wal, const char *damage)
 {
     cp_error err = {0};
     cp_wal_reader *reader = NULL;
@@ -147,14 +154,14 @@ static bool records_compare(simulation *sim, cp_wal *wal, bool damaged)
             break;
         chunk_make(&sim->chunk, &sim->records[lsn]);
         sim->result->records_compared++;
-        if (got != lsn || !test_chunk_equal(&sim->chunk, &sim->read))
+        if (got != lsn || (!test_chunk_equal(&sim->chunk, &sim->read) && !record_free(sim, damage, lsn)))
             violate(sim, "record %llu is not what was appended", (unsigned long long)lsn);
     }
     if (code == CP_OK && reader &&
         cp_wal_reader_next(reader, &sim->read, &(uint64_t){0}, &err) != CP_E_ABSENT)
         violate(sim, "there is a record behind the end");
     cp_wal_reader_free(reader);
-    if (code != CP_OK && !(damaged && code == CP_E_CORRUPT))
+    if (code != CP_OK && !(damage && code == CP_E_CORRUPT))
         violate(sim, "reading back: %s", err.text);
     if (code != CP_OK)
         sim->result->corrupt_read++;
@@ -201,7 +208,7 @@ static void state_check(simulation *sim, sim_disk *disk, const char *damage, uin
     if (*end < records_due(sim, damage))
         violate(sim, "%s: recovered up to %llu, acknowledged were %llu", damage ? damage : "no damage",
                 (unsigned long long)*end, (unsigned long long)records_due(sim, damage));
-    else if (!sim->result->violated && records_compare(sim, wal, damage != NULL) && damage) {
+    else if (!sim->result->violated && records_compare(sim, wal, damage) && damage) {
         if (*end < records_due(sim, NULL))
             sim->result->tail_lost++;
         else
