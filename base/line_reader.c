@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -12,10 +13,13 @@
 enum {
     FIRST_BUFFER = 256 * 1024, /* large enough that the calls to read(2) do not show */
     PACKED_BUFFER = 64 * 1024,
+    BOM_SIZE = 3,
     GZIP_MAGIC_0 = 0x1f, /* RFC 1952, 2.3.1 */
     GZIP_MAGIC_1 = 0x8b,
     GZIP_WINDOW = 15 + 16 /* of inflateInit2: the largest window, a gzip header */
 };
+
+static const char bom[BOM_SIZE] = {'\xef', '\xbb', '\xbf'}; /* U+FEFF in UTF-8 */
 
 struct cp_line_reader {
     int fd;
@@ -29,16 +33,17 @@ struct cp_line_reader {
     FILE *spill;
     bool at_end;
     bool sniffed; /* the first two bytes have been looked at */
+    bool begun;   /* the first line begins at begin: a byte order mark was looked for and passed over */
     bool packed;  /* gzip */
     bool between; /* packed: at the end of a member; another may follow */
     z_stream inflater;
     uint8_t *packed_buffer;
 };
 
-/* Room for the two bytes that tell gzip, whatever the limit. */
+/* Room for the bytes that tell gzip or a byte order mark, whatever the limit. */
 static size_t first_capacity(size_t line_max)
 {
-    const size_t wanted = line_max + 1 < 2 ? 2 : line_max + 1;
+    const size_t wanted = line_max + 1 < BOM_SIZE ? BOM_SIZE : line_max + 1;
     return wanted < FIRST_BUFFER ? wanted : FIRST_BUFFER;
 }
 
@@ -81,6 +86,14 @@ int cp_line_reader_open(cp_line_reader **out, const char *path, size_t line_max,
 void cp_line_reader_set_spill(cp_line_reader *reader, FILE *spill)
 {
     reader->spill = spill;
+}
+
+bool cp_line_reader_reads(const cp_line_reader *reader, int fd)
+{
+    struct stat input;
+    struct stat other;
+    return fstat(reader->fd, &input) == 0 && fstat(fd, &other) == 0 && input.st_dev == other.st_dev &&
+           input.st_ino == other.st_ino;
 }
 
 const char *cp_line_reader_name(const cp_line_reader *reader)
@@ -255,10 +268,35 @@ static int line_take(cp_line_reader *reader, cp_line *line, size_t len, bool end
     return 1;
 }
 
+/* Passes over a byte order mark at the very beginning. False while more bytes are needed to tell. */
+static bool input_begin(cp_line_reader *reader)
+{
+    const size_t have = reader->end - reader->begin;
+    const size_t compared = have < BOM_SIZE ? have : BOM_SIZE;
+    const bool alike = memcmp(reader->buffer + reader->begin, bom, compared) == 0;
+    if (alike && have < BOM_SIZE && !reader->at_end)
+        return false;
+    reader->begin += alike && have >= BOM_SIZE ? BOM_SIZE : 0;
+    reader->begun = true;
+    return true;
+}
+
+/* Reads on, after making room. */
+static int input_more(cp_line_reader *reader, cp_error *err)
+{
+    const int rc = buffer_make_room(reader, err);
+    return rc == CP_OK ? buffer_fill(reader, err) : rc;
+}
+
 int cp_line_reader_next(cp_line_reader *reader, cp_line *line, cp_error *err)
 {
     size_t searched = 0; /* bytes of the line known to hold no newline */
     *line = (cp_line){.number = reader->line_number + 1};
+    while (!reader->begun && !input_begin(reader)) {
+        const int rc = input_more(reader, err);
+        if (rc < 0)
+            return rc;
+    }
     for (;;) {
         const char *from = reader->buffer + reader->begin + searched;
         const size_t have = reader->end - reader->begin;
@@ -268,6 +306,8 @@ int cp_line_reader_next(cp_line_reader *reader, cp_line *line, cp_error *err)
                 return 0;
             reader->line_number++;
             const size_t len = newline ? searched + (size_t)(newline - from) : have;
+            if (len > reader->line_max) /* room for a byte order mark may be more than the limit */
+                return line_skip(reader, line, err);
             return line_take(reader, line, len, newline != NULL);
         }
         searched = have;
@@ -275,9 +315,7 @@ int cp_line_reader_next(cp_line_reader *reader, cp_line *line, cp_error *err)
             reader->line_number++;
             return line_skip(reader, line, err);
         }
-        int rc = buffer_make_room(reader, err);
-        if (rc == CP_OK)
-            rc = buffer_fill(reader, err);
+        const int rc = input_more(reader, err);
         if (rc < 0)
             return rc;
     }

@@ -3,6 +3,7 @@
  *     read(2) ─► zlib (passes plain bytes through) ─► buffer of at most line_max bytes ─► one line at a time
  *
  * The input is untrusted: a line may be of any length, hold any bytes, and the last one may lack its newline.
+ * UTF-8's byte order mark at the very beginning (EF BB BF, which spreadsheets write) is no part of the first line.
  * A line over the limit is never kept: it is skipped to its end (its bytes go to the spill stream, if there
  * is one) and reported, and reading goes on behind it. One thread uses a reader. */
 #ifndef CP_BASE_LINE_READER_H
@@ -35,6 +36,10 @@ void cp_line_reader_set_spill(cp_line_reader *reader, FILE *spill);
  * say which; read on CP_E_CORRUPT  the gzip data is damaged or cut short: nothing more can be read CP_E_IO
  * read(2) failed (EINTR included, so that a signal can end a read): nothing more can be read CP_E_NOMEM */
 int cp_line_reader_next(cp_line_reader *reader, cp_line *line, cp_error *err);
+
+/* True when fd is open on the same file as the input, by device and inode: writing there would destroy what is
+ * yet to be read. */
+bool cp_line_reader_reads(const cp_line_reader *reader, int fd);
 
 /* What messages call the input: the path, or "stdin". */
 const char *cp_line_reader_name(const cp_line_reader *reader);

@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -57,6 +59,8 @@ int cp_exit_of(int code)
         return CP_EXIT_OK;
     case CP_E_ABSENT:
     case CP_E_ABI:
+    case CP_E_BUSY:
+    case CP_E_CORRUPT:
     case CP_E_RETIRED:
         return CP_EXIT_ABSENT;
     case CP_E_IO:
@@ -98,28 +102,6 @@ bool cp_number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *out
         return false;
     *out = value;
     return true;
-}
-
-bool cp_duration_parse(const char *text, uint64_t *ns)
-{
-    static const struct {
-        const char *unit;
-        double ns;
-    } units[] = {{"", 1e9}, {"s", 1e9}, {"ms", 1e6}, {"us", 1e3}, {"m", 60e9}, {"h", 3600e9}};
-    const double limit = 10 * 366 * 24 * 3600e9;
-    if (*text < '0' || *text > '9')
-        return false;
-    char *end;
-    const double value = strtod(text, &end);
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        if (strcmp(end, units[i].unit) != 0)
-            continue;
-        if (!(value * units[i].ns <= limit))
-            return false;
-        *ns = (uint64_t)(value * units[i].ns);
-        return true;
-    }
-    return false;
 }
 
 /* ---- JSON --------------------------------------------------------------------------- */
@@ -177,12 +159,21 @@ int cp_json_end(json_object *object)
     return cp_output_finish();
 }
 
+bool cp_output_closed(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
+}
+
 int cp_output_finish(void)
 {
     const bool failed = ferror(stdout) != 0;
     if (fflush(stdout) == 0 && !failed)
         return CP_EXIT_OK;
-    cp_message("cannot write to standard output: %s", strerror(errno));
+    const int errnum = errno;
+    if (cp_output_closed())
+        return CP_EXIT_OK;
+    cp_message("cannot write to standard output: %s", strerror(errnum));
     return CP_EXIT_IO;
 }
 

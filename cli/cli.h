@@ -17,7 +17,8 @@ enum {
     CP_EXIT_FAILED = 1,
     CP_EXIT_UNHEALTHY = 2, /* the recorder runs, but not well; or a difference was found */
     CP_EXIT_USAGE = 64,    /* these four as in <sysexits.h>; argp exits with the first by itself */
-    CP_EXIT_ABSENT = 69,
+    CP_EXIT_ABSENT =
+        69, /* no region or no recorder, or the region cannot be used: busy, damaged, another version */
     CP_EXIT_IO = 74,
     CP_EXIT_CONFIG = 78
 };
@@ -46,10 +47,6 @@ int cp_fail(const cp_error *err);
 /* "coldpath: …" to standard error. */
 void cp_message(const char *fmt, ...) CP_PRINTF(1, 2);
 
-/* Parses "30s", "250ms", "50us", "2m", "1h" or a plain number of seconds; at most 10 years. False when it is
- * none. */
-bool cp_duration_parse(const char *text, uint64_t *ns);
-
 /* Parses a decimal number between min and max. False when it is none. */
 bool cp_number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
@@ -67,8 +64,12 @@ void cp_json_add_bool(json_object *object, const char *key, bool value);
 /* Prints the object on one line of standard output and frees it. Returns CP_EXIT_OK or CP_EXIT_IO. */
 int cp_json_end(json_object *object);
 
-/* Flushes standard output; a full disk or a closed pipe becomes CP_EXIT_IO and a message. */
+/* Flushes standard output. A full disk becomes CP_EXIT_IO and a message. A reader that has seen enough and closed its
+ * pipe (`| head -1`) is no failure: nothing is said, CP_EXIT_OK. */
 int cp_output_finish(void);
+
+/* True when standard output is a pipe or socket that nobody reads any more: nothing further need be written. */
+bool cp_output_closed(void);
 
 /* Seconds, bytes and counts for people: "1.5 s", "64.0 MiB", "1,046,204". Returns out. */
 enum { CP_HUMAN_TEXT = 32 };

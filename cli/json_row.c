@@ -1,8 +1,6 @@
 #include "cli/json_row.h"
 
-#include <inttypes.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -29,6 +27,7 @@ void cp_json_row_free(cp_json_row *json)
     if (json->tokener)
         json_tokener_free(json->tokener);
     json->tokener = NULL;
+    cp_json_scan_free(&json->scan);
 }
 
 static int line_parse(cp_json_row *json, const char *line, size_t len, json_object **out, cp_error *err)
@@ -43,68 +42,46 @@ static int line_parse(cp_json_row *json, const char *line, size_t len, json_obje
     if (blank == len || line[blank] != '{')
         return cp_error_set(err, CP_E_PARSE,
                             "not JSON: a row is an object on a line, {\"column\": value, …}");
-    if (len > INT_MAX)
+    if (cp_json_scan_line(&json->scan, line, len) < 0)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for a line of %zu bytes", len);
+    if (json->scan.len > INT_MAX)
         return cp_error_set(err, CP_E_TOO_BIG, "the line has %zu bytes", len);
     json_tokener_reset(json->tokener);
-    *out = json_tokener_parse_ex(json->tokener, line, (int)len);
+    *out = json_tokener_parse_ex(json->tokener, json->scan.text, (int)json->scan.len);
     const enum json_tokener_error code = json_tokener_get_error(json->tokener);
-    const size_t at = json_tokener_get_parse_end(json->tokener) + 1;
+    if (code == json_tokener_success)
+        return CP_OK;
     if (code == json_tokener_continue)
         return cp_error_set(err, CP_E_PARSE,
                             "the line ends inside the JSON object; a row stands on one line");
-    if (code == json_tokener_error_parse_number)
-        return cp_error_set(err, CP_E_PARSE,
-                            "byte %zu: a number that is malformed or over 64 bits; long ones go in quotes",
-                            at);
-    if (code != json_tokener_success)
-        return cp_error_set(err, CP_E_PARSE, "byte %zu: not JSON: %s", at, json_tokener_error_desc(code));
-    return CP_OK;
+    const size_t at =
+        cp_json_scan_origin(&json->scan, line, len, json_tokener_get_parse_end(json->tokener)) + 1;
+    return cp_error_set(err, CP_E_PARSE, "byte %zu: not JSON: %s", at, json_tokener_error_desc(code));
 }
 
 typedef struct scalar_text {
     const char *text; /* NULL for a null */
     size_t len;
-    bool extreme; /* the lowest or highest of 64 bits, which json-c also makes of what lies beyond */
-    char number[32];
 } scalar_text;
 
-/* The text of a scalar; false for an object or array. */
+/* The text of a scalar; false for an object or array. Numbers are strings by now. */
 static bool scalar_get(json_object *value, scalar_text *out)
 {
-    int64_t number;
-    out->extreme = false;
     switch (json_object_get_type(value)) {
     case json_type_null:
-        out->text = NULL;
-        out->len = 0;
+        *out = (scalar_text){0};
         return true;
-    case json_type_boolean:
-        out->text = json_object_get_boolean(value) ? "true" : "false";
-        break;
-    case json_type_int:
-        number = json_object_get_int64(value);
-        if (number == INT64_MAX) /* that, or more */
-            snprintf(out->number, sizeof out->number, "%" PRIu64, json_object_get_uint64(value));
-        else
-            snprintf(out->number, sizeof out->number, "%" PRId64, number);
-        out->text = out->number;
-        out->extreme =
-            number == INT64_MIN || (number == INT64_MAX && json_object_get_uint64(value) == UINT64_MAX);
-        break;
-    case json_type_double: /* the parser keeps the text as userdata */
-        out->text = json_object_get_userdata(value);
-        if (!out->text)
-            out->text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
-        break;
-    case json_type_string:
-        out->text = json_object_get_string(value);
-        out->len = (size_t)json_object_get_string_len(value);
-        return true;
-    default:
+    case json_type_object:
+    case json_type_array:
         return false;
+    case json_type_string:
+        *out = (scalar_text){json_object_get_string(value), (size_t)json_object_get_string_len(value)};
+        return true;
+    default: /* true and false; and json-c lets NaN and Infinity through, which ClickHouse reads too */
+        out->text = json_object_get_string(value);
+        out->len = out->text ? strlen(out->text) : 0;
+        return true;
     }
-    out->len = strlen(out->text);
-    return true;
 }
 
 static int nested(const cp_row *row, uint32_t column, const char *what, cp_error *err)
@@ -114,35 +91,7 @@ static int nested(const cp_row *row, uint32_t column, const char *what, cp_error
                         c->type.array ? "an array of plain values is expected" : "a plain value is expected");
 }
 
-/* Whether a whole number of the line, outside strings, is beyond 64 bits. */
-static bool line_has_long_number(const char *line, size_t len)
-{
-    static const char highest[] = "18446744073709551615";
-    static const char lowest[] = "9223372036854775808";
-    bool in_string = false;
-    for (size_t i = 0; i < len; i++) {
-        if (in_string && line[i] == '\\')
-            i++;
-        else if (line[i] == '"')
-            in_string = !in_string;
-        if (in_string || i >= len || line[i] < '0' || line[i] > '9')
-            continue;
-        const size_t begin = i;
-        while (i < len && line[i] >= '0' && line[i] <= '9')
-            i++;
-        const char *limit = begin > 0 && line[begin - 1] == '-' ? lowest : highest;
-        const size_t digits = i - begin;
-        const bool whole = i == len || !strchr(".eE", line[i]);
-        const bool fraction = begin > 0 && strchr(".+", line[begin - 1]);
-        if (whole && !fraction &&
-            (digits > strlen(limit) || (digits == strlen(limit) && memcmp(line + begin, limit, digits) > 0)))
-            return true;
-        i--;
-    }
-    return false;
-}
-
-static int array_set(cp_json_row *json, cp_row *row, uint32_t column, json_object *value, cp_error *err)
+static int array_set(cp_row *row, uint32_t column, json_object *value, cp_error *err)
 {
     if (!row->table->columns[column].type.array)
         return nested(row, column, "an array", err);
@@ -155,20 +104,18 @@ static int array_set(cp_json_row *json, cp_row *row, uint32_t column, json_objec
         scalar_text element;
         if (!scalar_get(json_object_array_get_idx(value, i), &element))
             return nested(row, column, "an array or object inside the array", err);
-        json->extreme |= element.extreme;
         rc = cp_row_array_add(&array, element.text, element.len, !element.text, err);
     }
     return rc == CP_OK ? cp_row_array_end(&array, err) : rc;
 }
 
-static int value_set(cp_json_row *json, cp_row *row, uint32_t column, json_object *value, cp_error *err)
+static int value_set(cp_row *row, uint32_t column, json_object *value, cp_error *err)
 {
     scalar_text scalar;
     if (json_object_get_type(value) == json_type_array)
-        return array_set(json, row, column, value, err);
+        return array_set(row, column, value, err);
     if (!scalar_get(value, &scalar))
         return nested(row, column, "an object", err);
-    json->extreme |= scalar.extreme;
     if (!scalar.text)
         return cp_row_set_null(row, column, err);
     return cp_row_set_text(row, column, scalar.text, scalar.len, err);
@@ -199,7 +146,7 @@ static int object_set(cp_json_row *json, json_object *object, cp_row *row, cp_er
         const int column = column_find(json, place, name);
         int rc = CP_OK;
         if (column >= 0)
-            rc = value_set(json, row, (uint32_t)column, json_object_iter_peek_value(&it), err);
+            rc = value_set(row, (uint32_t)column, json_object_iter_peek_value(&it), err);
         else if (!json->skip_unknown)
             rc = cp_unknown_column(json->table, name, strlen(name), err);
         if (rc < 0)
@@ -209,15 +156,39 @@ static int object_set(cp_json_row *json, json_object *object, cp_row *row, cp_er
     return CP_OK;
 }
 
+/* The line has fewer different names than members: names the column that stands twice. CP_OK when it is none, but
+ * something that is skipped. */
+static int duplicate_find(cp_json_row *json, const char *line, size_t len, cp_error *err)
+{
+    uint64_t seen[CP_MAX_COLUMNS / 64] = {0};
+    size_t at = 0;
+    size_t size;
+    const char *raw;
+    while ((raw = cp_json_scan_name(line, len, &at, &size))) {
+        json_tokener_reset(json->tokener);
+        json_object *name = json_tokener_parse_ex(json->tokener, raw, (int)size);
+        const char *text = json_object_get_string(name);
+        const int column = text ? cp_table_find(json->table, text, strlen(text)) : -1;
+        json_object_put(name);
+        if (column < 0)
+            continue;
+        const uint64_t bit = UINT64_C(1) << (column % 64);
+        if (seen[column / 64] & bit)
+            return cp_error_set(err, CP_E_PARSE, "column '%s' stands twice in the object, at byte %zu again",
+                                json->table->columns[column].name, (size_t)(raw - line) + 1);
+        seen[column / 64] |= bit;
+    }
+    return CP_OK;
+}
+
 int cp_json_row_parse(cp_json_row *json, const char *line, size_t len, cp_row *row, cp_error *err)
 {
     json_object *object = NULL;
-    json->extreme = false;
     int rc = line_parse(json, line, len, &object, err);
+    if (rc == CP_OK && json->scan.members != (size_t)json_object_object_length(object))
+        rc = duplicate_find(json, line, len, err);
     if (rc == CP_OK)
         rc = object_set(json, object, row, err);
     json_object_put(object);
-    if (json->extreme && line_has_long_number(line, len))
-        return cp_error_set(err, CP_E_PARSE, "a whole number is beyond 64 bits; long ones go in quotes");
     return rc;
 }

@@ -1,20 +1,21 @@
 /* One line of JSONEachRow into a row, by json-c.
  *
- * Numbers reach the column as they were written: integers to 64 bits, numbers with a point or an exponent as
- * text, so that Decimal and UInt64 stay exact; longer ones go in quotes. Names are looked up once: the
+ * Numbers reach the column as they were written, digit by digit, whatever their length (json_scan.h), so that Decimal
+ * and the integers of 64 bits and more stay exact. A column that stands twice is an error. Names are looked up once: the
  * columns of the line before are tried first, as lines of one producer name them in one order. */
 #ifndef CP_CLI_JSON_ROW_H
 #define CP_CLI_JSON_ROW_H
 
 #include <json-c/json.h>
 
+#include "cli/json_scan.h"
 #include "schema/row.h"
 
 typedef struct cp_json_row {
     const cp_table *table;
     bool skip_unknown;
-    bool extreme; /* the line under way holds a number that may stand for one beyond 64 bits */
     json_tokener *tokener;
+    cp_json_scan scan; /* of the line under way */
     uint32_t order_count;
     uint16_t order[CP_MAX_COLUMNS]; /* columns in the order of the line before */
 } cp_json_row;

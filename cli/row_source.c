@@ -14,6 +14,7 @@
 struct cp_row_source {
     cp_row_source_options options;
     const cp_table *table;
+    FILE *rejects; /* or NULL */
     cp_line_reader *reader;
     cp_json_row json;
     cp_csv_record *csv;
@@ -78,10 +79,8 @@ int cp_row_source_open(cp_row_source **out, const cp_row_source_options *options
     source->header_due = options->header && options->format != CP_FORMAT_JSON_EACH_ROW;
     cp_column_map_from_table(&source->map, table);
     int rc = cp_line_reader_open(&source->reader, options->path, CP_LINE_MAX, err);
-    if (rc == CP_OK) {
-        cp_line_reader_set_spill(source->reader, options->rejects);
+    if (rc == CP_OK)
         rc = cp_json_row_init(&source->json, table, options->skip_unknown, err);
-    }
     if (rc == CP_OK && options->format == CP_FORMAT_CSV)
         rc = cp_csv_record_new(&source->csv, source->reader, &source->fields, err);
     if (rc < 0) {
@@ -103,6 +102,17 @@ void cp_row_source_close(cp_row_source *source)
     free(source);
 }
 
+void cp_row_source_set_rejects(cp_row_source *source, FILE *rejects)
+{
+    source->rejects = rejects;
+    cp_line_reader_set_spill(source->reader, rejects);
+}
+
+bool cp_row_source_reads(const cp_row_source *source, int fd)
+{
+    return cp_line_reader_reads(source->reader, fd);
+}
+
 uint64_t cp_row_source_line(const cp_row_source *source)
 {
     return source->line_number;
@@ -112,9 +122,9 @@ uint64_t cp_row_source_line(const cp_row_source *source)
  * place in front of the message. Always CP_E_PARSE. */
 static int line_reject(cp_row_source *source, const cp_line *line, cp_error *err)
 {
-    if (source->options.rejects && line->text) {
-        fwrite(line->text, 1, line->len, source->options.rejects);
-        fputc('\n', source->options.rejects);
+    if (source->rejects && line->text) {
+        fwrite(line->text, 1, line->len, source->rejects);
+        fputc('\n', source->rejects);
     }
     cp_error_prefix(err, "%s:%llu", cp_line_reader_name(source->reader), (unsigned long long)line->number);
     if (err)
@@ -147,19 +157,29 @@ static int record_next(cp_row_source *source, cp_line *line, cp_error *err)
     }
 }
 
-static int header_read(cp_row_source *source, const cp_line *line, cp_error *err)
+/* Reads the header that is due. Without it nobody knows what the fields below mean: whatever is wrong with it is
+ * CP_E_SCHEMA, which ends the reading. Returns CP_OK also at the end of an empty input. */
+static int header_read(cp_row_source *source, cp_error *err)
 {
-    int rc = source->csv ? CP_OK : cp_tsv_split(&source->fields, line->text, line->len, err);
+    cp_line line;
+    int rc = record_next(source, &line, err);
+    if (rc != 1 && rc != CP_E_PARSE && rc != CP_E_TOO_BIG)
+        return rc;
+    rc = rc == 1 ? CP_OK : rc;
+    if (rc == CP_OK && !source->csv)
+        rc = cp_tsv_split(&source->fields, line.text, line.len, err);
     if (rc == CP_OK)
         rc = cp_column_map_from_header(&source->map, source->table, &source->fields,
                                        source->options.skip_unknown, err);
+    if (rc == CP_E_NOMEM)
+        return rc;
     source->header_due = false;
-    if (rc < 0) {
-        cp_error_prefix(err, "%s:%llu", cp_line_reader_name(source->reader),
-                        (unsigned long long)line->number);
-        return CP_E_SCHEMA;
-    }
-    return CP_OK;
+    if (rc == CP_OK)
+        return CP_OK;
+    cp_error_prefix(err, "%s:%llu: the header", cp_line_reader_name(source->reader),
+                    (unsigned long long)line.number);
+    err->code = CP_E_SCHEMA;
+    return CP_E_SCHEMA;
 }
 
 static int row_build(cp_row_source *source, const cp_line *line, cp_row *row, cp_error *err)
@@ -178,13 +198,10 @@ static int row_build(cp_row_source *source, const cp_line *line, cp_row *row, cp
 int cp_row_source_next(cp_row_source *source, cp_row *row, void *buffer, uint32_t capacity, cp_error *err)
 {
     cp_line line;
-    int rc = record_next(source, &line, err);
-    if (rc == 1 && source->header_due) {
-        rc = header_read(source, &line, err);
-        if (rc < 0)
-            return rc;
-        rc = record_next(source, &line, err);
-    }
+    int rc = source->header_due ? header_read(source, err) : CP_OK;
+    if (rc < 0)
+        return rc;
+    rc = record_next(source, &line, err);
     if (rc == CP_E_PARSE || rc == CP_E_TOO_BIG)
         return line_reject(source, &line, err);
     if (rc != 1)

@@ -28,7 +28,6 @@ typedef struct cp_row_source_options {
     cp_format format;
     bool header;       /* CSV, TSV: the first line names the columns */
     bool skip_unknown; /* names that are no columns are skipped instead of rejected */
-    FILE *rejects;     /* rejected lines are copied there as they are; or NULL */
 } cp_row_source_options;
 
 typedef struct cp_row_source cp_row_source;
@@ -44,10 +43,15 @@ extern const char *const cp_format_names[];
  * JSONEachRow. */
 cp_format cp_format_of_path(const char *path);
 
-/* Opens the input. Errors: those of cp_line_reader_open. table and options.rejects must outlive the source.
- */
+/* Opens the input. Errors: those of cp_line_reader_open. table must outlive the source. */
 int cp_row_source_open(cp_row_source **out, const cp_row_source_options *options, const cp_table *table,
                        cp_error *err);
+
+/* From now on rejected lines are copied to rejects as they are; it must outlive the source. */
+void cp_row_source_set_rejects(cp_row_source *source, FILE *rejects);
+
+/* True when fd is open on the same file as the input. */
+bool cp_row_source_reads(const cp_row_source *source, int fd);
 
 /* Reads the next row into row, which it begins in buffer (table's row buffer, capacity bytes), sets and ends.
  * Returns 1 with a row, 0 at the end, or

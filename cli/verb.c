@@ -13,7 +13,7 @@ const cp_verb cp_verbs[] = {
     {"stat", "[TABLE]", "What happens per second, table by table", false, cp_verb_stat},
     {"tables", "", "The tables of the region", false, cp_verb_tables},
     {"schema", "show|gen TABLE", "A table's declaration, or the C header of its row", false, cp_verb_schema},
-    {"check", "[FILE]", "Check the configuration and print what it comes to", false, cp_verb_check},
+    {"check", "[FILE]", "Check the configuration; --values prints what it comes to", false, cp_verb_check},
     {"bench", "put", "What a put costs on this host", false, cp_verb_bench},
     {"query", "[SQL]", "Run one statement on the configured ClickHouse", false, cp_verb_query},
     {"init", "", "Make the region, and the tables in ClickHouse", true, cp_verb_init},
@@ -54,9 +54,11 @@ static void print_help(FILE *out)
     fputs("\nChanging:\n", out);
     print_verbs(out, true);
     fputs("\nEvery verb takes --json, --config FILE, --region PATH and --help.\n"
-          "Exit codes: 0 ok, 1 failed, 2 unhealthy or a difference found, 64 usage, 69 recorder or region "
-          "absent,\n"
-          "74 input/output, 78 configuration.\n",
+          "Exit codes: 0 ok, 1 failed, 2 unhealthy or a difference found, 64 usage, 69 recorder absent, or "
+          "region\n"
+          "absent, busy, damaged or of another version, 74 input/output, 78 configuration. A reader that "
+          "closes\n"
+          "its end of a pipe early (| head) changes none of them.\n",
           out);
 }
 

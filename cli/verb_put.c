@@ -12,9 +12,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/duration.h"
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/place.h"
@@ -68,6 +70,7 @@ typedef struct put_run {
     uint64_t started_ns;
     uint64_t progress_ns; /* when the last progress line was written */
     bool delivered;
+    bool usage_wrong; /* what failed is the command line */
 } put_run;
 
 static volatile sig_atomic_t stop_signal;
@@ -175,15 +178,33 @@ static int unknown_table(const cp_region *region, const char *name, cp_error *er
                         count);
 }
 
+/* Something without contents of its own, such as a terminal, a pipe or /dev/null. */
+static bool is_device(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && !S_ISREG(status.st_mode);
+}
+
+/* After the input is open, and not before it is known to be another file: this empties it. */
 static int rejects_open(put_run *run, cp_error *err)
 {
     const char *path = run->args->reject_path;
     if (!path)
         return CP_OK;
-    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    run->rejects = fd < 0 ? NULL : fdopen(fd, "w");
-    if (run->rejects)
+    const int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0 && cp_row_source_reads(run->source, fd) && !is_device(fd)) {
+        close(fd);
+        run->usage_wrong = true;
+        return cp_error_set(err, CP_E_INVAL,
+                            "--reject-file %s is the input itself: it would be overwritten while it is read",
+                            path);
+    }
+    const bool emptied = fd >= 0 && (is_device(fd) || ftruncate(fd, 0) == 0);
+    run->rejects = emptied ? fdopen(fd, "w") : NULL;
+    if (run->rejects) {
+        cp_row_source_set_rejects(run->source, run->rejects);
         return CP_OK;
+    }
     const int errnum = errno;
     if (fd >= 0)
         close(fd);
@@ -204,14 +225,11 @@ static int put_open(put_run *run, cp_error *err)
     run->table = cp_region_find_table(run->region, args->table);
     if (!run->table)
         return unknown_table(run->region, args->table, err);
-    rc = rejects_open(run, err);
-    if (rc != CP_OK)
-        return rc;
-    cp_row_source_options options = args->source;
-    options.rejects = run->rejects;
-    rc = cp_row_source_open(&run->source, &options, run->table, err);
+    rc = cp_row_source_open(&run->source, &args->source, run->table, err);
     if (rc == CP_E_ABSENT) /* of the file, not of the region */
         rc = err->code = CP_E_IO;
+    if (rc == CP_OK)
+        rc = rejects_open(run, err);
     if (rc == CP_OK)
         rc = cp_ring_open(&run->ring, run->region, args->table, run->table->schema_hash, args->producer, err);
     if (rc != CP_OK)
@@ -308,6 +326,8 @@ static int put_rows(put_run *run, cp_error *err)
             return CP_OK;
         if (rc == 1)
             rc = row_put(run, &row, err);
+        if (rc == CP_E_CORRUPT) /* of the input, not of the region */
+            rc = err->code = CP_E_INVAL;
         if (rc == CP_E_PARSE)
             reject_show(run, err);
         else if (rc < 0)
@@ -364,8 +384,10 @@ static int put_execute(put_run *run)
 {
     cp_error err = {0};
     int rc = put_open(run, &err);
-    if (rc != CP_OK)
-        return cp_fail(&err);
+    if (rc != CP_OK) {
+        const int status = cp_fail(&err);
+        return run->usage_wrong ? CP_EXIT_USAGE : status;
+    }
     rc = put_rows(run, &err);
     if (run->progress_ns > run->started_ns)
         fputc('\n', stderr);

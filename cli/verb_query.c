@@ -95,7 +95,9 @@ static int query_send(const query_args *args, const char *text, cp_error *err)
         cp_config_sink(config, &sink);
         rc = cp_query_run(&sink, args->database ? args->database : config->database, sql, output_write,
                           &output, err);
-        if (rc == CP_OK && output_end(&output) != CP_EXIT_OK)
+        if (rc < 0 && ferror(stdout) && cp_output_closed()) /* the reader has seen enough */
+            rc = CP_OK;
+        else if (rc == CP_OK && output_end(&output) != CP_EXIT_OK)
             rc = cp_error_set(err, CP_E_IO, "the result could not be written");
     }
     cp_config_free(config);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/duration.h"
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/health.h"
@@ -191,7 +192,7 @@ static int stat_loop(const stat_args *args, cp_observer *observer, stat_sample *
         if (rc < 0 || (stat_stopped && shown > 0))
             break;
         const int printed = interval_show(args, observer, before, now, (double)(now_ns - last_ns + 1) / 1e9);
-        if (printed != CP_EXIT_OK)
+        if (printed != CP_EXIT_OK || cp_output_closed())
             return printed;
         memcpy(before, now, tables * sizeof *before);
         last_ns = now_ns;

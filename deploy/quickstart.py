@@ -10,19 +10,22 @@ each also dies with this one. Only Python's standard library is used.
 """
 
 import argparse
-import csv
 import ctypes
 import datetime
-import gzip
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
+import zlib
+
+sys.dont_write_bytecode = True  # the source tree stays as it is
+import csv_table  # noqa: E402 (beside this file)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 BUILD = os.environ.get("COLDPATH_BUILD", os.path.join(ROOT, "build"))
@@ -33,7 +36,6 @@ REGIONS = "/dev/shm/coldpath"
 START_SECONDS = 60  # for the engine and the recorder to be ready: a cold disk reads 566 MB first
 DELIVER_SECONDS = 120  # for the last rows to arrive after the producers have ended
 STOP_SECONDS = 30
-SCAN_ROWS = 200_000  # of a CSV of unknown columns, to find their types
 SYNTHETIC_RATE = 20_000  # rows per second
 SHM_NEEDED = 48 << 20  # rings of this configuration
 PROVENANCE = ("_cp_epoch", "_cp_slot", "_cp_position")
@@ -109,67 +111,37 @@ class Program:
 # ---- files of the user -----------------------------------------------------------------------------------------------
 
 
-def open_text(path):
-    if path.endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8", errors="replace", newline="")
-    return open(path, encoding="utf-8", errors="replace", newline="")
-
-
-def is_integer(text):
-    return re.fullmatch(r"-?\d{1,18}", text) is not None
-
-
-def is_number(text):
-    return re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|-?inf", text) is not None
-
-
-def column_type(values):
-    """The ClickHouse type that takes every one of values; empty fields make it Nullable."""
-    given = [value for value in values if value != ""]
-    if given and all(map(is_integer, given)):
-        kind = "Int64"
-    elif given and all(map(is_number, given)):
-        kind = "Float64"
-    else:
-        return "LowCardinality(String)" if len(set(given)) <= 1000 else "String"
-    return f"Nullable({kind})" if len(given) < len(values) else kind
-
-
 def declare_table(path, taken):
-    """CREATE TABLE for a CSV of any columns: (table's name, statement)."""
+    """A table for a CSV of any columns: (its name, columns, their types, CREATE TABLE)."""
     name = re.sub(r"\W", "_", os.path.basename(path).split(".")[0], flags=re.ASCII)[:50].lower()
     name = name if re.match(r"[a-z_]", name) else "t_" + name
     while name in taken:
         name += "_"
-    with open_text(path) as file:
-        reader = csv.reader(file)
-        header = next(reader, None)
-        if not header or any(not column.strip() for column in header):
-            raise Failure(f"{path}: the first line has to name every column")
-        if len(set(header)) < len(header):
-            raise Failure(f"{path}: the first line names a column twice")
-        columns = [[] for _ in header]
-        for number, row in enumerate(reader):
-            if number == SCAN_ROWS:
-                break
-            if len(row) == len(header):
-                for values, value in zip(columns, row):
-                    values.append(value)
-    quoted = [column.replace("\\", "\\\\").replace("`", "\\`") for column in header]
-    lines = [f"    `{column}` {column_type(values)}" for column, values in zip(quoted, columns)]
+    say(f"Reading {path} to find the types of its columns")
+    try:
+        header = csv_table.header_of(path)
+        types = csv_table.column_types(path, header)
+    except (OSError, EOFError, zlib.error) as error:  # a damaged .gz
+        raise Failure(f"{path}: {error}") from error
+    lines = [f"    {quoted(column)} {kind}" for column, kind in zip(header, types)]
     lines += ["    _cp_epoch UInt64", "    _cp_slot UInt16", "    _cp_position UInt64"]
-    return name, (f"CREATE TABLE IF NOT EXISTS {name}\n(\n" + ",\n".join(lines) + "\n)\nENGINE = MergeTree\n"
-                  "ORDER BY tuple()\nSETTINGS non_replicated_deduplication_window = 10000\n")
+    return name, header, types, (
+        f"CREATE TABLE IF NOT EXISTS {name}\n(\n" + ",\n".join(lines) + "\n)\nENGINE = MergeTree\n"
+        "ORDER BY tuple()\nSETTINGS non_replicated_deduplication_window = 10000\n")
+
+
+def quoted(column):
+    return "`" + column.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
 def sort_files(paths):
     """Market files as options of coldpath-market, and the others."""
     market, others = [], []
     for path in paths:
-        with open_text(path) as file:
-            try:
+        try:
+            with csv_table.open_text(path, "utf-8") as file:
                 first = file.readline(100_000).strip()
-            except (OSError, EOFError) as error:
+        except (OSError, EOFError) as error:
                 raise Failure(f"{path}: {error}") from error
         option = next((option for option, header in MARKET_FILES.items() if header == first), None)
         if option and option not in [have for have, _ in market]:
@@ -204,7 +176,8 @@ class Run:
         self.producers = []
         self.engine = self.recorder = None
         self.region_base = REGIONS
-        self.own_tables = {}  # name: path of the CSV
+        self.own_tables = {}  # name: (path of the CSV, its columns, their types)
+        self.password_file = None  # of the embedded engine
         self.drawn = 0  # lines of the live view on the screen
         self.seconds = 0.0
 
@@ -290,7 +263,7 @@ class Run:
             feed = [word for pair in market for word in pair] + ["--speed", "1"] if market else [
                 "--synthetic", "--rate", str(SYNTHETIC_RATE)]
             self.producers.append(Program(self, "coldpath-market", *feed, *region))
-        for table, path in self.own_tables.items():
+        for table, (path, _, _) in self.own_tables.items():
             self.producers.append(Program(self, f"coldpath put {table}", "put", table, path, "--format", "CSV",
                                           "--header", "--json", "--config", self.config))
 
@@ -373,6 +346,24 @@ class Run:
             held[table] = (int(row["held"]), int(row["distinct"]))
         return held
 
+    def compare(self, table):
+        """Value by value, what the user's file has against what ClickHouse gives back; the first difference, or None."""
+        path, header, types = self.own_tables[table]
+        columns = ", ".join(map(quoted, header))
+        query = [os.path.join(BIN, "coldpath"), "query", "--config", self.config, "--format", "TSV",
+                 f"SELECT {columns} FROM {table} ORDER BY {', '.join(PROVENANCE)}"]
+        with subprocess.Popen(query, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
+                              encoding="utf-8", errors="surrogateescape", start_new_session=True) as process:
+            try:
+                difference = csv_table.first_difference(path, header, types, process.stdout)
+                # Cut before its end only when there is a difference to tell.
+                if difference is None and process.wait() != 0:
+                    raise Failure(f"coldpath query failed with status {process.returncode}:\n{process.stderr.read().strip()}")
+            finally:
+                if process.poll() is None:
+                    process.kill()
+        return difference
+
     def show_samples(self, put):
         samples = []
         if put.get("quotes"):
@@ -418,7 +409,7 @@ class Run:
         return path
 
 
-def report(run, put, held, latency):
+def report(run, put, held, latency, differences):
     """Prints the account; returns the numbers of --json."""
     say("\nThe account, put by the producers against held by ClickHouse:\n")
     say(f"  {'table':<24}{'put':>12}{'held':>12}{'lost':>8}{'twice':>8}")
@@ -428,12 +419,17 @@ def report(run, put, held, latency):
         lost += max(count - distinct, 0)
         twice += rows - distinct
         say(f"  {table:<24}{count:>12,}{rows:>12,}{count - distinct:>8,}{rows - distinct:>8,}")
+    for table, difference in differences.items():
+        path = run.own_tables[table][0]
+        say(f"\n  {table}: " + (f"NOT what {path} holds: {difference}" if difference else
+                                f"every value is the one in {path}"))
     rows_put = sum(put.values())
     in_clickhouse = sum(rows for rows, _ in held.values())
     numbers = {
         "rows_put": rows_put, "rows_in_clickhouse": in_clickhouse, "lost": lost, "duplicated": twice,
         "seconds": round(run.seconds, 3), "rows_per_s": round(rows_put / run.seconds) if run.seconds else 0,
         "put_p50_ns": latency[0], "put_p99_ns": latency[1],
+        "tables_compared": len(differences), "tables_different": sum(map(bool, differences.values())),
     }
     say(f"\n  {rows_put:,} rows in {run.seconds:.1f} s" + (
         f"; a put takes {latency[0]} ns (median), {latency[1]} ns (99 %)" if latency[0] is not None else ""))
@@ -462,8 +458,8 @@ def record(run, paths):
     market, others = sort_files(paths)
     os.makedirs(run.dir)
     for path in others:
-        table, statement = declare_table(path, [*RINGS, *run.own_tables])
-        run.own_tables[table] = os.path.realpath(path)
+        table, header, types, statement = declare_table(path, [*RINGS, *run.own_tables])
+        run.own_tables[table] = (os.path.realpath(path), header, types)
         with open(os.path.join(run.dir, table + ".sql"), "w", encoding="utf-8") as file:
             file.write(statement)
     run.choose_region()
@@ -478,7 +474,7 @@ def record(run, paths):
     held = run.settle(put)
     say("\nWhat ClickHouse holds" + (" (market data is synthetic):" if synthetic else ":"))
     run.show_samples(put)
-    return report(run, put, held, latency)
+    return report(run, put, held, latency, {table: run.compare(table) for table in run.own_tables})
 
 
 def interrupted(_number, _frame):
@@ -505,8 +501,10 @@ def main():
     try:
         run.clear_old_runs()
         numbers = record(run, options.data or test_data())
-    except Failure as failure:
+    except (Failure, csv_table.Malformed) as failure:
         wrong = str(failure)
+    except OSError as error:
+        wrong = str(error)
     except KeyboardInterrupt:
         wrong = "interrupted"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # stopping is short, and is not to be cut shorter
@@ -517,8 +515,9 @@ def main():
     if numbers and not wrong:
         next_steps(run)
         balanced = numbers["lost"] == 0 and numbers["duplicated"] == 0 and numbers["rows_put"] == numbers[
-            "rows_in_clickhouse"]
-        say("\nEvery row arrived, once." if balanced else "\nThe account does NOT balance.")
+            "rows_in_clickhouse"] and numbers["tables_different"] == 0
+        say("\nEvery row arrived, once." if balanced else "\nThe account does NOT balance." if not numbers[
+            "tables_different"] else "\nClickHouse does NOT hold what the file holds.")
         if options.json:
             print(json.dumps(numbers), flush=True)
         return 0 if balanced else 1

@@ -114,25 +114,6 @@ void cp_feed_close(cp_feed *feed)
     feed->ring = NULL;
 }
 
-bool cp_feed_duration(const char *text, uint64_t *ns)
-{
-    static const struct {
-        const char *unit;
-        double ns;
-    } units[] = {{"", 1e9}, {"s", 1e9}, {"ms", 1e6}, {"us", 1e3}, {"m", 60e9}};
-    if (*text < '0' || *text > '9')
-        return false;
-    char *end;
-    const double value = strtod(text, &end);
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        if (strcmp(end, units[i].unit) == 0 && value * units[i].ns <= 366 * 24 * 3600e9) {
-            *ns = (uint64_t)(value * units[i].ns);
-            return true;
-        }
-    }
-    return false;
-}
-
 int cp_feed_exit_of(int code)
 {
     switch (code) {
@@ -140,6 +121,8 @@ int cp_feed_exit_of(int code)
         return EXIT_SUCCESS;
     case CP_E_ABSENT:
     case CP_E_ABI:
+    case CP_E_BUSY:
+    case CP_E_CORRUPT:
     case CP_E_RETIRED:
         return EX_UNAVAILABLE;
     case CP_E_IO:

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/duration.h"
 #include "base/error.h"
 #include "feeds/feed.h"
 #include "feeds/pacer.h"
@@ -60,11 +61,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     stats_args *args = state->input;
     switch (key) {
     case OPTION_INTERVAL:
-        if (!cp_feed_duration(arg, &args->interval_ns) || args->interval_ns < CP_NS_PER_MS)
+        if (!cp_duration_parse(arg, &args->interval_ns) || args->interval_ns < CP_NS_PER_MS)
             argp_error(state, "--interval: '%s' is not a time from 1ms on", arg);
         break;
     case OPTION_SECONDS:
-        if (!cp_feed_duration(arg, &args->duration_ns))
+        if (!cp_duration_parse(arg, &args->duration_ns))
             argp_error(state, "--seconds: '%s' is not a time", arg);
         break;
     case OPTION_IFACE:
@@ -111,10 +112,16 @@ static uint32_t row_fill(stats_row *out, const stats_run *run)
     return tail.used;
 }
 
+static int sample_take(stats_run *run, cp_error *err)
+{
+    const int rc = cp_proc_sampler_take(run->sampler, cp_boottime_ns(), &run->sample, err);
+    return rc == CP_E_CORRUPT ? CP_E_INVAL : rc; /* of /proc, not of the region */
+}
+
 static int sample_put(stats_run *run, cp_error *err)
 {
     static stats_row row;
-    const int rc = cp_proc_sampler_take(run->sampler, cp_boottime_ns(), &run->sample, err);
+    const int rc = sample_take(run, err);
     if (rc < 0)
         return rc;
     return cp_feed_put(&run->feed, &row, row_fill(&row, run), err);
@@ -124,8 +131,7 @@ static int run_loop(stats_run *run, cp_error *err)
 {
     const uint64_t interval = run->args->interval_ns;
     uint64_t due = cp_clock_ns_(CLOCK_MONOTONIC);
-    int rc = cp_proc_sampler_take(run->sampler, cp_boottime_ns(), &run->sample,
-                                  err); /* so that rates have a start */
+    int rc = sample_take(run, err); /* so that rates have a start */
     while (rc == CP_OK) {
         const uint64_t now = cp_clock_ns_(CLOCK_MONOTONIC);
         due += interval;
@@ -145,7 +151,7 @@ static int run_open(stats_run *run, cp_error *err)
     if (gethostname(run->host, sizeof run->host - 1) != 0)
         run->host[0] = '\0';
     int rc = cp_proc_sampler_open(&run->sampler, "/proc", run->args->iface, err);
-    if (rc == CP_E_ABSENT) /* of the interface, not of the region */
+    if (rc == CP_E_ABSENT || rc == CP_E_CORRUPT) /* of the interface or /proc, not of the region */
         return CP_E_INVAL;
     if (rc == CP_OK)
         rc = cp_attach(&run->region, run->args->region, err);
@@ -181,7 +187,8 @@ int main(int argc, char **argv)
         .parser = parse,
         .doc = "Samples this host into the table system_stats: memory, load, network, and each processor's "
                "share of time "
-               "not idle.\vExit codes: 0 ok, 1 failed, 64 usage, 69 no region, 74 input/output."};
+               "not idle.\vExit codes: 0 ok, 1 failed, 64 usage, 69 no region that can be used, 74 "
+               "input/output."};
     static stats_run run; /* the timer's histogram is large */
     stats_args args = {
         .region = "coldpath", .interval_ns = (uint64_t)100 * CP_NS_PER_MS, .on_full = CP_ON_FULL_DROP};

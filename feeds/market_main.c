@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/duration.h"
 #include "base/error.h"
 #include "feeds/feed.h"
 #include "feeds/market_merge.h"
@@ -131,7 +132,7 @@ static uint64_t whole_number(const char *text, const char *option, const struct 
 static uint64_t duration(const char *text, const char *option, const struct argp_state *state)
 {
     uint64_t ns = 0;
-    if (!cp_feed_duration(text, &ns))
+    if (!cp_duration_parse(text, &ns))
         argp_error(state, "%s: '%s' is not a time; write 10s or 250ms", option, text);
     return ns;
 }
@@ -247,6 +248,12 @@ static int event_put(market_run *run, const cp_event *event, cp_error *err)
     return cp_feed_put(&run->feeds[event->kind], &row, bytes, err);
 }
 
+/* What an error of a file is called, so that it is not taken for one of the region. */
+static int file_code(int rc)
+{
+    return rc == CP_E_ABSENT ? CP_E_IO : rc == CP_E_CORRUPT ? CP_E_INVAL : rc;
+}
+
 static int replay_once(market_run *run, cp_error *err)
 {
     cp_market_merge *merge = NULL;
@@ -254,13 +261,12 @@ static int replay_once(market_run *run, cp_error *err)
     for (int i = 0; i < run->args->file_count && rc == CP_OK; i++) {
         cp_event_kind kind = CP_EVENT_L2;
         rc = cp_market_merge_add(merge, run->args->files[i].path, run->args->files[i].kind, &kind, err);
-        if (rc == CP_E_ABSENT) /* of the file, not of the region */
-            rc = CP_E_IO;
+        rc = file_code(rc);
         if (rc == CP_OK)
             rc = feed_need(run, kind, err);
     }
     cp_event event;
-    while (rc == CP_OK && !is_over(run) && (rc = cp_market_merge_next(merge, &event, err)) == 1)
+    while (rc == CP_OK && !is_over(run) && (rc = file_code(cp_market_merge_next(merge, &event, err))) == 1)
         rc = event_put(run, &event, err);
     cp_market_merge_free(merge);
     return *run->stopped ? CP_OK : rc; /* a signal may have ended a read */

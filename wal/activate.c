@@ -81,7 +81,8 @@ bool cp_wal_segment_activate(cp_wal *wal, cp_frame *frame)
     if (slot == UINT32_MAX) {
         if (wal->state == CP_WAL_RUNNING)
             cp_wal_report(wal, CP_WAL_STALLED,
-                          "%s: no segment is free, nothing more is acknowledged: ClickHouse must take rows, or the log's "
+                          "%s: no segment is free, nothing more is acknowledged: ClickHouse must take rows, "
+                          "or the log's "
                           "limit (now %llu bytes) or the free space of its file system must grow",
                           wal->dir, (unsigned long long)wal->config.limit);
         return false;

@@ -25,11 +25,12 @@ static int blocks_choose(cp_wal_checkpoint *checkpoint, int64_t size, cp_error *
     for (unsigned slot = 0; slot < 2; slot++) {
         const cp_wal_checkpoint_block *block = block_at(checkpoint, slot);
         const bool there = size >= (int64_t)(slot + 1) * CP_WAL_BLOCK;
-        const int code = there ? cp_wal_checkpoint_check(block) : CP_E_CORRUPT;
+        const int code = there ? cp_wal_checkpoint_check(block, checkpoint->unsafe) : CP_E_CORRUPT;
         if (code == CP_E_ABI)
             return cp_error_set(err, CP_E_ABI,
-                                CP_WAL_CHECKPOINT_FILE " has format version %u, this program knows version %d: use "
-                                                       "the coldpath that wrote it, or drain the log with that one",
+                                CP_WAL_CHECKPOINT_FILE
+                                " has format version %u, this program knows version %d: use "
+                                "the coldpath that wrote it, or drain the log with that one",
                                 block->head.version, CP_WAL_VERSION);
         checkpoint->newest[slot] = code == CP_OK;
         if (code == CP_OK &&
@@ -57,13 +58,16 @@ int cp_wal_checkpoint_open(cp_wal_checkpoint *checkpoint, cp_io *io, unsigned un
         return cp_error_errno(err, cp_error_code_of_errno(-checkpoint->file), -checkpoint->file,
                               "cannot open " CP_WAL_CHECKPOINT_FILE);
     checkpoint->blocks = aligned_alloc(CP_IO_BLOCK, (size_t)2 * CP_WAL_BLOCK);
-    int code = checkpoint->blocks ? CP_OK : cp_error_set(err, CP_E_NOMEM, "out of memory");
-    /* What a killed process wrote may be in the cache only; it must not vanish after it has been believed. */
-    int64_t result = code == CP_OK ? io->ops->sync(io, checkpoint->file) : 0;
-    if (code == CP_OK && result >= 0) {
-        memset(checkpoint->blocks, 0, (size_t)2 * CP_WAL_BLOCK);
-        result = io->ops->read(io, checkpoint->file, checkpoint->blocks, (uint64_t)2 * CP_WAL_BLOCK, 0);
+    if (!checkpoint->blocks) {
+        cp_wal_checkpoint_close(checkpoint);
+        return cp_error_set(err, CP_E_NOMEM, "out of memory");
     }
+    memset(checkpoint->blocks, 0, (size_t)2 * CP_WAL_BLOCK);
+    /* What a killed process wrote may be in the cache only; it must not vanish after it has been believed. */
+    int code = CP_OK;
+    int64_t result = io->ops->sync(io, checkpoint->file);
+    if (result >= 0)
+        result = io->ops->read(io, checkpoint->file, checkpoint->blocks, (uint64_t)2 * CP_WAL_BLOCK, 0);
     if (result < 0)
         code = cp_error_errno(err, CP_E_IO, (int)-result, "cannot read " CP_WAL_CHECKPOINT_FILE);
     if (code == CP_OK)
@@ -107,31 +111,33 @@ static int64_t slot_write(cp_wal_checkpoint *checkpoint, unsigned slot, const cp
 {
     checkpoint->newest[slot] = false;
     *block_at(checkpoint, slot) = *block;
-    const int64_t result = checkpoint->io->ops->write(checkpoint->io, checkpoint->file, block_at(checkpoint, slot),
-                                                      CP_WAL_BLOCK, (uint64_t)slot * CP_WAL_BLOCK);
+    const int64_t result =
+        checkpoint->io->ops->write(checkpoint->io, checkpoint->file, block_at(checkpoint, slot), CP_WAL_BLOCK,
+                                   (uint64_t)slot * CP_WAL_BLOCK);
     return result < 0 ? result : file_sync(checkpoint->io, checkpoint->file, checkpoint->unsafe);
 }
 
-int cp_wal_checkpoint_store(cp_wal_checkpoint *checkpoint, const cp_wal_checkpoint_block *block, cp_error *err)
+int cp_wal_checkpoint_store(cp_wal_checkpoint *checkpoint, const cp_wal_checkpoint_block *block,
+                            cp_error *err)
 {
-    static _Thread_local cp_wal_checkpoint_block next;
-    next = *block;
-    memcpy(next.uuid, checkpoint->now.uuid, sizeof next.uuid);
-    next.generation = checkpoint->now.generation + 1;
-    cp_wal_block_seal(&next, CP_WAL_CHECKPOINT_MAGIC);
+    cp_wal_checkpoint_block *next = &checkpoint->next;
+    *next = *block;
+    memcpy(next->uuid, checkpoint->now.uuid, sizeof next->uuid);
+    next->generation = checkpoint->now.generation + 1;
+    cp_wal_block_seal(next, CP_WAL_CHECKPOINT_MAGIC);
     unsigned first = checkpoint->newest[0] && !checkpoint->newest[1] ? 1 : 0;
     if (checkpoint->unsafe & CP_UNSAFE_ONE_SLOT)
         first = 0;
-    const int64_t result = slot_write(checkpoint, first, &next);
+    const int64_t result = slot_write(checkpoint, first, next);
     if (result < 0)
         return cp_error_errno(err, CP_E_IO, (int)-result, "cannot write " CP_WAL_CHECKPOINT_FILE);
     checkpoint->newest[first] = true;
     checkpoint->newest[1 - first] = false;
-    checkpoint->now = next;
+    checkpoint->now = *next;
     if (checkpoint->unsafe & CP_UNSAFE_ONE_SLOT)
         return CP_OK;
     /* Durable already; should the second block fail, it is the one to be written first next time. */
-    checkpoint->newest[1 - first] = slot_write(checkpoint, 1 - first, &next) >= 0;
+    checkpoint->newest[1 - first] = slot_write(checkpoint, 1 - first, next) >= 0;
     return CP_OK;
 }
 
@@ -143,4 +149,3 @@ void cp_wal_checkpoint_close(cp_wal_checkpoint *checkpoint)
     checkpoint->blocks = NULL;
     checkpoint->file = -1;
 }
-

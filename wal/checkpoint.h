@@ -17,10 +17,11 @@ typedef struct cp_wal_checkpoint {
     cp_io *io;
     int file;
     unsigned unsafe;
-    bool newest[2]; /* the block holds the newest generation */
-    bool lost;      /* neither block was sound when it was loaded */
-    cp_wal_checkpoint_block now; /* the newest, as stored */
-    uint8_t *blocks; /* both, aligned */
+    bool newest[2];               /* the block holds the newest generation */
+    bool lost;                    /* neither block was sound when it was loaded */
+    cp_wal_checkpoint_block now;  /* the newest, as stored */
+    cp_wal_checkpoint_block next; /* being stored */
+    uint8_t *blocks;              /* both, aligned */
 } cp_wal_checkpoint;
 
 /* Opens the checkpoint of the directory and takes the newest sound block; when there is none, `lost` is set and `now` empty.
@@ -32,7 +33,8 @@ int cp_wal_checkpoint_create(cp_io *io, const cp_wal_checkpoint_block *block, un
 
 /* Stores block, whose generation this sets; on CP_OK it is durable, and `now`. CP_E_IO: whether it is durable is not known;
  * `now` stays, and another store will do what is right. */
-int cp_wal_checkpoint_store(cp_wal_checkpoint *checkpoint, const cp_wal_checkpoint_block *block, cp_error *err);
+int cp_wal_checkpoint_store(cp_wal_checkpoint *checkpoint, const cp_wal_checkpoint_block *block,
+                            cp_error *err);
 
 void cp_wal_checkpoint_close(cp_wal_checkpoint *checkpoint);
 

@@ -36,7 +36,8 @@ void cp_wal_cursor_begin(cp_wal_cursor *cursor, const cp_wal_origin *origin, cp_
 
 /* Makes [offset, offset + size) of the segment readable in the window; *at is where. NULL when the file is shorter.
  * The caller has checked size against the window's capacity. */
-static int window_reach(cp_wal_cursor *cursor, uint64_t offset, uint64_t size, const uint8_t **at, cp_error *err)
+static int window_reach(cp_wal_cursor *cursor, uint64_t offset, uint64_t size, const uint8_t **at,
+                        cp_error *err)
 {
     const uint64_t end = offset + size;
     if (offset < cursor->window_at || end > cursor->window_at + cursor->window_size) {
@@ -79,7 +80,8 @@ static int record_absent(const cp_wal_cursor *cursor, cp_error *err, const char 
                         (unsigned long long)cursor->offset, (unsigned long long)cursor->next_lsn);
 }
 
-int cp_wal_cursor_next(cp_wal_cursor *cursor, const cp_wal_record **record, const uint8_t **payload, cp_error *err)
+int cp_wal_cursor_next(cp_wal_cursor *cursor, const cp_wal_record **record, const uint8_t **payload,
+                       cp_error *err)
 {
     const uint8_t *at = NULL;
     if (cursor->offset > cursor->size || cursor->size - cursor->offset < CP_WAL_RECORD_HEADER)

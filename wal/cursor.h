@@ -51,7 +51,8 @@ void cp_wal_cursor_begin(cp_wal_cursor *cursor, const cp_wal_origin *origin, cp_
 /* The record at the cursor; then steps over it. *record and *payload live in the window until the next call.
  * CP_OK; CP_E_CORRUPT: there is no valid record here (the log's end, or damage: the caller knows what ought to be here),
  * err says what was found; CP_E_IO. */
-int cp_wal_cursor_next(cp_wal_cursor *cursor, const cp_wal_record **record, const uint8_t **payload, cp_error *err);
+int cp_wal_cursor_next(cp_wal_cursor *cursor, const cp_wal_record **record, const uint8_t **payload,
+                       cp_error *err);
 
 /* The highest durable LSN that any sound record header from the cursor's offset on states, 0 when there is none. For a cursor
  * that found no valid record: were the bytes missing here acknowledged once? CP_E_IO. */

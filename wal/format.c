@@ -20,17 +20,17 @@ void cp_wal_block_seal(void *block, uint64_t magic)
     head->crc = block_crc(head);
 }
 
-int cp_wal_block_check(const void *block, uint64_t magic)
+int cp_wal_block_check(const void *block, uint64_t magic, unsigned unsafe)
 {
     const cp_wal_block_head *head = block;
-    if (head->magic != magic || head->crc != block_crc(head))
+    if (head->magic != magic || (head->crc != block_crc(head) && !(unsafe & CP_UNSAFE_BLOCK_CRC)))
         return CP_E_CORRUPT;
     return head->version == CP_WAL_VERSION ? CP_OK : CP_E_ABI;
 }
 
-int cp_wal_segment_header_check(const cp_wal_segment_header *header)
+int cp_wal_segment_header_check(const cp_wal_segment_header *header, unsigned unsafe)
 {
-    const int code = cp_wal_block_check(header, CP_WAL_SEGMENT_MAGIC);
+    const int code = cp_wal_block_check(header, CP_WAL_SEGMENT_MAGIC, unsafe);
     if (code != CP_OK)
         return code;
     const bool sane = header->id > 0 && header->base_lsn > 0 && header->previous_id < header->id &&
@@ -39,9 +39,9 @@ int cp_wal_segment_header_check(const cp_wal_segment_header *header)
     return sane ? CP_OK : CP_E_CORRUPT;
 }
 
-int cp_wal_checkpoint_check(const cp_wal_checkpoint_block *block)
+int cp_wal_checkpoint_check(const cp_wal_checkpoint_block *block, unsigned unsafe)
 {
-    const int code = cp_wal_block_check(block, CP_WAL_CHECKPOINT_MAGIC);
+    const int code = cp_wal_block_check(block, CP_WAL_CHECKPOINT_MAGIC, unsafe);
     if (code != CP_OK)
         return code;
     if (block->intent_count > CP_WAL_INTENTS || block->ring_count > CP_WAL_RINGS ||
@@ -49,8 +49,8 @@ int cp_wal_checkpoint_check(const cp_wal_checkpoint_block *block)
         return CP_E_CORRUPT;
     for (uint32_t i = 0; i < block->intent_count; i++) {
         const cp_wal_intent *intent = &block->intents[i];
-        if (intent->lo > intent->hi || intent->lo <= block->delivered_lsn || intent->hi > block->durable_lsn ||
-            !memchr(intent->token, 0, sizeof intent->token))
+        if (intent->lo > intent->hi || intent->lo <= block->delivered_lsn ||
+            intent->hi > block->durable_lsn || !memchr(intent->token, 0, sizeof intent->token))
             return CP_E_CORRUPT;
     }
     return CP_OK;

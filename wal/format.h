@@ -158,6 +158,8 @@ typedef enum cp_wal_unsafe {
     CP_UNSAFE_RECYCLE = 1 << 10,        /* segments are used again before the checkpoint that allows it */
     CP_UNSAFE_TORN_TAIL = 1 << 11,      /* every bad record passes for the torn tail */
     CP_UNSAFE_CHAIN = 1 << 12,          /* a missing segment is not noticed */
+    CP_UNSAFE_REUSE = 1 << 13,          /* slots with a torn header are written over */
+    CP_UNSAFE_BLOCK_CRC = 1 << 14       /* no CRC of segment headers and checkpoints is checked */
 } cp_wal_unsafe;
 
 static inline uint64_t cp_wal_block_up(uint64_t size)
@@ -169,11 +171,11 @@ static inline uint64_t cp_wal_block_up(uint64_t size)
 void cp_wal_block_seal(void *block, uint64_t magic);
 
 /* CP_OK; CP_E_CORRUPT: no such block; CP_E_ABI: a sound one of a version this program does not know. */
-int cp_wal_block_check(const void *block, uint64_t magic);
+int cp_wal_block_check(const void *block, uint64_t magic, unsigned unsafe);
 
 /* Checks beyond the CRC: CP_OK, CP_E_CORRUPT, CP_E_ABI. */
-int cp_wal_segment_header_check(const cp_wal_segment_header *header);
-int cp_wal_checkpoint_check(const cp_wal_checkpoint_block *block);
+int cp_wal_segment_header_check(const cp_wal_segment_header *header, unsigned unsafe);
+int cp_wal_checkpoint_check(const cp_wal_checkpoint_block *block, unsigned unsafe);
 
 uint32_t cp_wal_payload_crc(uint64_t lsn, const void *data, uint32_t size);
 

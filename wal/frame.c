@@ -29,14 +29,16 @@ static void rejected_mark(uint8_t *data, const cp_chunk *chunk)
             const uint32_t marked = size | CP_WAL_ROW_REJECTED;
             memcpy(data + at, &marked, sizeof marked);
         }
-        const uint64_t step = ((uint64_t)size + CP_RECORD_HEADER + CP_RECORD_ALIGN - 1) / CP_RECORD_ALIGN * CP_RECORD_ALIGN;
+        const uint64_t step =
+            ((uint64_t)size + CP_RECORD_HEADER + CP_RECORD_ALIGN - 1) / CP_RECORD_ALIGN * CP_RECORD_ALIGN;
         if (step > chunk->byte_count - at)
             break;
         at += (uint32_t)step;
     }
 }
 
-bool cp_frame_add(cp_frame *frame, uint64_t capacity, const cp_chunk *chunk, uint64_t lsn, uint64_t schema_hash)
+bool cp_frame_add(cp_frame *frame, uint64_t capacity, const cp_chunk *chunk, uint64_t lsn,
+                  uint64_t schema_hash)
 {
     const uint64_t need = CP_WAL_RECORD_HEADER + (uint64_t)chunk->byte_count;
     if (need > capacity - frame->used)
@@ -89,8 +91,8 @@ const cp_wal_record *cp_frame_next(const cp_frame *frame, uint32_t *at)
     return record;
 }
 
-uint32_t cp_frame_seal(cp_frame *frame, const cp_wal_origin *active, uint32_t previous_crc, uint64_t durable_lsn,
-                       unsigned unsafe)
+uint32_t cp_frame_seal(cp_frame *frame, const cp_wal_origin *active, uint32_t previous_crc,
+                       uint64_t durable_lsn, unsigned unsafe)
 {
     for (uint32_t at = 0; at < frame->used;) {
         cp_wal_record *record = record_at(frame, at);

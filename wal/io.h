@@ -43,13 +43,16 @@ typedef struct cp_io_ops {
 
     int (*open)(cp_io *io, const char *name, unsigned flags); /* a file handle, ≥ 0 */
     void (*close)(cp_io *io, int file);
-    int (*lock)(cp_io *io, int file);    /* exclusive, held by this handle until all its I/O has ended; -EWOULDBLOCK */
+    int (*lock)(cp_io *io,
+                int file); /* exclusive, held by this handle until all its I/O has ended; -EWOULDBLOCK */
     int64_t (*size)(cp_io *io, int file);
     int (*allocate)(cp_io *io, int file, uint64_t size);
     int (*truncate)(cp_io *io, int file, uint64_t size);
-    int64_t (*read)(cp_io *io, int file, void *data, uint64_t size, uint64_t offset); /* short only at the file's end */
-    int64_t (*write)(cp_io *io, int file, const void *data, uint64_t size, uint64_t offset); /* whole, or an error */
-    int (*sync)(cp_io *io, int file); /* data, and the metadata needed to read it */
+    int64_t (*read)(cp_io *io, int file, void *data, uint64_t size,
+                    uint64_t offset); /* short only at the file's end */
+    int64_t (*write)(cp_io *io, int file, const void *data, uint64_t size,
+                     uint64_t offset); /* whole, or an error */
+    int (*sync)(cp_io *io, int file);  /* data, and the metadata needed to read it */
     int (*rename)(cp_io *io, const char *from, const char *to);
     int (*unlink)(cp_io *io, const char *name);
     int (*sync_dir)(cp_io *io);
@@ -57,7 +60,8 @@ typedef struct cp_io_ops {
 
     /* At most CP_IO_DEPTH at once; -EAGAIN when there is no room. A write may complete short. dsync: durable when it
      * completes. Buffers stay untouched until the completion is reaped. */
-    int (*submit_write)(cp_io *io, int file, const void *data, uint64_t size, uint64_t offset, bool dsync, uint64_t tag);
+    int (*submit_write)(cp_io *io, int file, const void *data, uint64_t size, uint64_t offset, bool dsync,
+                        uint64_t tag);
     int (*submit_sync)(cp_io *io, int file, uint64_t tag);
     /* Up to max completions, in any order; waits up to wait_ns for the first. Their number, or -errno. */
     int (*reap)(cp_io *io, cp_io_done *done, int max, uint64_t wait_ns);
@@ -72,6 +76,9 @@ struct cp_io {
     const cp_io_ops *ops;
     unsigned degraded; /* CP_IO_BUFFERED, CP_IO_VOLATILE */
     bool registered;   /* the kernel holds the buffers mapped */
+    bool
+        dsync_defers; /* a durable write is finished by a kernel thread bound to the submitter's processor: a submitter that
+                          looks for completions without sleeping keeps it waiting for a scheduler tick, 4 ms */
 };
 
 /* The instance over pwritev2 and fdatasync. dir must exist. Its worker thread starts with the first submit.

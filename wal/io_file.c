@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -15,6 +16,25 @@
 static int dir_of(const cp_io *io)
 {
     return ((const cp_io_file *)io)->dir;
+}
+
+/* What the kernel says of the device below the directory; false when it says nothing. */
+static bool fua_read(int dir)
+{
+    struct stat st;
+    char value = '0';
+    for (int parent = 0; parent < 2 && value == '0' && fstat(dir, &st) == 0; parent++) {
+        char path[64];
+        snprintf(path, sizeof path, "/sys/dev/block/%u:%u/%squeue/fua", major(st.st_dev), minor(st.st_dev),
+                 parent ? "../" : ""); /* a partition's queue is its disk's */
+        const int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        if (read(fd, &value, 1) != 1)
+            value = '0';
+        close(fd);
+    }
+    return value == '1';
 }
 
 int cp_io_file_init(cp_io_file *io, const char *dir, cp_error *err)
@@ -31,6 +51,7 @@ int cp_io_file_init(cp_io_file *io, const char *dir, cp_error *err)
     /* tmpfs takes O_DIRECT on newer kernels, and means nothing by it. */
     if (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC)
         io->base.degraded |= CP_IO_VOLATILE | CP_IO_BUFFERED;
+    io->fua = fua_read(io->dir);
     return CP_OK;
 }
 

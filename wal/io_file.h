@@ -7,6 +7,7 @@
 typedef struct cp_io_file {
     cp_io base;
     int dir;
+    bool fua; /* the device can make one write durable by itself (forced unit access) */
 } cp_io_file;
 
 /* Opens the directory and finds out what it lies on. */

@@ -87,8 +87,8 @@ static int posix_submit(io_posix *io, const operation *op)
     return room ? 0 : -EAGAIN;
 }
 
-static int posix_submit_write(cp_io *base, int file, const void *data, uint64_t size, uint64_t offset, bool dsync,
-                              uint64_t tag)
+static int posix_submit_write(cp_io *base, int file, const void *data, uint64_t size, uint64_t offset,
+                              bool dsync, uint64_t tag)
 {
     const operation op = {
         .file = file, .dsync = dsync, .data = data, .size = size, .offset = offset, .tag = tag};

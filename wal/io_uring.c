@@ -40,12 +40,13 @@ static int uring_refused(cp_error *err, int errnum)
 
 static int ring_make(struct io_uring *ring)
 {
-    static const unsigned flags[] = {
-        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0};
+    static const unsigned flags[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                                         IORING_SETUP_TASKRUN_FLAG,
+                                     IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0};
     int result = -EINVAL;
     for (unsigned i = 0; i < sizeof flags / sizeof flags[0] && result == -EINVAL; i++) {
-        struct io_uring_params params = {.flags = flags[i] | IORING_SETUP_CQSIZE, .cq_entries = 2 * CP_IO_DEPTH};
+        struct io_uring_params params = {.flags = flags[i] | IORING_SETUP_CQSIZE,
+                                         .cq_entries = 2 * CP_IO_DEPTH};
         result = io_uring_queue_init_params(CP_IO_DEPTH, ring, &params);
     }
     return result;
@@ -79,8 +80,8 @@ static int buffer_index(const io_uring_io *io, const void *data, uint64_t size)
     return -1;
 }
 
-static int uring_submit_write(cp_io *base, int file, const void *data, uint64_t size, uint64_t offset, bool dsync,
-                              uint64_t tag)
+static int uring_submit_write(cp_io *base, int file, const void *data, uint64_t size, uint64_t offset,
+                              bool dsync, uint64_t tag)
 {
     io_uring_io *io = (io_uring_io *)base;
     struct io_uring_sqe *sqe = uring_entry(io);
@@ -203,6 +204,7 @@ int cp_io_uring_create(cp_io **out, const char *dir, cp_error *err)
         free(io);
         return uring_refused(err, -result);
     }
+    io->files.base.dsync_defers = !io->files.fua;
     io->file_slot = io_uring_register_files_sparse(&io->ring, 1) == 0;
     *out = &io->files.base;
     return CP_OK;

@@ -17,7 +17,6 @@ enum {
     DEFAULT_CHUNK = 1024 * 1024 + CP_WAL_BLOCK, /* the largest row, and its record header */
     DEFAULT_FRAME = 1024 * 1024,
     DEFAULT_MARK_MS = 20,
-    ZEROS = 1024 * 1024,
     STEP_WAIT_NS = 10 * CP_NS_PER_MS
 };
 
@@ -27,7 +26,8 @@ uint64_t cp_wal_random(cp_wal *wal)
     if (wal->seams.random_state == 0 && getrandom(&word, sizeof word, GRND_NONBLOCK) == sizeof word)
         return word;
     /* splitmix64 */
-    wal->seams.random_state += UINT64_C(0x9e3779b97f4a7c15) + (wal->seams.random_state == 0 ? cp_realtime_ns() : 0);
+    wal->seams.random_state +=
+        UINT64_C(0x9e3779b97f4a7c15) + (wal->seams.random_state == 0 ? cp_realtime_ns() : 0);
     word = wal->seams.random_state;
     word = (word ^ (word >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     word = (word ^ (word >> 27)) * UINT64_C(0x94d049bb133111eb);
@@ -36,14 +36,17 @@ uint64_t cp_wal_random(cp_wal *wal)
 
 void cp_wal_report(cp_wal *wal, cp_wal_state state, const char *fmt, ...)
 {
+    char text[sizeof wal->error];
     va_list args;
     va_start(args, fmt);
-    pthread_mutex_lock(&wal->mutex);
-    if (state != CP_WAL_RUNNING) /* maintenance's errors are not yet the writer's */
-        wal->state = state;
-    vsnprintf(wal->error, sizeof wal->error, fmt, args);
-    pthread_mutex_unlock(&wal->mutex);
+    vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    pthread_mutex_lock(&wal->mutex);
+    if (state != CP_WAL_RUNNING) /* maintenance's errors are not yet the writer's, and do not hide those */
+        wal->state = state;
+    if (state != CP_WAL_RUNNING || wal->state != CP_WAL_FAILING)
+        memcpy(wal->error, text, sizeof text);
+    pthread_mutex_unlock(&wal->mutex);
 }
 
 void cp_wal_report_over(cp_wal *wal)
@@ -80,12 +83,14 @@ static int config_settle(cp_wal *wal, cp_error *err)
                             (unsigned long long)config->segment_size, CP_WAL_BLOCK, CP_WAL_SEGMENT_MIN,
                             CP_WAL_SEGMENT_MAX);
     if (wal->frame_capacity + CP_WAL_FIRST_FRAME > config->segment_size)
-        return cp_error_set(err, CP_E_CONFIG, "segment size %llu: one frame of %llu bytes must fit: make segments larger",
+        return cp_error_set(err, CP_E_CONFIG,
+                            "segment size %llu: one frame of %llu bytes must fit: make segments larger",
                             (unsigned long long)config->segment_size,
                             (unsigned long long)wal->frame_capacity + CP_WAL_FIRST_FRAME);
     if (config->limit < CP_WAL_MIN_SEGMENTS * config->segment_size ||
         config->limit / config->segment_size > CP_WAL_MAX_SEGMENTS)
-        return cp_error_set(err, CP_E_CONFIG, "log limit %llu: from %d to %d segments of %llu bytes are possible",
+        return cp_error_set(err, CP_E_CONFIG,
+                            "log limit %llu: from %d to %d segments of %llu bytes are possible",
                             (unsigned long long)config->limit, CP_WAL_MIN_SEGMENTS, CP_WAL_MAX_SEGMENTS,
                             (unsigned long long)config->segment_size);
     return CP_OK;
@@ -93,10 +98,8 @@ static int config_settle(cp_wal *wal, cp_error *err)
 
 static int memory_take(cp_wal *wal)
 {
-    wal->zeros = aligned_alloc(CP_IO_BLOCK, ZEROS);
-    if (!wal->zeros || cp_wal_segments_init(&wal->segments, CP_WAL_MAX_SEGMENTS) != CP_OK)
+    if (cp_wal_segments_init(&wal->segments, CP_WAL_MAX_SEGMENTS) != CP_OK)
         return CP_E_NOMEM;
-    memset(wal->zeros, 0, ZEROS);
     for (int i = 0; i < CP_WAL_FRAMES; i++) {
         const size_t size = CP_WAL_FIRST_FRAME + (size_t)wal->frame_capacity;
         wal->frames[i].buffer = aligned_alloc(CP_IO_BLOCK, size);
@@ -125,7 +128,6 @@ static void wal_free(cp_wal *wal)
     cp_wal_segments_destroy(&wal->segments);
     pthread_cond_destroy(&wal->wake);
     pthread_mutex_destroy(&wal->mutex);
-    free(wal->zeros);
     free(wal->dir);
     free(wal);
 }
@@ -155,7 +157,8 @@ static int directory_make(const cp_wal *wal, cp_error *err)
 {
     if (wal->seams.io_create || mkdir(wal->dir, 0750) == 0 || errno == EEXIST)
         return CP_OK;
-    return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot make the directory %s", wal->dir);
+    return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot make the directory %s",
+                          wal->dir);
 }
 
 /* Everything that can fail, in order; the caller frees. */
@@ -176,6 +179,10 @@ static int wal_setup(cp_wal *wal, cp_error *err)
         code = cp_wal_recover(wal, err);
     if (code != CP_OK)
         return code;
+    /* A block that is old or bad is made good before anything is built on the other one; if that fails now, the next store
+     * does it. */
+    if (!wal->checkpoint.lost && !(wal->checkpoint.newest[0] && wal->checkpoint.newest[1]))
+        cp_wal_checkpoint_store(&wal->checkpoint, &wal->checkpoint.now, NULL);
     /* One segment at once, so that what is wrong with the place is said now; the others come beside the running. */
     if (cp_wal_segments_count(&wal->segments, CP_SEGMENT_READY) == 0 && !wal->seams.no_thread) {
         while (cp_wal_maintain(wal, cp_boottime_ns()) &&
@@ -185,7 +192,9 @@ static int wal_setup(cp_wal *wal, cp_error *err)
     if (wal->seams.no_thread)
         return CP_OK;
     wal->thread_started = pthread_create(&wal->thread, NULL, cp_wal_maintain_run, wal) == 0;
-    return wal->thread_started ? CP_OK : cp_error_set(err, CP_E_NOMEM, "cannot start a thread for the log %s", wal->dir);
+    return wal->thread_started
+               ? CP_OK
+               : cp_error_set(err, CP_E_NOMEM, "cannot start a thread for the log %s", wal->dir);
 }
 
 int cp_wal_open_with(cp_wal **out, const cp_wal_config *config, const cp_wal_seams *seams, cp_error *err)
@@ -215,11 +224,8 @@ void cp_wal_close(cp_wal *wal, uint64_t deadline_ns)
     uint64_t now_ns = 0;
     while (wal->io && wal->frame_count > 0 && (now_ns = cp_boottime_ns()) < deadline_ns)
         cp_wal_step_wait(wal, now_ns, STEP_WAIT_NS);
-    if (wal->io && wal->io->ops) { /* writes that go on must not outlive their buffers */
-        wal->io->ops->destroy(wal->io);
-        wal->io = NULL;
-        wal->file = -1;
-    }
+    if (wal->io)
+        cp_wal_settle(wal);
     if (wal->thread_started) {
         pthread_mutex_lock(&wal->mutex);
         wal->stop = true;
@@ -299,29 +305,30 @@ int cp_wal_start(cp_wal *wal, cp_error *err)
 int cp_wal_checkpoint_write(cp_wal *wal, uint64_t delivered_lsn, const cp_wal_intent *intents, uint32_t n,
                             cp_error *err)
 {
-    static _Thread_local cp_wal_checkpoint_block block;
+    cp_wal_checkpoint_block *block = &wal->checkpoint_next;
     const cp_wal_checkpoint_block *now = &wal->checkpoint.now;
-    memset(&block, 0, sizeof block);
-    block.delivered_lsn = delivered_lsn;
-    block.durable_lsn = cp_wal_durable(wal);
-    block.written_ns = cp_realtime_ns();
-    if (n > CP_WAL_INTENTS || delivered_lsn < now->delivered_lsn || delivered_lsn > block.durable_lsn)
-        return cp_error_set(err, CP_E_INVAL, "checkpoint at %llu with %u intents: it was at %llu, durable is %llu",
+    memset(block, 0, sizeof *block);
+    block->delivered_lsn = delivered_lsn;
+    block->durable_lsn = cp_wal_durable(wal);
+    block->written_ns = cp_realtime_ns();
+    if (n > CP_WAL_INTENTS || delivered_lsn < now->delivered_lsn || delivered_lsn > block->durable_lsn)
+        return cp_error_set(err, CP_E_INVAL,
+                            "checkpoint at %llu with %u intents: it was at %llu, durable is %llu",
                             (unsigned long long)delivered_lsn, n, (unsigned long long)now->delivered_lsn,
-                            (unsigned long long)block.durable_lsn);
+                            (unsigned long long)block->durable_lsn);
     for (uint32_t i = 0; i < n; i++) {
-        if (intents[i].lo <= delivered_lsn || intents[i].lo > intents[i].hi || intents[i].hi > block.durable_lsn ||
-            !memchr(intents[i].token, 0, sizeof intents[i].token))
+        if (intents[i].lo <= delivered_lsn || intents[i].lo > intents[i].hi ||
+            intents[i].hi > block->durable_lsn || !memchr(intents[i].token, 0, sizeof intents[i].token))
             return cp_error_set(err, CP_E_INVAL, "intent %llu to %llu is not between delivered and durable",
                                 (unsigned long long)intents[i].lo, (unsigned long long)intents[i].hi);
-        block.intents[i] = intents[i];
+        block->intents[i] = intents[i];
     }
-    block.intent_count = wal->seams.unsafe & CP_UNSAFE_INTENT ? 0 : n;
-    block.ring_count = CP_WAL_RINGS;
+    block->intent_count = wal->seams.unsafe & CP_UNSAFE_INTENT ? 0 : n;
+    block->ring_count = CP_WAL_RINGS;
     pthread_mutex_lock(&wal->mutex);
-    memcpy(block.rings, wal->rings, sizeof block.rings);
+    memcpy(block->rings, wal->rings, sizeof block->rings);
     pthread_mutex_unlock(&wal->mutex);
-    const int code = cp_wal_checkpoint_store(&wal->checkpoint, &block, err);
+    const int code = cp_wal_checkpoint_store(&wal->checkpoint, block, err);
     if (code != CP_OK)
         return cp_error_prefix(err, "%s", wal->dir);
     wal->checkpoint.lost = false;
@@ -361,7 +368,6 @@ static void status_counts(cp_wal *wal, cp_wal_status *status)
     status->device_bytes = atomic_load(&wal->device_bytes);
     status->retries = atomic_load(&wal->retries);
     status->given_up = atomic_load(&wal->given_up);
-    status->torn_bytes = wal->torn_bytes;
     status->limit = wal->config.limit;
 }
 

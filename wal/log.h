@@ -34,9 +34,9 @@ enum {
     CP_WAL_SEGMENT_SIZE = 64 * 1024 * 1024, /* the default */
     CP_WAL_SEGMENT_MIN = 64 * 1024,
     CP_WAL_SEGMENT_MAX = 1024 * 1024 * 1024,
-    CP_WAL_FRAMES = 3,             /* two under way, one filling */
-    CP_WAL_READY = 2,              /* segments kept ready, the reserve against a full disk */
-    CP_WAL_MIN_SEGMENTS = 4        /* the least a limit must have room for: one in use, one sealed, the reserve */
+    CP_WAL_FRAMES = 3,      /* two under way, one filling */
+    CP_WAL_READY = 2,       /* segments kept ready, the reserve against a full disk */
+    CP_WAL_MIN_SEGMENTS = 4 /* the least a limit must have room for: one in use, one sealed, the reserve */
 };
 
 /* A record became durable: everything of its ring before `end` is safe. */
@@ -58,12 +58,12 @@ typedef struct cp_wal_events {
 
 /* Strings are copied. 0 means the default where one is named. */
 typedef struct cp_wal_config {
-    const char *dir;          /* of this log alone; made when its parent exists */
-    uint64_t schema_hash;     /* of the table; stored, and compared when rows are read back. 0: not compared */
-    uint64_t segment_size;    /* a multiple of 4096 in [MIN, MAX]; default CP_WAL_SEGMENT_SIZE */
-    uint64_t limit;           /* bytes on disk; ≥ CP_WAL_MIN_SEGMENTS segments; 0: 64 segments */
-    uint64_t keep_ns;         /* delivered segments stay this long for replay, while the limit has room */
-    uint64_t mark_ns;         /* idle this long, the log states on disk how far it is durable; 0: 20 ms */
+    const char *dir;       /* of this log alone; made when its parent exists */
+    uint64_t schema_hash;  /* of the table; stored, and compared when rows are read back. 0: not compared */
+    uint64_t segment_size; /* a multiple of 4096 in [MIN, MAX]; default CP_WAL_SEGMENT_SIZE */
+    uint64_t limit;        /* bytes on disk; ≥ CP_WAL_MIN_SEGMENTS segments; 0: 64 segments */
+    uint64_t keep_ns;      /* delivered segments stay this long for replay, while the limit has room */
+    uint64_t mark_ns;      /* idle this long, the log states on disk how far it is durable; 0: 20 ms */
     uint32_t max_chunk_bytes; /* of the largest chunk; default 1 MiB + 4 KiB */
     uint32_t frame_bytes;     /* of one write; default: the larger of 1 MiB and one chunk */
     cp_wal_backend backend;
@@ -132,25 +132,24 @@ typedef enum cp_wal_state {
 /* Counters since open. */
 typedef struct cp_wal_status {
     cp_wal_state state;
-    const char *backend;   /* "io_uring", "posix"; "" before start */
-    const char *sync;      /* "fdatasync", "dsync" */
-    bool registered;       /* buffers are */
-    bool buffered;         /* no O_DIRECT: degraded */
-    bool not_persistent;   /* tmpfs: degraded further */
+    const char *backend;              /* "io_uring", "posix"; "" before start */
+    const char *sync;                 /* "fdatasync", "dsync" */
+    bool registered;                  /* buffers are */
+    bool buffered;                    /* no O_DIRECT: degraded */
+    bool not_persistent;              /* tmpfs: degraded further */
     uint64_t calibrated_fdatasync_ns; /* median commit of 4 KiB + that of 64 KiB; 0: not measured */
-    uint64_t calibrated_dsync_ns;
+    uint64_t calibrated_dsync_ns; /* likewise; not measured either where the backend defers durable writes */
     uint64_t durable_lsn;
     uint64_t delivered_lsn;
-    uint64_t bytes;        /* on disk, in all segments */
+    uint64_t bytes; /* on disk, in all segments */
     uint64_t limit;
     uint32_t segments;
     uint32_t segments_ready;
-    uint64_t commits;      /* frames made durable */
+    uint64_t commits; /* frames made durable */
     uint64_t payload_bytes;
     uint64_t device_bytes; /* written, headers and padding included */
     uint64_t retries;      /* of short or refused writes */
     uint64_t given_up;     /* segments */
-    uint64_t torn_bytes;   /* behind the end that recovery found, in frames that were never acknowledged */
     char note[256];        /* why not the first choice of backend; "" when it is */
     char error[512];       /* the latest error and what to do; "" when none, or over */
 } cp_wal_status;

@@ -13,6 +13,7 @@ enum {
     CP_WAL_READY_MOST = 4,      /* more ready segments than this go back to the file system */
     CP_WAL_RETRIES = 16,        /* of one write that comes back short, empty or EAGAIN */
     CP_WAL_FAILURES = 3,        /* segments given up in a row before there is a pause */
+    CP_WAL_STARVED_MS = 1,      /* between looks for a free segment */
     CP_WAL_PAUSE_MS = 1000,     /* between further tries, and between tries to prepare a segment */
     CP_WAL_LOCK_WAIT_MS = 10000 /* for the I/O of a killed owner */
 };
@@ -29,7 +30,7 @@ typedef struct cp_wal_seams {
 typedef enum cp_frame_state {
     CP_FRAME_EMPTY,
     CP_FRAME_FILLING,
-    CP_FRAME_CLOSED,  /* full, or to be written again */
+    CP_FRAME_CLOSED, /* full, or to be written again */
     CP_FRAME_WRITING,
     CP_FRAME_WRITTEN, /* waits for a sync */
     CP_FRAME_SYNCING,
@@ -38,8 +39,8 @@ typedef enum cp_frame_state {
 
 typedef struct cp_frame {
     cp_frame_state state;
-    uint8_t *buffer; /* room for a segment's headers, then the records */
-    uint32_t used;   /* bytes of records */
+    uint8_t *buffer;  /* room for a segment's headers, then the records */
+    uint32_t used;    /* bytes of records */
     uint32_t last_at; /* offset of the last record among them */
     uint64_t first_lsn;
     uint64_t last_lsn;
@@ -72,49 +73,48 @@ struct cp_wal {
     cp_wal_ring rings[CP_WAL_RINGS]; /* durable */
     char note[256];
     char error[512];
+    uint64_t prepare_after_ns; /* boot-time clock: a failed preparation is not tried again before */
     cp_wal_state state;
     bool stop;
-    uint64_t prepare_after_ns; /* boot-time clock: a failed preparation is not tried again before */
     /* -------- */
 
     atomic_uint_fast64_t durable;
     atomic_uint_fast64_t tail_id; /* segment of the newest durable frame */
     atomic_uint_fast64_t commits, payload_bytes, device_bytes, retries, given_up;
-    uint64_t torn_bytes;
 
     cp_io *files; /* owner before start, then maintenance */
-    int lock;
     pthread_t thread;
     bool thread_started;
-    uint8_t *zeros;
+    int lock;
 
     cp_io *sink_io; /* the flusher's */
     cp_wal_checkpoint checkpoint;
-    atomic_uint_fast64_t delivered; /* by the checkpoint */
+    cp_wal_checkpoint_block checkpoint_next; /* being put together */
+    atomic_uint_fast64_t delivered;          /* by the checkpoint */
 
     /* the writer's */
     cp_io *io;
-    bool dsync;
     uint64_t calibrated[2]; /* fdatasync, dsync */
     uint64_t next_lsn;
     uint64_t next_id;
     uint64_t epoch;
     uint64_t stated; /* highest durable LSN that a durable frame or checkpoint states */
     cp_wal_tail tail;
-    int file;              /* of the active segment; -1: none */
     cp_wal_origin active;
     uint64_t write_offset; /* of the next frame */
-    uint32_t write_crc;    /* of the newest record sealed */
     uint64_t frame_capacity;
     cp_frame frames[CP_WAL_FRAMES];
-    uint32_t frame_first; /* the oldest in use */
-    uint32_t frame_count;
-    uint32_t writes; /* under way */
-    bool syncing;
-    int failing; /* errno of a failed operation in the active segment; 0: none */
-    uint32_t failures; /* segments given up in a row */
     uint64_t pause_until_ns;
     uint64_t last_commit_ns;
+    int file;             /* of the active segment; -1: none */
+    uint32_t write_crc;   /* of the newest record sealed */
+    uint32_t frame_first; /* the oldest in use */
+    uint32_t frame_count;
+    uint32_t writes;   /* under way */
+    int failing;       /* errno of a failed operation in the active segment; 0: none */
+    uint32_t failures; /* segments given up in a row */
+    bool syncing;
+    bool dsync;
 };
 
 int cp_wal_open_with(cp_wal **out, const cp_wal_config *config, const cp_wal_seams *seams, cp_error *err);
@@ -140,6 +140,9 @@ static inline cp_frame *cp_wal_frame(cp_wal *wal, uint32_t index)
 bool cp_wal_segment_activate(cp_wal *wal, cp_frame *frame);
 /* Ends the active segment at the tail. poisoned: its device failed. */
 void cp_wal_segment_seal(cp_wal *wal, bool poisoned);
+
+/* Waits for what is under way, whatever becomes of it: writes must not outlive their buffers, nor their file its number. */
+void cp_wal_settle(cp_wal *wal);
 
 /* Measures both ways to sync on a ready segment and takes the faster; fdatasync where that fails. */
 void cp_wal_calibrate(cp_wal *wal);

@@ -12,6 +12,8 @@
 
 enum { ZEROS = 1024 * 1024, CUT_SHARE = 8 /* a sealed segment that is emptier by this part of it is cut */ };
 
+static _Alignas(CP_IO_BLOCK) uint8_t zeros[ZEROS]; /* never written to: costs no memory */
+
 /* What there is to do; at most one thing a round. */
 typedef enum task_kind { TASK_NONE, TASK_UNLINK, TASK_CUT, TASK_PREPARE } task_kind;
 
@@ -56,8 +58,7 @@ static task task_prepare(cp_wal *wal, uint64_t now_ns)
             return (task){.kind = TASK_NONE};
         const bool whole = oldest->file_size == size && !oldest->poisoned;
         oldest->state = whole ? CP_SEGMENT_READY : CP_SEGMENT_DEAD;
-        return whole ? (task){.kind = TASK_NONE}
-                     : (task){.kind = TASK_UNLINK, .slot = oldest->slot};
+        return whole ? (task){.kind = TASK_NONE} : (task){.kind = TASK_UNLINK, .slot = oldest->slot};
     }
     return (task){.kind = TASK_PREPARE, .slot = slot_unused(segments), .size = size};
 }
@@ -86,7 +87,7 @@ static int zeros_write(cp_wal *wal, int file, uint64_t size)
     int64_t result = io->ops->allocate(io, file, size);
     for (uint64_t at = 0; at < size && result >= 0; at += ZEROS) {
         const uint64_t part = size - at < ZEROS ? size - at : ZEROS;
-        result = io->ops->write(io, file, wal->zeros, part, at);
+        result = io->ops->write(io, file, zeros, part, at);
         pthread_mutex_lock(&wal->mutex);
         const bool stop = wal->stop;
         pthread_mutex_unlock(&wal->mutex);
@@ -152,20 +153,21 @@ static void task_finish(cp_wal *wal, const task *done, int result, uint64_t now_
         segment = cp_wal_segments_add(&wal->segments, done->slot);
         segment->file_size = done->size;
         segment->state = CP_SEGMENT_READY;
+        if (wal->state == CP_WAL_RUNNING)
+            wal->error[0] = 0; /* of an earlier attempt */
     }
     if (result < 0)
         wal->prepare_after_ns = now_ns + (uint64_t)CP_WAL_PAUSE_MS * CP_NS_PER_MS;
     pthread_mutex_unlock(&wal->mutex);
     if (result == -ENOSPC || result == -EDQUOT)
-        cp_wal_report(wal, CP_WAL_RUNNING,
-                      "%s: no space for another segment of %llu bytes: free some on this file system, or lower the "
-                      "log's limit; what is in the log is safe",
-                      wal->dir, (unsigned long long)done->size);
+        cp_wal_report(
+            wal, CP_WAL_RUNNING,
+            "%s: no space for another segment of %llu bytes: free some on this file system, or lower the "
+            "log's limit; what is in the log is safe",
+            wal->dir, (unsigned long long)done->size);
     else if (result < 0 && result != -ECANCELED)
         cp_wal_report(wal, CP_WAL_RUNNING, "%s: cannot %s slot %06u: %s", wal->dir,
                       done->kind == TASK_PREPARE ? "prepare" : "clean up", done->slot, strerror(-result));
-    else if (result >= 0 && done->kind == TASK_PREPARE)
-        cp_wal_report_over(wal);
 }
 
 bool cp_wal_maintain(cp_wal *wal, uint64_t now_ns)

@@ -70,7 +70,8 @@ static bool segment_over(cp_wal_reader *reader)
 }
 
 /* The record at the cursor. What was read before it became durable is read again once. */
-static int record_read(cp_wal_reader *reader, const cp_wal_record **record, const uint8_t **payload, cp_error *err)
+static int record_read(cp_wal_reader *reader, const cp_wal_record **record, const uint8_t **payload,
+                       cp_error *err)
 {
     cp_wal_cursor *cursor = &reader->cursor;
     int code = CP_OK;
@@ -86,9 +87,11 @@ static int record_read(cp_wal_reader *reader, const cp_wal_record **record, cons
     char name[CP_WAL_SEGMENT_NAME];
     cp_wal_segment_name(name, reader->slot);
     if (code == CP_E_CORRUPT)
-        return cp_error_prefix(err, "%s/%s: record %llu was acknowledged and is damaged (restore the file, or give it up "
-                                    "with 'coldpath wal repair')",
-                               reader->wal->dir, name, (unsigned long long)cursor->next_lsn);
+        return cp_error_prefix(
+            err,
+            "%s/%s: record %llu was acknowledged and is damaged (restore the file, or give it up "
+            "with 'coldpath wal repair')",
+            reader->wal->dir, name, (unsigned long long)cursor->next_lsn);
     return cp_error_prefix(err, "%s/%s", reader->wal->dir, name);
 }
 
@@ -102,7 +105,8 @@ static int rows_index(cp_chunk *into, const cp_wal_record *record, cp_error *err
         memcpy(&size, into->data + at, sizeof size);
         const bool bad = size & CP_WAL_ROW_REJECTED;
         size &= ~CP_WAL_ROW_REJECTED;
-        const uint64_t step = ((uint64_t)size + CP_RECORD_HEADER + CP_RECORD_ALIGN - 1) / CP_RECORD_ALIGN * CP_RECORD_ALIGN;
+        const uint64_t step =
+            ((uint64_t)size + CP_RECORD_HEADER + CP_RECORD_ALIGN - 1) / CP_RECORD_ALIGN * CP_RECORD_ALIGN;
         if (size == 0 || step > record->size - at)
             return cp_error_set(err, CP_E_CORRUPT, "record %llu holds a row with a length of %u",
                                 (unsigned long long)record->lsn, size);
@@ -119,7 +123,8 @@ static int rows_index(cp_chunk *into, const cp_wal_record *record, cp_error *err
     }
     if (into->row_count != record->rows || rejected != record->rejected)
         return cp_error_set(err, CP_E_CORRUPT, "record %llu says %u rows and %u rejected, it holds %u and %u",
-                            (unsigned long long)record->lsn, record->rows, record->rejected, into->row_count, rejected);
+                            (unsigned long long)record->lsn, record->rows, record->rejected, into->row_count,
+                            rejected);
     return CP_OK;
 }
 
@@ -161,11 +166,12 @@ int cp_wal_reader_next(cp_wal_reader *reader, cp_chunk *into, uint64_t *lsn, cp_
     const uint8_t *payload;
     code = record_read(reader, &record, &payload, err);
     if (code == CP_OK && wal->config.schema_hash && record->schema_hash != wal->config.schema_hash)
-        code = cp_error_set(err, CP_E_SCHEMA,
-                            "%s: record %llu was written for other columns (schema %016llx, now %016llx): drain the log "
-                            "with the configuration that wrote it",
-                            wal->dir, (unsigned long long)record->lsn, (unsigned long long)record->schema_hash,
-                            (unsigned long long)wal->config.schema_hash);
+        code = cp_error_set(
+            err, CP_E_SCHEMA,
+            "%s: record %llu was written for other columns (schema %016llx, now %016llx): drain the log "
+            "with the configuration that wrote it",
+            wal->dir, (unsigned long long)record->lsn, (unsigned long long)record->schema_hash,
+            (unsigned long long)wal->config.schema_hash);
     if (code == CP_OK)
         code = chunk_fill(into, record, payload, err);
     if (code != CP_OK) {
@@ -204,7 +210,8 @@ int cp_wal_reader_create(cp_wal_reader **out, cp_wal *wal, uint64_t lsn, cp_erro
     reader->cursor.max_payload = wal->config.max_chunk_bytes;
     reader->cursor.unsafe = wal->seams.unsafe;
     int code = cp_wal_window_init(&reader->cursor.window, wal->config.max_chunk_bytes,
-                                  wal->config.segment_size < CP_WAL_WINDOW ? wal->config.segment_size : CP_WAL_WINDOW);
+                                  wal->config.segment_size < CP_WAL_WINDOW ? wal->config.segment_size
+                                                                           : CP_WAL_WINDOW);
     if (code != CP_OK)
         cp_error_set(err, code, "out of memory");
     else

@@ -26,10 +26,10 @@ typedef struct recovery {
     cp_io *io;
     cp_error *err;
     int code;
-    uint8_t *headers;              /* room for the copies of one segment's header */
-    cp_wal_segment_header newest;  /* of the highest id */
-    uint64_t stated;               /* highest durable LSN */
-    uint64_t end_lsn;              /* of the valid records */
+    uint8_t *headers;             /* room for the copies of one segment's header */
+    cp_wal_segment_header newest; /* of the highest id */
+    uint64_t stated;              /* highest durable LSN */
+    uint64_t end_lsn;             /* of the valid records */
     bool uuid_known;
     bool checkpoint_absent;
     uint64_t max_epoch;
@@ -65,8 +65,10 @@ static int directory_lock(cp_wal *wal, cp_error *err)
         return cp_error_errno(err, cp_error_code_of_errno(-wal->lock), -wal->lock, "%s/" LOCK_FILE, wal->dir);
     const int result = io->ops->lock(io, wal->lock);
     if (result == -EWOULDBLOCK)
-        return cp_error_set(err, CP_E_BUSY, "%s is in use by another recorder: stop that one, or give this one "
-                                            "a wal directory of its own", wal->dir);
+        return cp_error_set(err, CP_E_BUSY,
+                            "%s is in use by another recorder: stop that one, or give this one "
+                            "a wal directory of its own",
+                            wal->dir);
     if (result < 0)
         return cp_error_errno(err, CP_E_IO, -result, "%s/" LOCK_FILE ": cannot lock", wal->dir);
     return CP_OK;
@@ -90,19 +92,21 @@ static const cp_wal_segment_header *header_choose(recovery *r, uint64_t bytes, c
     for (uint64_t copy = 0; copy < CP_WAL_HEADER_COPIES && (copy + 1) * CP_WAL_BLOCK <= bytes; copy++) {
         const void *at = r->headers + copy * CP_WAL_BLOCK;
         const cp_wal_segment_header *header = at;
-        const int code = cp_wal_segment_header_check(header);
+        const int code = cp_wal_segment_header_check(header, r->wal->seams.unsafe);
         if (code == CP_E_ABI)
-            r->code = cp_error_set(r->err, CP_E_ABI,
-                                   "%s/%s has format version %u, this program knows version %d: use the coldpath "
-                                   "that wrote it, or drain the log with that one",
-                                   r->wal->dir, name, header->head.version, CP_WAL_VERSION);
+            r->code =
+                cp_error_set(r->err, CP_E_ABI,
+                             "%s/%s has format version %u, this program knows version %d: use the coldpath "
+                             "that wrote it, or drain the log with that one",
+                             r->wal->dir, name, header->head.version, CP_WAL_VERSION);
         if (code == CP_OK && (!best || header->id > best->id))
             best = header;
     }
     return best;
 }
 
-static int header_take(recovery *r, cp_wal_segment *segment, const cp_wal_segment_header *header, const char *name)
+static int header_take(recovery *r, cp_wal_segment *segment, const cp_wal_segment_header *header,
+                       const char *name)
 {
     cp_wal *wal = r->wal;
     if (!r->uuid_known) {
@@ -110,12 +114,13 @@ static int header_take(recovery *r, cp_wal_segment *segment, const cp_wal_segmen
         r->uuid_known = true;
     }
     if (memcmp(wal->uuid, header->uuid, CP_WAL_UUID) != 0)
-        return cp_error_set(r->err, CP_E_CORRUPT,
-                            "%s/%s belongs to another log: move it back where it came from, out of this directory",
-                            wal->dir, name);
+        return cp_error_set(
+            r->err, CP_E_CORRUPT,
+            "%s/%s belongs to another log: move it back where it came from, out of this directory", wal->dir,
+            name);
     if (cp_wal_segments_by_id(&wal->segments, header->id))
-        return cp_error_set(r->err, CP_E_CORRUPT, "%s holds segment %llu twice, once in %s: remove the copy", wal->dir,
-                            (unsigned long long)header->id, name);
+        return cp_error_set(r->err, CP_E_CORRUPT, "%s holds segment %llu twice, once in %s: remove the copy",
+                            wal->dir, (unsigned long long)header->id, name);
     segment->origin = (cp_wal_origin){.id = header->id,
                                       .salt = header->salt,
                                       .size = header->size,
@@ -151,17 +156,30 @@ static int segment_load(recovery *r, cp_wal_segment *segment)
     io->ops->close(io, file);
     if (size < 0 || result < 0) {
         const int errnum = (int)-(size < 0 ? size : result);
-        return cp_error_errno(r->err, errnum == EWOULDBLOCK ? CP_E_BUSY : CP_E_IO, errnum,
-                              "%s/%s: cannot %s it", r->wal->dir, name,
-                              errnum == EWOULDBLOCK ? "lock, the I/O of its last owner has not ended; try again later: " : "read");
+        if (errnum == EWOULDBLOCK)
+            return cp_error_set(
+                r->err, CP_E_BUSY,
+                "%s/%s: its last owner is gone, but a write of it has not ended after %d s: see whether the "
+                "disk hangs (dmesg), then start again",
+                r->wal->dir, name, CP_WAL_LOCK_WAIT_MS / 1000);
+        return cp_error_errno(r->err, CP_E_IO, errnum, "%s/%s: cannot read it", r->wal->dir, name);
     }
     segment->file_size = (uint64_t)size;
     const cp_wal_segment_header *header = header_choose(r, (uint64_t)result, name);
     if (r->code != CP_OK)
         return r->code;
+    /* A torn activation is never written over, its file is removed instead: a later torn write could supply just the sectors
+     * that it lacks, and bring it back to life. */
+    const bool reuse = r->wal->seams.unsafe & CP_UNSAFE_REUSE;
+    segment->poisoned =
+        result != HEADER_ROOM || memcmp(r->headers, r->headers + CP_WAL_BLOCK, CP_WAL_BLOCK) != 0;
+    segment->poisoned &= !reuse;
     if (header)
         return header_take(r, segment, header, name);
-    segment->state = segment->file_size == r->wal->config.segment_size ? CP_SEGMENT_READY : CP_SEGMENT_DEAD;
+    bool blank = result == HEADER_ROOM;
+    for (int64_t i = 0; i < result && blank && !reuse; i++)
+        blank = r->headers[i] == 0;
+    segment->state = blank ? CP_SEGMENT_READY : CP_SEGMENT_DEAD;
     return CP_OK;
 }
 
@@ -219,10 +237,11 @@ static int checkpoint_load(recovery *r)
 
 static int chain_broken(recovery *r, uint64_t lo, uint64_t hi, uint64_t id)
 {
-    return cp_error_set(r->err, CP_E_CORRUPT,
-                        "%s: segment %llu with records %llu to %llu, which ClickHouse does not have yet, is missing or its "
-                        "header is damaged: put the file back; if it is lost, 'coldpath wal repair' gives these records up",
-                        r->wal->dir, (unsigned long long)id, (unsigned long long)lo, (unsigned long long)hi);
+    return cp_error_set(
+        r->err, CP_E_CORRUPT,
+        "%s: segment %llu with records %llu to %llu, which ClickHouse does not have yet, is missing or its "
+        "header is damaged: put the file back; if it is lost, 'coldpath wal repair' gives these records up",
+        r->wal->dir, (unsigned long long)id, (unsigned long long)lo, (unsigned long long)hi);
 }
 
 /* Walks from the newest segment back, sealing each one where its successor says it ends. */
@@ -269,7 +288,8 @@ static int newest_scan(recovery *r)
     char name[CP_WAL_SEGMENT_NAME];
     cp_wal_segment_name(name, segment->slot);
     cp_wal_cursor cursor = {.max_payload = wal->config.max_chunk_bytes, .unsafe = wal->seams.unsafe};
-    if (cp_wal_window_init(&cursor.window, cursor.max_payload, CP_WAL_WINDOW) != CP_OK)
+    const uint64_t window = segment->file_size < CP_WAL_WINDOW ? segment->file_size : CP_WAL_WINDOW;
+    if (cp_wal_window_init(&cursor.window, cursor.max_payload, window) != CP_OK)
         return cp_error_set(r->err, CP_E_NOMEM, "out of memory");
     const int file = r->io->ops->open(r->io, name, CP_IO_READ_ONLY);
     cp_wal_cursor_begin(&cursor, &segment->origin, r->io, file);
@@ -302,12 +322,12 @@ static int end_judge(recovery *r)
     if (r->stated <= r->end_lsn || (r->wal->seams.unsafe & CP_UNSAFE_TORN_TAIL))
         return CP_OK;
     const cp_wal_segment *segment = cp_wal_segments_by_id(&r->wal->segments, r->newest.id);
-    return cp_error_set(r->err, CP_E_CORRUPT,
-                        "%s: records %llu to %llu were acknowledged and are damaged or missing (segment %llu, file %06u.seg, "
-                        "from offset %llu): restore the file, or give exactly these records up with 'coldpath wal repair'",
-                        r->wal->dir, (unsigned long long)r->end_lsn + 1, (unsigned long long)r->stated,
-                        (unsigned long long)r->newest.id, segment ? segment->slot : 0,
-                        (unsigned long long)r->wal->tail.end);
+    return cp_error_set(
+        r->err, CP_E_CORRUPT,
+        "%s: records %llu to %llu were acknowledged and are damaged or missing (segment %llu, file %06u.seg, "
+        "from offset %llu): restore the file, or give exactly these records up with 'coldpath wal repair'",
+        r->wal->dir, (unsigned long long)r->end_lsn + 1, (unsigned long long)r->stated,
+        (unsigned long long)r->newest.id, segment ? segment->slot : 0, (unsigned long long)r->wal->tail.end);
 }
 
 static int recovery_run(recovery *r)
@@ -346,7 +366,8 @@ static void segments_settle(recovery *r)
 {
     for (uint32_t i = 0; i < r->wal->segments.count; i++) {
         cp_wal_segment *segment = &r->wal->segments.items[i];
-        if (segment->state == CP_SEGMENT_READY && segment->file_size != r->wal->config.segment_size)
+        if (segment->state == CP_SEGMENT_READY &&
+            (segment->poisoned || segment->file_size != r->wal->config.segment_size))
             segment->state = CP_SEGMENT_DEAD;
     }
 }

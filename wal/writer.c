@@ -21,7 +21,8 @@ enum { TAG_SYNC = 0x100 };
 
 static void count(atomic_uint_fast64_t *counter, uint64_t value)
 {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + value, memory_order_relaxed);
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + value,
+                          memory_order_relaxed);
 }
 
 /* ---- filling ---- */
@@ -68,10 +69,11 @@ static void writer_fail(cp_wal *wal, int errnum, const char *what)
 {
     if (wal->failing == 0)
         wal->failing = errnum;
-    cp_wal_report(wal, CP_WAL_FAILING,
-                  "%s: %s of segment %llu failed: %s; what was not acknowledged is written again into another segment. "
-                  "If this goes on, look at the disk (dmesg, smartctl) and its free space",
-                  wal->dir, what, (unsigned long long)wal->active.id, strerror(errnum));
+    cp_wal_report(
+        wal, CP_WAL_FAILING,
+        "%s: %s of segment %llu failed: %s; what was not acknowledged is written again into another segment. "
+        "If this goes on, look at the disk (dmesg, smartctl) and its free space",
+        wal->dir, what, (unsigned long long)wal->active.id, strerror(errnum));
 }
 
 /* When nothing is under way in it any more: leaves the segment that failed, and its frames start again. */
@@ -97,9 +99,9 @@ static void frame_submit(cp_wal *wal, cp_frame *frame)
 {
     const uint8_t *start = frame->buffer + (frame->opens ? 0 : CP_WAL_FIRST_FRAME);
     const uint64_t tag = (uint64_t)(frame - wal->frames);
-    const int result = wal->io->ops->submit_write(wal->io, wal->file, start + frame->written,
-                                                  frame->length - frame->written,
-                                                  frame->offset + frame->written, wal->dsync, tag);
+    const int result =
+        wal->io->ops->submit_write(wal->io, wal->file, start + frame->written, frame->length - frame->written,
+                                   frame->offset + frame->written, wal->dsync, tag);
     frame->state = CP_FRAME_WRITING;
     if (result == 0) {
         wal->writes++;
@@ -117,11 +119,14 @@ static void write_done(cp_wal *wal, cp_frame *frame, int64_t result)
     }
     const uint64_t rest = frame->length - frame->written;
     /* O_DIRECT goes on at a block only; less than one is done again. */
-    const uint64_t whole = result < 0 ? 0 : (uint64_t)result >= rest ? rest : (uint64_t)result / CP_IO_BLOCK * CP_IO_BLOCK;
+    const uint64_t whole = result < 0                 ? 0
+                           : (uint64_t)result >= rest ? rest
+                                                      : (uint64_t)result / CP_IO_BLOCK * CP_IO_BLOCK;
     frame->written += whole;
     count(&wal->device_bytes, whole);
     if (frame->written == frame->length) {
-        frame->state = wal->dsync || (wal->seams.unsafe & CP_UNSAFE_ACK_WRITTEN) ? CP_FRAME_DURABLE : CP_FRAME_WRITTEN;
+        frame->state =
+            wal->dsync || (wal->seams.unsafe & CP_UNSAFE_ACK_WRITTEN) ? CP_FRAME_DURABLE : CP_FRAME_WRITTEN;
         return;
     }
     frame->tries = whole ? 0 : frame->tries + 1;
@@ -162,6 +167,21 @@ static bool completions_reap(cp_wal *wal, uint64_t wait_ns)
     return reaped > 0;
 }
 
+void cp_wal_settle(cp_wal *wal)
+{
+    cp_io_done done[CP_IO_DEPTH];
+    int reaped = 0;
+    while (wal->writes + wal->syncing > 0 && reaped >= 0) {
+        reaped = wal->io->ops->reap(wal->io, done, CP_IO_DEPTH, CP_NS_PER_S);
+        for (int i = 0; i < reaped; i++) {
+            if (done[i].tag == TAG_SYNC)
+                wal->syncing = false;
+            else
+                wal->writes--;
+        }
+    }
+}
+
 /* ---- acknowledging ---- */
 
 static void records_report(cp_wal *wal, const cp_frame *frame)
@@ -171,7 +191,8 @@ static void records_report(cp_wal *wal, const cp_frame *frame)
     pthread_mutex_lock(&wal->mutex);
     while ((record = cp_frame_next(frame, &at))) {
         if (record->kind == CP_WAL_CHUNK)
-            cp_wal_rings_note(wal->rings, record->ring_slot, record->ring_epoch, record->ring_end, record->lsn);
+            cp_wal_rings_note(wal->rings, record->ring_slot, record->ring_epoch, record->ring_end,
+                              record->lsn);
     }
     pthread_mutex_unlock(&wal->mutex);
     atomic_store_explicit(&wal->durable, frame->last_lsn, memory_order_release);
@@ -292,8 +313,12 @@ static bool frames_place(cp_wal *wal, uint64_t now_ns)
         cp_frame *frame = cp_wal_frame(wal, i);
         if (frame->state >= CP_FRAME_WRITING)
             continue;
-        if ((frame->state == CP_FRAME_FILLING && under_way > 0) || !frame_place(wal, frame, under_way == 0))
+        if ((frame->state == CP_FRAME_FILLING && under_way > 0) || !frame_place(wal, frame, under_way == 0)) {
+            if (wal->file <
+                0) /* no segment is free: maintenance knows, there is no use in asking all the time */
+                wal->pause_until_ns = now_ns + (uint64_t)CP_WAL_STARVED_MS * CP_NS_PER_MS;
             break;
+        }
         moved = true;
         under_way++;
         if (wal->failing)
@@ -307,8 +332,9 @@ static bool frames_place(cp_wal *wal, uint64_t now_ns)
 static bool mark_place(cp_wal *wal, uint64_t now_ns)
 {
     const uint64_t durable = atomic_load_explicit(&wal->durable, memory_order_relaxed);
-    if (wal->frame_count > 0 || wal->stated >= durable || now_ns - wal->last_commit_ns < wal->config.mark_ns ||
-        wal->file < 0 || wal->active.size - wal->write_offset < CP_WAL_BLOCK || wal->failing)
+    if (wal->frame_count > 0 || wal->stated >= durable ||
+        now_ns - wal->last_commit_ns < wal->config.mark_ns || wal->file < 0 ||
+        wal->active.size - wal->write_offset < CP_WAL_BLOCK || wal->failing)
         return false;
     cp_frame *frame = frame_filling(wal);
     cp_frame_mark(frame, durable);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,6 +178,84 @@ static void test_gzip_trailing(void **state)
     cp_line_reader_close(reader);
 }
 
+/* A byte order mark is no part of the first line, whatever comes behind it; anywhere else it is text. */
+static void test_byte_order_mark(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        const char *first; /* NULL: no line at all */
+    } cases[] = {
+        {"\xef\xbb\xbf"
+         "ab\nz",
+         "ab"},
+        {"\xef\xbb\xbf\nz", ""},
+        {"\xef\xbb\xbf\xef\xbb\xbf\nz", "\xef\xbb\xbf"},
+        {"\xef\xbb\xbf", NULL},
+        {"\xef\xbb\nz", "\xef\xbb"},
+        {"\xef\nz", "\xef"},
+        {"\nz", ""},
+        {"\xef\xbb", "\xef\xbb"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *bytes = cases[i].bytes;
+        cp_line_reader *reader = open_bytes(bytes, strlen(bytes), 3);
+        const bool more = strchr(bytes, '\n') != NULL;
+        if (cases[i].first)
+            expect_line(reader, cases[i].first, 1, more);
+        if (more)
+            expect_line(reader, "z", 2, false);
+        expect_code(reader, 0);
+        cp_line_reader_close(reader);
+    }
+    cp_line_reader *reader = open_bytes("a\n\xef\xbb\xbfz", 6, 100);
+    expect_line(reader, "a", 1, true);
+    expect_line(reader, "\xef\xbb\xbfz", 2, false);
+    cp_line_reader_close(reader);
+}
+
+/* The limit is on the line, without the mark; and the mark is found inside gzip, too. */
+static void test_byte_order_mark_and_limit(void **state)
+{
+    (void)state;
+    for (size_t limit = 1; limit < 5; limit++) {
+        char bytes[16] = "\xef\xbb\xbf";
+        memset(bytes + 3, 'x', limit);
+        cp_line_reader *reader = open_bytes(bytes, 3 + limit, limit);
+        expect_line(reader, bytes + 3, 1, false);
+        expect_code(reader, 0);
+        cp_line_reader_close(reader);
+        bytes[3 + limit] = 'x';
+        reader = open_bytes(bytes, 3 + limit + 1, limit);
+        expect_code(reader, CP_E_TOO_BIG);
+        expect_code(reader, 0);
+        cp_line_reader_close(reader);
+    }
+    char packed[256];
+    const size_t len = gzip_bytes("\\357\\273\\277one\\n", packed, sizeof packed);
+    cp_line_reader *reader = open_bytes(packed, len, 100);
+    expect_line(reader, "one", 1, true);
+    cp_line_reader_close(reader);
+}
+
+static void test_same_file(void **state)
+{
+    (void)state;
+    write_file("a", 1);
+    cp_line_reader *reader = NULL;
+    cp_error err = {0};
+    assert_int_equal(cp_line_reader_open(&reader, path, 10, &err), CP_OK);
+    const int same = open(path, O_RDONLY | O_CLOEXEC);
+    const int other = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_true(same >= 0 && other >= 0);
+    assert_true(cp_line_reader_reads(reader, same));
+    assert_false(cp_line_reader_reads(reader, other));
+    close(same);
+    close(other);
+    unlink(path);
+    cp_line_reader_close(reader);
+}
+
 static void test_absent(void **state)
 {
     (void)state;
@@ -193,9 +272,17 @@ static void test_absent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),         cmocka_unit_test(test_empty),  cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_spill),         cmocka_unit_test(test_gzip),   cmocka_unit_test(test_gzip_cut),
-        cmocka_unit_test(test_gzip_trailing), cmocka_unit_test(test_absent),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_spill),
+        cmocka_unit_test(test_gzip),
+        cmocka_unit_test(test_gzip_cut),
+        cmocka_unit_test(test_gzip_trailing),
+        cmocka_unit_test(test_absent),
+        cmocka_unit_test(test_byte_order_mark),
+        cmocka_unit_test(test_byte_order_mark_and_limit),
+        cmocka_unit_test(test_same_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,9 +42,9 @@ static input input_open(const char *bytes, size_t len, cp_format format, bool he
     assert_int_equal(fwrite(bytes, 1, len, file), len);
     assert_int_equal(fclose(file), 0);
     in.rejects_file = open_memstream(&rejects, &rejects_len);
-    const cp_row_source_options options = {
-        .path = path, .format = format, .header = header, .rejects = in.rejects_file};
+    const cp_row_source_options options = {.path = path, .format = format, .header = header};
     assert_int_equal(cp_row_source_open(&in.source, &options, table, &in.err), CP_OK);
+    cp_row_source_set_rejects(in.source, in.rejects_file);
     unlink(path);
     return in;
 }
@@ -132,9 +132,26 @@ static void test_json_bad(void **state)
         const char *line;
         const char *text;
     } cases[] = {
-        {"{\"u\":18446744073709551616}", "beyond 64 bits"},
-        {"{\"i\":-9223372036854775809}", "64 bits"},
-        {"{\"a\":[18446744073709551616]}", "beyond 64 bits"},
+        {"{\"u\":18446744073709551616}", "'u' (UInt64): '18446744073709551616'"},
+        {"{\"i\":-9223372036854775809}", "'i' (Int64): '-9223372036854775809'"},
+        {"{\"a\":[18446744073709551616]}", "'18446744073709551616'"},
+        {"{\"u\":01}", "not JSON"},
+        {"{\"i\":12,\"u\":1.}", "'1.'"},
+        {"{\"u\":1e}", "not JSON"},
+        {"{\"u\":+1}", "byte 6: not JSON"},
+        {"{\"u\":--1}", "not JSON"},
+        {"{\"u\":.5}", "byte 6: not JSON"},
+        {"{\"u\":NaN}", "'NaN'"},
+        {"{1:2}", "byte 2: not JSON"},
+        {"{\"u\":1,2:3}", "byte 8: not JSON"},
+        {"{\"u\":1,2}", "byte 9: not JSON"},
+        {"{\"a\":[1,]}", "not JSON"},
+        {"{\"a\":[1 2]}", "not JSON"},
+        {"{\"u\" 1}", "byte 6: not JSON"},
+        {"{\"u\":1,\"i\":12,\"a\":[1,2], nonsense}", "byte 26: not JSON"},
+        {"{\"u\":1,\"u\":1}", "column 'u' stands twice in the object, at byte 8 again"},
+        {"{\"u\":1,\"s\":\"{\\\"u\\\":2,\",\"\\u0075\":1}", "column 'u' stands twice"},
+        {"{\"u\":1,\"uu\":1,\"uu\":1}", "did you mean 'u'?"},
         {"{\"u\":-1}", "'u' (UInt64): '-1'"},
         {"{\"u\":1.5}", "'u' (UInt64): '1.5'"},
         {"{\"u\":\"abc\"}", "'u' (UInt64): 'abc'"},
@@ -167,6 +184,76 @@ static void test_json_bad(void **state)
         snprintf(text, sizeof text, "%s\n", cases[i].line);
         input_end(&in, text);
     }
+}
+
+static cp_i128 decimal_of_row(void)
+{
+    cp_i128 value;
+    memcpy(&value, buffer + table->columns[D].offset, sizeof value);
+    return value;
+}
+
+/* Numbers of any length and every form reach the column as they stand; ClickHouse writes 128 bits without quotes. */
+static void test_json_numbers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *number;
+        int64_t hi;
+        uint64_t lo; /* times 10^8 */
+    } cases[] = {
+        {"123456789012345678901234567890", INT64_C(669260594276348691), UINT64_C(14143994781721465344)},
+        {"-123456789012345678901234567890", -INT64_C(669260594276348692), UINT64_C(4302749291988086272)},
+        {"18446744073709551616", 100000000, 0},
+        {"-9223372036854775809", -50000001, UINT64_MAX - 100000000 + 1},
+        {"9223372036854775807", 49999999, UINT64_MAX - 100000000 + 1},
+        {"-0", 0, 0},
+        {"0.00000001", 0, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "{\"u\":1,\"d\" : %s , \"a\":[0,-1]}\n{\"u\":2,\"d\":%s}\n",
+                 cases[i].number, cases[i].number);
+        input in = input_text(text, CP_FORMAT_JSON_EACH_ROW, false);
+        for (uint64_t u = 1; u <= 2; u++) {
+            want_row(&in, u);
+            const cp_i128 d = decimal_of_row();
+            if (d.hi != cases[i].hi || d.lo != cases[i].lo)
+                fail_msg("%s became %lld, %llu", cases[i].number, (long long)d.hi, (unsigned long long)d.lo);
+        }
+        input_end(&in, "");
+    }
+    input in =
+        input_text("{\"u\":-0,\"f\":1.5E+1,\"n\":-0}\n{\"u\":1,\"s\":12345678901234567890123456789.50}\n"
+                   "{\"u\":2,\"s\":\"a,1,\\\",[2] \\\\\"}\n",
+                   CP_FORMAT_JSON_EACH_ROW, false);
+    want_row(&in, 0);
+    want_row(&in, 1);
+    check_string(S, "12345678901234567890123456789.50", 32);
+    want_row(&in, 2);
+    check_string(S, "a,1,\",[2] \\", 11);
+    input_end(&in, "");
+}
+
+/* What is skipped may stand twice; the names inside values are nobody's columns. */
+static void test_json_twice_skipped(void **state)
+{
+    (void)state;
+    const char text[] = "{\"x\":1,\"u\":7,\"x\":{\"u\":1,\"u\":2}}\n{\"x\":[{\"u\":1}],\"u\":8}\n";
+    input in = {0};
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/cp_rows_%d", (int)getpid());
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fputs(text, file) < 0, 0);
+    assert_int_equal(fclose(file), 0);
+    const cp_row_source_options options = {
+        .path = path, .format = CP_FORMAT_JSON_EACH_ROW, .skip_unknown = true};
+    assert_int_equal(cp_row_source_open(&in.source, &options, table, &in.err), CP_OK);
+    unlink(path);
+    want_row(&in, 7);
+    want_row(&in, 8);
+    cp_row_source_close(in.source);
 }
 
 /* A number of the extremes beside digits in strings and fractions is no long number. */
@@ -290,6 +377,44 @@ static void test_headers(void **state)
     free(rejects);
 }
 
+/* A header that does not parse, or is too long, ends the reading: the line below is not taken for it. */
+static void test_headers_bad(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        cp_format format;
+        const char *why;
+    } cases[] = {
+        {"u,\"s\nu,n\n1,2\n", CP_FORMAT_CSV, "a quote is opened here and never closed"},
+        {"u,s\"s\"\nu,n\n1,2\n", CP_FORMAT_CSV, "a quote in the wrong place"},
+        {"u\ts\\\nu\tn\n1\t2\n", CP_FORMAT_TSV, "lone backslash"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        input in = input_text(cases[i].text, cases[i].format, true);
+        assert_int_equal(input_next(&in), CP_E_SCHEMA);
+        assert_int_equal(in.err.code, CP_E_SCHEMA);
+        if (!strstr(in.err.text, ":1: the header: ") || !strstr(in.err.text, cases[i].why))
+            fail_msg("'%s' does not name the header and '%s'", in.err.text, cases[i].why);
+        cp_row_source_close(in.source);
+        fclose(in.rejects_file);
+        free(rejects);
+    }
+}
+
+/* A byte order mark in front of a header or of JSON. */
+static void test_byte_order_mark(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"\xef\xbb\xbf{\"u\":7}\n", "\xef\xbb\xbfu,s\n7,x\n",
+                                        "\xef\xbb\xbfu\ts\n7\tx\n"};
+    for (cp_format format = CP_FORMAT_JSON_EACH_ROW; format <= CP_FORMAT_TSV; format++) {
+        input in = input_text(texts[format], format, format != CP_FORMAT_JSON_EACH_ROW);
+        want_row(&in, 7);
+        input_end(&in, "");
+    }
+}
+
 /* A line over the limit between good ones, in each format; in CSV also inside a quoted field. */
 static void test_long_lines(void **state)
 {
@@ -371,6 +496,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json_exact),
         cmocka_unit_test(test_json_bad),
+        cmocka_unit_test(test_json_numbers),
+        cmocka_unit_test(test_json_twice_skipped),
         cmocka_unit_test(test_json_extremes),
         cmocka_unit_test(test_nul),
         cmocka_unit_test(test_tsv),
@@ -378,6 +505,8 @@ int main(void)
         cmocka_unit_test(test_csv_stray_quotes),
         cmocka_unit_test(test_csv_unclosed),
         cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_headers_bad),
+        cmocka_unit_test(test_byte_order_mark),
         cmocka_unit_test(test_long_lines),
         cmocka_unit_test(test_random),
     };

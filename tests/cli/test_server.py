@@ -55,6 +55,21 @@ class Server(support.Case):
         self.assertEqual(status.returncode, 0, status.stdout)
         self.assertIn(b"in use by a running recorder", self.coldpath("init").stdout)
 
+    def test_reader_closes_pipe(self):
+        """query … | head -1: no complaint, whatever was still to come."""
+        process = subprocess.Popen([support.BIN / "coldpath", "query", "--config", self.config, "--database", "default",
+                                    "SELECT number, repeat('x', 100) FROM numbers(2000000) FORMAT TSV"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertTrue(process.stdout.readline().startswith(b"0\t"))
+        process.stdout.close()
+        messages = process.stderr.read()
+        process.stderr.close()
+        self.assertEqual((process.wait(60), messages), (0, b""))
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run([support.BIN / "coldpath", "query", "--config", self.config, "--database", "default",
+                                     "SELECT 1"], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+        self.assertEqual(result.returncode, 74, result.stderr)
+
     def test_server_error(self):
         result = self.coldpath("query", "SELECT nope", "--database", "default")
         self.assertEqual((result.returncode, result.stdout), (1, b""))

@@ -3,6 +3,7 @@ import json
 import os
 import pty
 import subprocess
+import time
 import unittest
 
 import support
@@ -45,6 +46,36 @@ class Verbs(support.Case):
         self.assertEqual((answer["schema_version"], answer["region"]["result"], answer["error"]),
                          (1, "already there", None))
 
+    def test_exit_codes_of_regions(self):
+        """Busy and damaged regions: 69 from every program, as for a region that is not there."""
+        self.init()
+        (self.directory / "u.sql").write_text(support.DDL.replace("TABLE t", "TABLE u"))
+        holder = subprocess.Popen([support.BIN / "coldpath", "put", "t", "--config", self.config],
+                                  stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        try:
+            holder.stdin.write(b'{"id":1}\n')
+            holder.stdin.flush()
+            while json.loads(self.coldpath("status", "--json").stdout)["tables"][0]["rows_in_ring"] == 0:
+                time.sleep(0.02)
+            config = self.config.read_text()
+            self.config.write_text(config.replace("  t:", "  u:"))  # the table in use is gone from the configuration
+            result = self.coldpath("init", "--no-tables")
+            self.assertEqual(result.returncode, 69, result.stderr)
+            self.assertIn(b"has a producer", result.stderr)
+            self.assertEqual(self.run_program("coldpathd", "--config", self.config).returncode, 69)
+            self.config.write_text(config)
+        finally:
+            holder.stdin.close()
+            holder.wait(20)
+        with open(self.region / "control", "r+b") as control:
+            control.truncate(4096)
+        for args in (["status"], ["tables"], ["put", "t"]):
+            result = self.coldpath(*args)
+            self.assertEqual(result.returncode, 69, (args, result.stderr))
+        for program, more in (("coldpath-hoststats", ()), ("coldpath-market", ("--synthetic",))):
+            result = self.run_program(program, "--region", self.region, "--json", *more)
+            self.assertEqual((result.returncode, result.stdout), (69, b""), result.stderr)
+
     def test_init_without_server(self):
         result = self.coldpath("init")
         self.assertEqual(result.returncode, 1)
@@ -72,7 +103,13 @@ class Verbs(support.Case):
         self.assertEqual(self.coldpath("stat", "x", "-n", "1").returncode, 1)
 
     def test_check(self):
-        self.assertEqual(self.coldpath("check").returncode, 0)
+        result = self.coldpath("check")
+        self.assertEqual((result.returncode, result.stderr), (0, b""))
+        self.assertEqual(result.stdout.decode(), f"ok: {self.config}: namespace test, 1 table, region {self.region}\n")
+        values = self.coldpath("check", "--values").stdout
+        self.assertIn(b"127.0.0.1:9", values)
+        self.assertLess(len(values), len(self.coldpath("check", "--origin").stdout))
+        self.assertEqual(json.loads(self.coldpath("check", "--json").stdout)["schema_version"], 1)
         json.loads(self.coldpath("check", "--json", "--origin").stdout)
         self.config.write_text("namespace: test\nnonsense: 1\ntables:\n  t: {slots: 1000}\n")
         result = self.coldpath("check")
@@ -99,6 +136,32 @@ class Verbs(support.Case):
         self.assertEqual(result.returncode, 1)
         self.assertEqual(result.stdout, b"")
         self.assertIn(b"127.0.0.1:9", result.stderr)
+
+    def head(self, *args):
+        """Runs a verb for a reader that takes one line and closes its pipe: the verb's exit code, what it said."""
+        process = subprocess.Popen([support.BIN / "coldpath", *map(str, args)], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        self.assertNotEqual(process.stdout.readline(), b"")
+        process.stdout.close()
+        messages = process.stderr.read()
+        process.stderr.close()
+        return process.wait(20), messages
+
+    def test_reader_closes_pipe(self):
+        """Quiet, as with `| head -1`, and stat ends; the health that status says stays."""
+        self.init()
+        self.assertEqual(self.head("stat", "--config", self.config, "-i", "10ms"), (0, b""))
+        reader, writer = os.pipe()
+        os.close(reader)
+        try:
+            for args, code in ((["help"], 0), (["tables"], 0), (["check", "--json"], 0), (["status"], 69),
+                               (["stat", "-i", "10ms"], 0)):
+                extra = [] if args == ["help"] else ["--config", self.config]
+                result = subprocess.run([support.BIN / "coldpath", *args, *map(str, extra)], stdout=writer,
+                                        stderr=subprocess.PIPE, timeout=30, check=False)
+                self.assertEqual((result.returncode, result.stderr), (code, b""), args)
+        finally:
+            os.close(writer)
 
     def test_full_disk(self):
         with open("/dev/full", "wb") as full:

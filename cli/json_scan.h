@@ -1,0 +1,32 @@
+/* A look over one line of JSON before json-c parses it, for what json-c does not keep.
+ *
+ *   {"px": 12345678901234567890123, "s": "7"}   ─►   {"px": "12345678901234567890123", "s": "7"}
+ *
+ * json-c turns integers into 64 bits and clamps what is longer; as strings numbers of any length keep their digits. Only
+ * numbers that RFC 8259 (section 6) allows, where a value may stand, are put into quotes: what was not JSON before is
+ * not JSON after. And it keeps the last of two members of one name; so members are counted here, to be compared. */
+#ifndef CP_CLI_JSON_SCAN_H
+#define CP_CLI_JSON_SCAN_H
+
+#include <stddef.h>
+
+typedef struct cp_json_scan {
+    char *text; /* the line with its numbers in quotes; not NUL-terminated; valid until the next call */
+    size_t len;
+    size_t capacity;
+    size_t members; /* of the outermost object: colons at its level */
+} cp_json_scan;
+
+/* Scans a line into a zeroed or used scan. CP_OK or CP_E_NOMEM. */
+int cp_json_scan_line(cp_json_scan *scan, const char *line, size_t len);
+
+/* The offset in the line that was scanned of what is at an offset (at most scan->len) in scan->text. */
+size_t cp_json_scan_origin(const cp_json_scan *scan, const char *line, size_t len, size_t at);
+
+/* The next name of the outermost object, from *at (0 for the first) on, in a line that is JSON. Returns the name with
+ * its quotes, escaped as it stands, its size in *size, and moves *at behind it; NULL when there is none. */
+const char *cp_json_scan_name(const char *line, size_t len, size_t *at, size_t *size);
+
+void cp_json_scan_free(cp_json_scan *scan);
+
+#endif

@@ -1,0 +1,259 @@
+/* The log on the real file system, by both backends: what is appended comes back, across restarts, kills and full limits. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "tests/wal/scratch.h"
+
+enum { RECORDS = 150, KILLS = 8 };
+
+static cp_wal_backend backend_of(void **state)
+{
+    return *(const cp_wal_backend *)*state;
+}
+
+static void test_round_trip(void **state)
+{
+    scratch s;
+    cp_error err = {0};
+    uint64_t position = 0;
+    scratch_init(&s, backend_of(state));
+    scratch_open(&s);
+    assert_int_equal(cp_wal_durable(s.wal), 0);
+    assert_false(cp_wal_ring_end(s.wal, 3, 9, &position));
+    assert_true(scratch_append(&s, 1, RECORDS));
+    assert_true(scratch_wait(&s, RECORDS));
+    assert_false(s.out_of_order);
+    assert_int_equal(s.reported, RECORDS);
+    assert_int_equal(scratch_read(&s, 1, RECORDS, &err), CP_OK);
+    assert_int_equal(scratch_read(&s, RECORDS / 2, RECORDS, &err), CP_OK);
+    const uint64_t end = s.position;
+    cp_wal_status status;
+    cp_wal_status_read(s.wal, &status);
+    print_message(
+        "%s, %s (calibrated: fdatasync %llu ns, dsync %llu ns), registered %d, %llu commits, %llu of %llu "
+        "bytes payload\n",
+        status.backend, status.sync, (unsigned long long)status.calibrated_fdatasync_ns,
+        (unsigned long long)status.calibrated_dsync_ns, status.registered, (unsigned long long)status.commits,
+        (unsigned long long)status.payload_bytes, (unsigned long long)status.device_bytes);
+    assert_int_equal(status.state, CP_WAL_RUNNING);
+    assert_string_equal(status.error, "");
+    assert_true(status.calibrated_fdatasync_ns > 0);
+    assert_true(status.calibrated_dsync_ns > 0 || strcmp(status.backend, "io_uring") == 0);
+    scratch_close(&s);
+    scratch_open(&s);
+    assert_int_equal(cp_wal_durable(s.wal), RECORDS);
+    assert_true(cp_wal_ring_end(s.wal, 3, 9, &position));
+    assert_int_equal(position, end);
+    assert_false(cp_wal_ring_end(s.wal, 3, 10, &position));
+    assert_int_equal(scratch_read(&s, 1, RECORDS, &err), CP_OK);
+    assert_true(scratch_append(&s, RECORDS + 1, RECORDS + 5));
+    assert_true(scratch_wait(&s, RECORDS + 5));
+    assert_int_equal(scratch_read(&s, 1, RECORDS + 5, &err), CP_OK);
+    scratch_close(&s);
+    scratch_destroy(&s);
+}
+
+static void test_a_reader_follows(void **state)
+{
+    scratch s;
+    cp_error err = {0};
+    cp_wal_reader *reader = NULL;
+    uint64_t lsn = 0;
+    scratch_init(&s, backend_of(state));
+    scratch_open(&s);
+    assert_int_equal(cp_wal_reader_create(&reader, s.wal, 1, &err), CP_OK);
+    for (uint64_t next = 1; next <= RECORDS; next++) {
+        assert_int_equal(cp_wal_reader_next(reader, &s.read, &lsn, &err), CP_E_ABSENT);
+        assert_true(scratch_append(&s, next, next));
+        assert_true(scratch_wait(&s, next));
+        assert_int_equal(cp_wal_reader_next(reader, &s.read, &lsn, &err), CP_OK);
+        assert_int_equal(lsn, next);
+    }
+    assert_int_equal(cp_wal_reader_seek(reader, 10, &err), CP_OK);
+    assert_int_equal(cp_wal_reader_next(reader, &s.read, &lsn, &err), CP_OK);
+    assert_int_equal(lsn, 10);
+    cp_wal_reader_free(reader);
+    scratch_close(&s);
+    scratch_destroy(&s);
+}
+
+/* Many times its limit goes through the log, as it is delivered and released. */
+static void test_segments_are_used_again(void **state)
+{
+    scratch s;
+    cp_error err = {0};
+    scratch_init(&s, backend_of(state));
+    scratch_open(&s);
+    for (uint64_t lsn = 1; lsn < 3000; lsn += 100) {
+        assert_true(scratch_append(&s, lsn, lsn + 99));
+        assert_true(scratch_wait(&s, lsn + 99));
+        assert_int_equal(cp_wal_checkpoint_write(s.wal, lsn + 49, NULL, 0, &err), CP_OK);
+        cp_wal_release(s.wal, lsn + 49);
+        assert_int_equal(scratch_read(&s, lsn + 50, lsn + 99, &err), CP_OK);
+    }
+    cp_wal_status status;
+    cp_wal_status_read(s.wal, &status);
+    assert_true(status.bytes <= SCRATCH_LIMIT);
+    assert_true(status.payload_bytes > 2 * (uint64_t)SCRATCH_LIMIT);
+    scratch_close(&s);
+    scratch_open(&s);
+    assert_int_equal(cp_wal_durable(s.wal), 3000);
+    assert_int_equal(cp_wal_delivered(s.wal), 2950);
+    assert_int_equal(scratch_read(&s, 2951, 3000, &err), CP_OK);
+    scratch_close(&s);
+    scratch_destroy(&s);
+}
+
+static void test_the_limit_stops_and_release_goes_on(void **state)
+{
+    scratch s;
+    cp_error err = {0};
+    cp_wal_status status;
+    scratch_init(&s, backend_of(state));
+    scratch_open(&s);
+    uint64_t lsn = 1;
+    uint64_t got = 0;
+    cp_wal_status_read(s.wal, &status);
+    for (; status.state != CP_WAL_STALLED && lsn < 10000; lsn++) {
+        test_chunk_make(&s.chunk, lsn, 3, 9, s.position, SCRATCH_CHUNK);
+        const uint64_t until = cp_boottime_ns() + 2 * (uint64_t)CP_NS_PER_S;
+        int code;
+        while ((code = cp_wal_append(s.wal, &s.chunk, &got)) == CP_FULL && cp_boottime_ns() < until)
+            cp_wal_step_wait(s.wal, cp_boottime_ns(), CP_NS_PER_MS);
+        if (code == CP_FULL)
+            break;
+        s.position = s.chunk.end;
+        cp_wal_step(s.wal, cp_boottime_ns());
+    }
+    cp_wal_status_read(s.wal, &status);
+    assert_int_equal(status.state, CP_WAL_STALLED);
+    assert_non_null(strstr(status.error, "no segment is free"));
+    assert_true(status.bytes <= SCRATCH_LIMIT);
+    const uint64_t durable = cp_wal_durable(s.wal);
+    assert_true(durable > 0 && durable < lsn);
+    assert_int_equal(scratch_read(&s, 1, durable, &err), CP_OK);
+    assert_int_equal(cp_wal_checkpoint_write(s.wal, durable, NULL, 0, &err), CP_OK);
+    cp_wal_release(s.wal, durable);
+    assert_true(scratch_wait(&s, lsn - 1));
+    cp_wal_status_read(s.wal, &status);
+    assert_int_equal(status.state, CP_WAL_RUNNING);
+    scratch_close(&s);
+    scratch_destroy(&s);
+}
+
+static void test_intents(void **state)
+{
+    scratch s;
+    cp_error err = {0};
+    scratch_init(&s, backend_of(state));
+    scratch_open(&s);
+    assert_true(scratch_append(&s, 1, 10));
+    assert_true(scratch_wait(&s, 10));
+    const cp_wal_intent intents[] = {{.lo = 3, .hi = 5, .rows = 40, .token = "first"},
+                                     {.lo = 6, .hi = 10, .rows = 70, .token = "second"}};
+    assert_int_equal(cp_wal_checkpoint_write(s.wal, 3, intents, 2, &err), CP_E_INVAL);
+    assert_int_equal(cp_wal_checkpoint_write(s.wal, 11, NULL, 0, &err), CP_E_INVAL);
+    assert_int_equal(cp_wal_checkpoint_write(s.wal, 2, intents, 2, &err), CP_OK);
+    assert_int_equal(cp_wal_checkpoint_write(s.wal, 1, NULL, 0, &err), CP_E_INVAL);
+    scratch_close(&s);
+    scratch_open(&s);
+    const cp_wal_intent *found;
+    assert_int_equal(cp_wal_delivered(s.wal), 2);
+    assert_int_equal(cp_wal_intents(s.wal, &found), 2);
+    assert_memory_equal(found, intents, sizeof intents);
+    scratch_close(&s);
+    scratch_destroy(&s);
+}
+
+/* The child appends and says what is durable; it is killed in the midst of it. */
+static void child_append(scratch *s, int out)
+{
+    scratch_open(s);
+    for (uint64_t lsn = cp_wal_durable(s->wal) + 1;; lsn++) {
+        scratch_append(s, lsn, lsn);
+        if (cp_wal_durable(s->wal) + 100 < lsn)
+            continue;
+        const uint64_t durable = cp_wal_durable(s->wal);
+        if (write(out, &durable, sizeof durable) != sizeof durable)
+            _exit(1);
+    }
+}
+
+static void test_kill(void **state)
+{
+    scratch s;
+    cp_error err = {0};
+    uint64_t said = 0;
+    scratch_init(&s, backend_of(state));
+    s.config.limit = 64 * (uint64_t)SCRATCH_SEGMENT;
+    for (int i = 0; i < KILLS; i++) {
+        int pipes[2];
+        assert_int_equal(pipe(pipes), 0);
+        const pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            close(pipes[0]);
+            child_append(&s, pipes[1]);
+        }
+        close(pipes[1]);
+        for (int n = 0; n < 20 + i * 7; n++)
+            assert_int_equal(read(pipes[0], &said, sizeof said), sizeof said);
+        kill(pid, SIGKILL);
+        while (read(pipes[0], &said, sizeof said) == sizeof said) {
+        }
+        close(pipes[0]);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        const uint64_t began = cp_boottime_ns();
+        scratch_open(&s);
+        print_message("opened again after %llu us\n", (unsigned long long)(cp_boottime_ns() - began) / 1000);
+        assert_true(cp_wal_durable(s.wal) >= said);
+        assert_int_equal(scratch_read(&s, 1, cp_wal_durable(s.wal), &err), CP_OK);
+        scratch_close(&s);
+    }
+    scratch_destroy(&s);
+}
+
+static void test_two_recorders(void **state)
+{
+    scratch s;
+    cp_error err = {0};
+    cp_wal *second = NULL;
+    scratch_init(&s, backend_of(state));
+    scratch_open(&s);
+    assert_int_equal(cp_wal_open(&second, &s.config, &err), CP_E_BUSY);
+    assert_non_null(strstr(err.text, "in use by another recorder"));
+    scratch_close(&s);
+    scratch_destroy(&s);
+}
+
+int main(void)
+{
+    static cp_wal_backend backends[] = {CP_WAL_IO_URING, CP_WAL_POSIX};
+    int failed = 0;
+    for (int i = 0; i < 2; i++) {
+        const struct CMUnitTest tests[] = {
+            cmocka_unit_test_prestate(test_round_trip, &backends[i]),
+            cmocka_unit_test_prestate(test_a_reader_follows, &backends[i]),
+            cmocka_unit_test_prestate(test_segments_are_used_again, &backends[i]),
+            cmocka_unit_test_prestate(test_the_limit_stops_and_release_goes_on, &backends[i]),
+            cmocka_unit_test_prestate(test_intents, &backends[i]),
+            cmocka_unit_test_prestate(test_kill, &backends[i]),
+            cmocka_unit_test_prestate(test_two_recorders, &backends[i]),
+        };
+        print_message("backend: %s\n", i ? "posix" : "io_uring");
+        failed += cmocka_run_group_tests(tests, NULL, NULL);
+    }
+    return failed;
+}
