@@ -56,13 +56,18 @@ static void judge_recorder(const cp_observer *observer, cp_health *health)
         reason_add(health, "the last insert into ClickHouse failed");
 }
 
-static void judge_table(const cp_table_view *table, cp_health *health)
+static void judge_table(const cp_table_view *table, uint64_t full_before, cp_health *health)
 {
     const char *name = table->entry->name;
     if (table->quarantined > 0)
         reason_add(health, "%s: %u rings are quarantined", name, table->quarantined);
     if (table->usage_permille >= CP_HEALTH_USAGE_PERMILLE)
         reason_add(health, "%s: its fullest ring is %u %% full", name, table->usage_permille / 10);
+    if (table->full > full_before)
+        reason_add(health,
+                   "%s: rings are full and refuse rows: %" PRIu64 " times within a moment, %" PRIu64
+                   " in all",
+                   name, table->full - full_before, table->full);
     if (!table->balanced)
         reason_add(health, "%s: the ledger does not balance", name);
     if (table->counters.retry_at_ns != 0)
@@ -70,11 +75,20 @@ static void judge_table(const cp_table_view *table, cp_health *health)
                    table->counters.last_error);
 }
 
-void cp_health_judge(const cp_observer *observer, cp_health *health)
+void cp_refusals_note(cp_refusals *refusals, const cp_observer *observer)
+{
+    refusals->any = false;
+    for (uint32_t i = 0; i < observer->control.table_count; i++) {
+        refusals->full[i] = observer->tables[i].full;
+        refusals->any = refusals->any || refusals->full[i] > 0;
+    }
+}
+
+void cp_health_judge(const cp_observer *observer, const cp_refusals *before, cp_health *health)
 {
     *health = (cp_health){.recorder_alive = observer->recorder_alive};
     judge_recorder(observer, health);
     for (uint32_t i = 0; i < observer->control.table_count; i++)
-        judge_table(&observer->tables[i], health);
+        judge_table(&observer->tables[i], before->full[i], health);
     health->sound = health->reason_count == 0;
 }

@@ -9,8 +9,10 @@
 enum {
     CP_HEALTH_REASONS = 16, /* further ones are not listed */
     CP_HEALTH_TEXT = 384,
-    CP_HEALTH_STALE_MS = 3000,     /* a heartbeat older than this: the drain thread is stuck */
-    CP_HEALTH_USAGE_PERMILLE = 900 /* a ring fuller than this is about to refuse rows */
+    CP_HEALTH_STALE_MS = 3000,      /* a heartbeat older than this: the drain thread is stuck */
+    CP_HEALTH_USAGE_PERMILLE = 900, /* a ring as full as this is about to refuse rows */
+    CP_HEALTH_LOOK_MS =
+        150 /* between two looks at refusals: more than a slice of waiting of our own producers */
 };
 
 typedef struct cp_health {
@@ -21,8 +23,19 @@ typedef struct cp_health {
     char reasons[CP_HEALTH_REASONS][CP_HEALTH_TEXT];
 } cp_health;
 
-/* Judges the observer's last snapshot. */
-void cp_health_judge(const cp_observer *observer, cp_health *health);
+/* What each table's rings have refused so far for want of room, as of one snapshot. Refusals of yesterday are no illness;
+ * that the number grows is one. */
+typedef struct cp_refusals {
+    uint64_t full[CP_REGION_MAX_TABLES];
+    bool any;
+} cp_refusals;
+
+/* Notes the refusals of the observer's last snapshot. When there are any, the caller looks again CP_HEALTH_LOOK_MS later,
+ * before judging. */
+void cp_refusals_note(cp_refusals *refusals, const cp_observer *observer);
+
+/* Judges the observer's last snapshot; before is what an earlier one noted (or the same one: then nothing grows). */
+void cp_health_judge(const cp_observer *observer, const cp_refusals *before, cp_health *health);
 
 /* Words for the states of shm/abi.h: "running", "up", "exactly once". */
 const char *cp_recorder_state_name(uint32_t state);

@@ -146,6 +146,20 @@ static int look_settled(cp_observer *observer)
     return rc;
 }
 
+/* One look, and a second a little later when rows have been refused before: are they still? */
+static int look_twice(cp_observer *observer, cp_refusals *before)
+{
+    const int rc = look_settled(observer);
+    if (rc < 0)
+        return rc;
+    cp_refusals_note(before, observer);
+    if (!before->any)
+        return CP_OK;
+    const struct timespec pause = {.tv_nsec = CP_HEALTH_LOOK_MS * CP_NS_PER_MS};
+    nanosleep(&pause, NULL);
+    return look_settled(observer);
+}
+
 int cp_verb_status(int argc, char **argv)
 {
     static const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
@@ -166,14 +180,15 @@ int cp_verb_status(int argc, char **argv)
         rc = cp_observer_open(&observer, path, &err);
     if (rc != CP_OK)
         return cp_fail(&err);
-    rc = look_settled(&observer);
+    cp_refusals before;
+    rc = look_twice(&observer, &before);
     if (rc < 0) {
         cp_observer_close(&observer);
         cp_error_set(&err, rc, "%s: the region was just replaced; try again", path);
         return cp_fail(&err);
     }
     cp_health health;
-    cp_health_judge(&observer, &health);
+    cp_health_judge(&observer, &before, &health);
     const int printed = common.json ? status_json(&observer, &health) : status_text(&observer, &health);
     cp_observer_close(&observer);
     if (printed != CP_EXIT_OK)

@@ -1,0 +1,99 @@
+/* What makes status say "not well": judged on made-up snapshots of a running recorder with one table. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "cli/health.h"
+
+static cp_abi_control header;
+static cp_abi_table entry;
+static cp_table_view table;
+static cp_observer observer;
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(&header, 0, sizeof header);
+    memset(&entry, 0, sizeof entry);
+    header.state = CP_RECORDER_RUNNING;
+    header.heartbeat_ns = cp_boottime_ns();
+    header.sink_state = CP_SINK_UP;
+    snprintf(entry.name, sizeof entry.name, "t");
+    table = (cp_table_view){.entry = &entry, .balanced = true, .producers = 1};
+    observer = (cp_observer){.tables = &table, .recorder_alive = true};
+    observer.control.header = &header;
+    observer.control.table_count = 1;
+    return 0;
+}
+
+static void check(const cp_refusals *before, const char *reason)
+{
+    cp_health health;
+    cp_health_judge(&observer, before, &health);
+    if (reason ? health.sound || !strstr(health.reasons[0], reason) : !health.sound)
+        fail_msg("'%s' expected, got '%s'", reason ? reason : "",
+                 health.reason_count ? health.reasons[0] : "");
+}
+
+/* Refusals of the past are no illness; growing ones are. */
+static void test_refusals(void **state)
+{
+    (void)state;
+    cp_refusals before;
+    cp_refusals_note(&before, &observer);
+    assert_false(before.any);
+    check(&before, NULL);
+    table.full = 1000;
+    cp_refusals_note(&before, &observer);
+    assert_true(before.any);
+    check(&before, NULL);
+    table.full = 1003;
+    check(&before, "t: rings are full and refuse rows: 3 times within a moment, 1003 in all");
+    table.full = 2; /* the ring was made anew between the looks */
+    check(&before, NULL);
+}
+
+static void test_usage(void **state)
+{
+    (void)state;
+    cp_refusals before;
+    cp_refusals_note(&before, &observer);
+    table.usage_permille = CP_HEALTH_USAGE_PERMILLE - 1;
+    check(&before, NULL);
+    table.usage_permille = CP_HEALTH_USAGE_PERMILLE;
+    check(&before, "90 % full");
+}
+
+static void test_others(void **state)
+{
+    (void)state;
+    cp_refusals before;
+    cp_refusals_note(&before, &observer);
+    table.balanced = false;
+    check(&before, "does not balance");
+    setup(NULL);
+    table.quarantined = 1;
+    check(&before, "1 rings are quarantined");
+    setup(NULL);
+    header.sink_state = CP_SINK_DOWN;
+    check(&before, "last insert");
+    setup(NULL);
+    header.heartbeat_ns -= (uint64_t)CP_HEALTH_STALE_MS * CP_NS_PER_MS + CP_NS_PER_S;
+    check(&before, "heartbeat");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_refusals, setup),
+        cmocka_unit_test_setup(test_usage, setup),
+        cmocka_unit_test_setup(test_others, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
