@@ -122,6 +122,10 @@ void cp_config_value_format(const cp_config_key *key, uint64_t number, char *out
         format_with_unit(size_units, number, out, size);
         break;
     case CP_CONFIG_DURATION:
+        if (number == 0) {
+            snprintf(out, size, "0s");
+            break;
+        }
         format_with_unit(time_units, number, out, size);
         break;
     case CP_CONFIG_MODE:

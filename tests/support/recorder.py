@@ -134,7 +134,7 @@ class Recorder:
         """`coldpath status --json`, whatever its exit code."""
         return json.loads(self.run("coldpath", "status", "--json").stdout)
 
-    def wait_delivered(self, timeout=20):
+    def wait_delivered(self, timeout=60):
         """Waits until no table has a row that is not delivered; the last status."""
         deadline = time.monotonic() + timeout
         while True:
