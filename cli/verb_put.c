@@ -22,6 +22,7 @@
 #include "cli/place.h"
 #include "cli/row_source.h"
 #include "cli/verb.h"
+#include "feeds/producer.h"
 #include "schema/suggest.h"
 
 enum {
@@ -56,9 +57,10 @@ typedef struct put_args {
 
 typedef struct put_run {
     const put_args *args;
-    cp_region *region;
-    cp_ring *ring;
+    cp_region *region; /* for looking: table is a part of it */
+    cp_producer producer;
     const cp_table *table;
+    char region_path[PATH_MAX];
     cp_row_source *source;
     FILE *rejects;
     void *buffer;
@@ -216,10 +218,9 @@ static int rejects_open(put_run *run, cp_error *err)
 static int put_open(put_run *run, cp_error *err)
 {
     const put_args *args = run->args;
-    char path[PATH_MAX];
-    int rc = cp_place_region(&args->common, path, err);
+    int rc = cp_place_region(&args->common, run->region_path, err);
     if (rc == CP_OK)
-        rc = cp_attach(&run->region, path, err);
+        rc = cp_attach(&run->region, run->region_path, err);
     if (rc != CP_OK)
         return rc;
     run->table = cp_region_find_table(run->region, args->table);
@@ -230,11 +231,15 @@ static int put_open(put_run *run, cp_error *err)
         rc = err->code = CP_E_IO;
     if (rc == CP_OK)
         rc = rejects_open(run, err);
+    run->producer = (cp_producer){.region_path = run->region_path,
+                                  .table = args->table,
+                                  .name = args->producer,
+                                  .schema_hash = run->table->schema_hash};
     if (rc == CP_OK)
-        rc = cp_ring_open(&run->ring, run->region, args->table, run->table->schema_hash, args->producer, err);
+        rc = cp_producer_open(&run->producer, err);
     if (rc != CP_OK)
         return rc;
-    run->buffer_size = run->ring->row_max & ~7u;
+    run->buffer_size = run->producer.ring->row_max & ~7u;
     run->buffer = aligned_alloc(64, (run->buffer_size + 63u) & ~63u);
     return run->buffer ? CP_OK : cp_error_set(err, CP_E_NOMEM, "no memory for a row");
 }
@@ -244,7 +249,7 @@ static void put_close(put_run *run)
     cp_row_source_close(run->source);
     if (run->rejects && (ferror(run->rejects) | fclose(run->rejects)) != 0)
         cp_message("cannot write all of %s", run->args->reject_path);
-    cp_ring_close(run->ring);
+    cp_producer_free(&run->producer);
     cp_detach(run->region);
     free(run->buffer);
 }
@@ -280,7 +285,7 @@ static int row_put_waiting(put_run *run, const cp_row *row, cp_error *err)
     while (rc == CP_E_TIMEOUT && !stop_signal) {
         const uint64_t waited = cp_boottime_ns() - begin;
         const uint64_t left = waited < run->args->timeout_ns ? run->args->timeout_ns - waited : 0;
-        rc = cp_put_wait(run->ring, row->bytes, row->used, left < slice ? left : slice);
+        rc = cp_put_wait(run->producer.ring, row->bytes, row->used, left < slice ? left : slice);
         if (left == 0)
             break;
     }
@@ -293,8 +298,25 @@ static int row_put_waiting(put_run *run, const cp_row *row, cp_error *err)
                                                                   : ": no recorder runs, start coldpathd",
                             cp_row_source_line(run->source));
     }
+    return rc;
+}
+
+/* The region was replaced: attaches anew, as often as it takes within the timeout, and puts the same row. */
+static int row_put_retired(put_run *run, const cp_row *row, cp_error *err)
+{
+    const uint64_t begin = cp_boottime_ns();
+    int rc = CP_E_RETIRED;
+    while (rc == CP_E_RETIRED && cp_boottime_ns() - begin <= run->args->timeout_ns) {
+        rc = cp_producer_reopen(&run->producer, run->args->timeout_ns, &stop_signal, err);
+        if (rc == CP_OK)
+            rc = cp_put(run->producer.ring, row->bytes, row->used);
+        else
+            return cp_error_prefix(err, "put again from line %" PRIu64, cp_row_source_line(run->source));
+        if (rc == CP_FULL)
+            rc = row_put_waiting(run, row, err);
+    }
     if (rc == CP_E_RETIRED)
-        return cp_error_set(err, rc, "the region was replaced; put again from line %" PRIu64,
+        return cp_error_set(err, rc, "the region is replaced again and again; put again from line %" PRIu64,
                             cp_row_source_line(run->source));
     return rc;
 }
@@ -302,13 +324,15 @@ static int row_put_waiting(put_run *run, const cp_row *row, cp_error *err)
 /* CP_OK, CP_E_PARSE (the row is rejected), or the reason to stop. */
 static int row_put(put_run *run, const cp_row *row, cp_error *err)
 {
-    int rc = cp_put(run->ring, row->bytes, row->used);
+    int rc = cp_put(run->producer.ring, row->bytes, row->used);
     if (rc == CP_FULL)
         rc = row_put_waiting(run, row, err);
+    if (rc == CP_E_RETIRED)
+        rc = row_put_retired(run, row, err);
     if (rc == CP_E_TOO_BIG) {
         cp_error_set(err, CP_E_PARSE, "%s:%" PRIu64 ": the row has %u bytes; the table takes %u (row_max)",
                      strcmp(run->args->source.path, "-") == 0 ? "stdin" : run->args->source.path,
-                     cp_row_source_line(run->source), row->used, run->ring->row_max);
+                     cp_row_source_line(run->source), row->used, run->producer.ring->row_max);
         return CP_E_PARSE;
     }
     if (rc == CP_OK)
@@ -340,13 +364,26 @@ static int put_rows(put_run *run, cp_error *err)
 
 static int put_wait_delivered(put_run *run, cp_error *err)
 {
-    cp_ring_stats stats;
-    cp_ring_get_stats(run->ring, &stats);
     const uint64_t begin = cp_boottime_ns();
+    const uint64_t slice = (uint64_t)WAIT_SLICE_MS * CP_NS_PER_MS;
+    const uint64_t end = cp_producer_spans(&run->producer)[run->producer.span_count - 1].last;
     int rc = CP_E_TIMEOUT;
-    while (rc == CP_E_TIMEOUT && !stop_signal && cp_boottime_ns() - begin < run->args->timeout_ns)
-        rc = cp_wait(run->ring, CP_DELIVERED, stats.written, (uint64_t)WAIT_SLICE_MS * CP_NS_PER_MS);
+    while (rc == CP_E_TIMEOUT && !stop_signal && cp_boottime_ns() - begin < run->args->timeout_ns) {
+        rc = cp_producer_is_whole(&run->producer) ? cp_wait(run->producer.ring, CP_DELIVERED, end, slice)
+                                                  : CP_E_UNSUPPORTED;
+        if (rc == CP_E_RETIRED) {
+            rc = cp_producer_reopen(&run->producer, run->args->timeout_ns, &stop_signal, err);
+            if (rc < 0)
+                return rc;
+            rc = CP_E_TIMEOUT;
+        }
+    }
     run->delivered = rc == CP_OK;
+    if (rc == CP_E_UNSUPPORTED)
+        return cp_error_set(
+            err, rc,
+            "every row is in a ring, but the region was replaced meanwhile and they lie in more "
+            "than one: `coldpath status` says when all are delivered");
     if (rc == CP_E_TIMEOUT)
         return cp_error_set(
             err, rc, "every row is in the ring, but not all were delivered in the time given (--timeout)%s",

@@ -155,7 +155,7 @@ static int look_twice(cp_observer *observer, cp_refusals *before)
     cp_refusals_note(before, observer);
     if (!before->any)
         return CP_OK;
-    const struct timespec pause = {.tv_nsec = CP_HEALTH_LOOK_MS * CP_NS_PER_MS};
+    const struct timespec pause = {.tv_nsec = (long)CP_HEALTH_LOOK_MS * CP_NS_PER_MS};
     nanosleep(&pause, NULL);
     return look_settled(observer);
 }

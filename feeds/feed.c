@@ -26,17 +26,20 @@ const volatile sig_atomic_t *cp_feed_catch_signals(void)
     return &stop_signal;
 }
 
-int cp_feed_open(cp_feed *feed, const cp_feed_policy *policy, cp_region *region, const char *table,
-                 uint64_t schema_hash, const char *producer, cp_error *err)
+int cp_feed_open(cp_feed *feed, const cp_feed_policy *policy, const char *table, uint64_t schema_hash,
+                 cp_error *err)
 {
-    *feed = (cp_feed){.policy = policy, .table = table};
-    const int rc = cp_ring_open(&feed->ring, region, table, schema_hash, producer, err);
-    if (rc < 0)
-        return rc;
-    cp_ring_stats stats;
-    cp_ring_get_stats(feed->ring, &stats);
-    feed->first = stats.written;
-    return CP_OK;
+    *feed = (cp_feed){.policy = policy,
+                      .producer = {.region_path = policy->region,
+                                   .table = table,
+                                   .name = policy->producer,
+                                   .schema_hash = schema_hash}};
+    return cp_producer_open(&feed->producer, err);
+}
+
+bool cp_feed_was_open(const cp_feed *feed)
+{
+    return feed->producer.span_count > 0;
 }
 
 static int put_failed(const cp_feed *feed, int rc, uint32_t bytes, cp_error *err)
@@ -44,11 +47,11 @@ static int put_failed(const cp_feed *feed, int rc, uint32_t bytes, cp_error *err
     if (rc == CP_E_TIMEOUT)
         return cp_error_set(err, rc,
                             "%s: the ring stayed full for %.1f s; does coldpathd run, and reach ClickHouse?",
-                            feed->table, (double)feed->policy->timeout_ns / 1e9);
+                            feed->producer.table, (double)feed->policy->timeout_ns / 1e9);
     if (rc == CP_E_TOO_BIG)
         return cp_error_set(err, rc, "%s: a row of %u bytes is larger than the table takes (row_max)",
-                            feed->table, bytes);
-    return cp_error_set(err, rc, "%s: %s", feed->table, cp_strerror(rc));
+                            feed->producer.table, bytes);
+    return cp_error_set(err, rc, "%s: %s", feed->producer.table, cp_strerror(rc));
 }
 
 static int put_waiting(cp_feed *feed, const void *row, uint32_t bytes)
@@ -58,44 +61,71 @@ static int put_waiting(cp_feed *feed, const void *row, uint32_t bytes)
     feed->waits++;
     while (rc == CP_E_TIMEOUT && !*feed->policy->stopped &&
            cp_boottime_ns() - begin < feed->policy->timeout_ns)
-        rc = cp_put_wait(feed->ring, row, bytes, WAIT_SLICE_NS);
+        rc = cp_put_wait(feed->producer.ring, row, bytes, WAIT_SLICE_NS);
     feed->waited_ns += cp_boottime_ns() - begin;
     return rc;
+}
+
+/* The put was refused with rc: waits, drops or attaches anew, as it takes. */
+static int put_refused(cp_feed *feed, int rc, const void *row, uint32_t bytes, cp_error *err)
+{
+    const cp_feed_policy *policy = feed->policy;
+    const uint64_t begin = cp_boottime_ns();
+    for (;;) {
+        if (rc == CP_FULL && policy->on_full == CP_ON_FULL_DROP) {
+            feed->dropped++;
+            return CP_OK;
+        }
+        if (rc == CP_FULL)
+            rc = put_waiting(feed, row, bytes);
+        if (rc == CP_OK) {
+            feed->rows++;
+            return CP_OK;
+        }
+        if (*policy->stopped)
+            return CP_OK;
+        if (rc != CP_E_RETIRED || cp_boottime_ns() - begin > policy->timeout_ns)
+            return put_failed(feed, rc, bytes, err);
+        rc = cp_producer_reopen(&feed->producer, policy->timeout_ns, policy->stopped, err);
+        if (rc < 0)
+            return *policy->stopped ? CP_OK : rc;
+        rc = cp_put(feed->producer.ring, row, bytes);
+    }
 }
 
 int cp_feed_put(cp_feed *feed, const void *row, uint32_t bytes, cp_error *err)
 {
     const uint64_t begin = cp_put_timer_now();
-    int rc = cp_put(feed->ring, row, bytes);
+    const int rc = cp_put(feed->producer.ring, row, bytes);
     const uint64_t end = cp_put_timer_now();
-    if (CP_LIKELY(rc == CP_OK)) {
-        cp_put_timer_record(feed->policy->timer, begin, end);
-        feed->rows++;
-        return CP_OK;
-    }
-    if (rc == CP_FULL && feed->policy->on_full == CP_ON_FULL_DROP) {
-        feed->dropped++;
-        return CP_OK;
-    }
-    if (rc == CP_FULL)
-        rc = put_waiting(feed, row, bytes);
-    if (rc == CP_OK)
-        feed->rows++;
-    else if (*feed->policy->stopped)
-        return CP_OK;
-    return rc == CP_OK ? CP_OK : put_failed(feed, rc, bytes, err);
+    if (CP_UNLIKELY(rc != CP_OK))
+        return put_refused(feed, rc, row, bytes, err);
+    cp_put_timer_record(feed->policy->timer, begin, end);
+    feed->rows++;
+    return CP_OK;
 }
 
-void cp_feed_json(const cp_feed *feed, FILE *out)
+static void span_json(const cp_ring_span *span, FILE *out)
 {
-    cp_ring_stats stats;
-    cp_ring_get_stats(feed->ring, &stats);
-    fprintf(out,
-            "{\"table\":\"%s\",\"rows\":%" PRIu64 ",\"epoch\":\"%" PRIu64 "\",\"slot\":%" PRIu32
-            ",\"first\":%" PRIu64 ",\"last\":%" PRIu64 ",\"waits\":%" PRIu64
-            ",\"waited_seconds\":%.3f,\"dropped\":%" PRIu64 "}",
-            feed->table, feed->rows, stats.epoch, stats.slot, feed->first, stats.written, feed->waits,
-            (double)feed->waited_ns / 1e9, feed->dropped);
+    fprintf(out, "\"epoch\":\"%" PRIu64 "\",\"slot\":%" PRIu32 ",\"first\":%" PRIu64 ",\"last\":%" PRIu64,
+            span->epoch, span->slot, span->first, span->last);
+}
+
+void cp_feed_json(cp_feed *feed, FILE *out)
+{
+    const cp_ring_span *spans = cp_producer_spans(&feed->producer);
+    const uint32_t count = feed->producer.span_count;
+    fprintf(out, "{\"table\":\"%s\",\"rows\":%" PRIu64 ",", feed->producer.table, feed->rows);
+    if (count > 0)
+        span_json(&spans[count - 1], out);
+    fprintf(out, ",\"waits\":%" PRIu64 ",\"waited_seconds\":%.3f,\"dropped\":%" PRIu64 ",\"spans\":[",
+            feed->waits, (double)feed->waited_ns / 1e9, feed->dropped);
+    for (uint32_t i = 0; i < count; i++) {
+        fputs(i == 0 ? "{" : ",{", out);
+        span_json(&spans[i], out);
+        fputc('}', out);
+    }
+    fputs("]}", out);
 }
 
 void cp_feed_times_json(const cp_put_timer *timer, FILE *out)
@@ -110,8 +140,7 @@ void cp_feed_times_json(const cp_put_timer *timer, FILE *out)
 
 void cp_feed_close(cp_feed *feed)
 {
-    cp_ring_close(feed->ring);
-    feed->ring = NULL;
+    cp_producer_free(&feed->producer);
 }
 
 int cp_feed_exit_of(int code)

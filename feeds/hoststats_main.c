@@ -35,7 +35,6 @@ typedef struct stats_row {
 typedef struct stats_run {
     const stats_args *args;
     const volatile sig_atomic_t *stopped;
-    cp_region *region;
     cp_feed feed;
     cp_feed_policy policy;
     cp_put_timer timer;
@@ -154,14 +153,11 @@ static int run_open(stats_run *run, cp_error *err)
     if (rc == CP_E_ABSENT || rc == CP_E_CORRUPT) /* of the interface or /proc, not of the region */
         return CP_E_INVAL;
     if (rc == CP_OK)
-        rc = cp_attach(&run->region, run->args->region, err);
-    if (rc == CP_OK)
-        rc = cp_feed_open(&run->feed, &run->policy, run->region, SYSTEM_STATS_TABLE, SYSTEM_STATS_SCHEMA_HASH,
-                          "coldpath-hoststats", err);
+        rc = cp_feed_open(&run->feed, &run->policy, SYSTEM_STATS_TABLE, SYSTEM_STATS_SCHEMA_HASH, err);
     return rc;
 }
 
-static void report(const stats_run *run)
+static void report(stats_run *run)
 {
     const double seconds = (double)(cp_boottime_ns() - run->started_ns) / 1e9;
     cp_put_times times;
@@ -196,6 +192,8 @@ int main(int argc, char **argv)
     run.args = &args;
     run.stopped = cp_feed_catch_signals();
     run.policy = (cp_feed_policy){.on_full = args.on_full,
+                                  .region = args.region,
+                                  .producer = "coldpath-hoststats",
                                   .timeout_ns = (uint64_t)WAIT_SECONDS * CP_NS_PER_S,
                                   .stopped = run.stopped,
                                   .timer = &run.timer};
@@ -207,10 +205,9 @@ int main(int argc, char **argv)
         rc = run_loop(&run, &err);
     if (rc < 0)
         fprintf(stderr, "coldpath-hoststats: %s\n", err.text);
-    if (run.feed.ring)
+    if (rc == CP_OK || run.feed.rows + run.feed.dropped > 0) /* else there is nothing to say */
         report(&run);
     cp_feed_close(&run.feed);
-    cp_detach(run.region);
     cp_proc_sampler_close(run.sampler);
     if (fflush(stdout) != 0 && rc == CP_OK)
         rc = CP_E_IO;

@@ -69,7 +69,6 @@ typedef struct market_args {
 
 typedef struct market_run {
     const market_args *args;
-    cp_region *region;
     cp_feed_policy policy;
     cp_put_timer timer;
     cp_feed feeds[CP_EVENT_KINDS];
@@ -221,10 +220,10 @@ static void reject_show(void *ctx, const cp_error *err)
 
 static int feed_need(market_run *run, cp_event_kind kind, cp_error *err)
 {
-    if (run->feeds[kind].ring)
+    if (cp_feed_was_open(&run->feeds[kind]))
         return CP_OK;
-    return cp_feed_open(&run->feeds[kind], &run->policy, run->region, cp_market_tables[kind].name,
-                        cp_market_tables[kind].schema_hash, "coldpath-market", err);
+    return cp_feed_open(&run->feeds[kind], &run->policy, cp_market_tables[kind].name,
+                        cp_market_tables[kind].schema_hash, err);
 }
 
 /* True when the time given is over, or a signal came. The clock is not asked for every row. */
@@ -317,7 +316,7 @@ static market_totals totals_of(const market_run *run, uint64_t ended_ns)
     return totals;
 }
 
-static void report_json(const market_run *run, const market_totals *totals)
+static void report_json(market_run *run, const market_totals *totals)
 {
     const char *separator = "";
     printf("{\"schema_version\":1,\"program\":\"coldpath-market\",\"source\":\"%s\",\"seconds\":%.3f,\"rows_"
@@ -329,7 +328,7 @@ static void report_json(const market_run *run, const market_totals *totals)
     cp_feed_times_json(&run->timer, stdout);
     fputs(",\"tables\":[", stdout);
     for (int i = 0; i < CP_EVENT_KINDS; i++) {
-        if (!run->feeds[i].ring)
+        if (!cp_feed_was_open(&run->feeds[i]))
             continue;
         fputs(separator, stdout);
         cp_feed_json(&run->feeds[i], stdout);
@@ -348,33 +347,47 @@ static void report_text(const market_run *run, const market_totals *totals)
            totals->seconds > 0 ? (double)totals->rows / totals->seconds : 0, run->rejected, totals->dropped,
            totals->waits);
     for (int i = 0; i < CP_EVENT_KINDS; i++) {
-        if (run->feeds[i].ring)
-            printf("  %-12s %" PRIu64 "\n", run->feeds[i].table, run->feeds[i].rows);
+        if (cp_feed_was_open(&run->feeds[i]))
+            printf("  %-12s %" PRIu64 "\n", run->feeds[i].producer.table, run->feeds[i].rows);
     }
     printf("put: p50 %.0f ns, p99 %.0f ns, p99.9 %.0f ns, max %.0f ns\n", times.p50_ns, times.p99_ns,
            times.p999_ns, times.max_ns);
 }
 
+/* Says what was put; nothing when the run failed (rc) before anything happened: figures of nothing would mislead. */
+static void report(market_run *run, int rc)
+{
+    const market_totals totals = totals_of(run, cp_boottime_ns());
+    if (rc < 0 && totals.rows + totals.dropped + run->rejected == 0)
+        return;
+    if (run->args->json)
+        report_json(run, &totals);
+    else
+        report_text(run, &totals);
+}
+
+/* Whether there is a region is asked first, before any file is read. */
+static int region_check(const market_run *run, cp_error *err)
+{
+    cp_region *region = NULL;
+    const int rc = cp_attach(&region, run->args->region, err);
+    cp_detach(region);
+    return rc;
+}
+
 static int run_all(market_run *run)
 {
     cp_error err = {0};
-    int rc = cp_attach(&run->region, run->args->region, &err);
+    int rc = region_check(run, &err);
     run->started_ns = cp_boottime_ns();
     cp_put_timer_init(&run->timer);
     if (rc == CP_OK)
         rc = run->args->synthetic ? run_synthetic(run, &err) : run_files(run, &err);
     if (rc < 0)
         fprintf(stderr, "coldpath-market: %s\n", err.text);
-    if (run->region) {
-        const market_totals totals = totals_of(run, cp_boottime_ns());
-        if (run->args->json)
-            report_json(run, &totals);
-        else
-            report_text(run, &totals);
-    }
+    report(run, rc);
     for (int i = 0; i < CP_EVENT_KINDS; i++)
         cp_feed_close(&run->feeds[i]);
-    cp_detach(run->region);
     if (fflush(stdout) != 0 && rc == CP_OK)
         rc = CP_E_IO;
     return rc == CP_OK && run->rejected > 0 ? EXIT_FAILURE : cp_feed_exit_of(rc);
@@ -389,7 +402,8 @@ int main(int argc, char **argv)
         .doc = "Puts market data into the tables l2_updates, quotes and trades.\v"
                "FILEs are CSV with a header, plain or gzip; what they hold is told by the header. Exit "
                "codes: 0 every row "
-               "was put, 1 lines were rejected or putting failed, 64 usage, 69 no region, 74 input/output."};
+               "was put, 1 lines were rejected or putting failed, 64 usage, 69 no region that can be used, "
+               "74 input/output."};
     static market_run run; /* the timer's histogram is large */
     market_args args = {.region = "coldpath",
                         .speed = 1,
@@ -401,7 +415,11 @@ int main(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &args);
     run.args = &args;
     run.stopped = cp_feed_catch_signals();
-    run.policy = (cp_feed_policy){
-        .on_full = args.on_full, .timeout_ns = args.timeout_ns, .stopped = run.stopped, .timer = &run.timer};
+    run.policy = (cp_feed_policy){.on_full = args.on_full,
+                                  .region = args.region,
+                                  .producer = "coldpath-market",
+                                  .timeout_ns = args.timeout_ns,
+                                  .stopped = run.stopped,
+                                  .timer = &run.timer};
     return run_all(&run);
 }

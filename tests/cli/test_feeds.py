@@ -1,4 +1,5 @@
 """The producers: made-up data and captures into rings, with an account that adds up."""
+import gzip
 import json
 import os
 import pathlib
@@ -83,6 +84,38 @@ class Feeds(support.Case):
         answer, _ = self.feed("coldpath-market", l2, "--speed", "2")
         self.assertEqual(answer["rows_put"], 11)
         self.assertTrue(0.45 < answer["seconds"] < 5, answer)
+
+    def test_no_summary_of_nothing(self):
+        """What cannot attach or open its rings says why, on standard error, and prints no figures."""
+        only_quotes = self.directory / "quotes.yaml"
+        only_quotes.write_text(f"namespace: other\nregion:\n  dir: {self.directory / 'region'}\ntables: {{l2_updates: {{}}}}\n")
+        result = self.run_program("coldpath", "init", "--config", only_quotes, "--no-tables")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        other = self.directory / "region" / "other"
+        for program, args in (("coldpath-market", ["--synthetic"]), ("coldpath-hoststats", [])):
+            for region, words in (("/nonexistent", b"coldpath init"), (other, b"no table")):
+                for json_option in ([], ["--json"]):
+                    result = self.run_program(program, "--region", region, *args, *json_option)
+                    self.assertEqual((result.returncode, result.stdout), (69, b""), result.stderr)
+                    self.assertIn(words, result.stderr)
+        empty = self.directory / "empty.csv"
+        empty.write_text(TRADES)
+        answer, _ = self.feed("coldpath-market", empty)  # nothing went wrong: a summary of no rows
+        self.assertEqual(answer["rows_put"], 0)
+
+    def test_byte_order_mark(self):
+        trades = self.directory / "trades.csv"
+        trades.write_text("\ufeff" + TRADES + "5500000000,1,v,s,1,1.5,2,0\n", encoding="utf-8")
+        answer, _ = self.feed("coldpath-market", trades)
+        self.assertEqual({t["table"]: t["rows"] for t in answer["tables"]}, {"trades": 1})
+
+    def test_damaged_capture(self):
+        """A capture cut short is no damaged region: 1, and what was put is counted."""
+        trades = self.directory / "trades.csv.gz"
+        trades.write_bytes(gzip.compress((TRADES + "5500000000,1,v,s,1,1.5,2,0\n" * 1000).encode())[:-9])
+        answer, messages = self.feed("coldpath-market", trades, "--speed", "max", code=1)
+        self.assertIn("cut short", messages)
+        self.assertGreater(answer["rows_put"], 0)
 
     def test_wrong_file(self):
         other = self.directory / "other.csv"
