@@ -11,6 +11,8 @@
 #include "shm/intent.h"
 #include "shm/sigbus_guard.h"
 
+enum { SMALLEST_RECORD = 2 * CP_RECORD_HEADER };
+
 typedef struct resume_job {
     const cp_region_owner *region;
     uint32_t table;
@@ -25,7 +27,7 @@ static int chunk_allocate(cp_chunk *chunk, uint64_t size, cp_error *err)
 {
     memset(chunk, 0, sizeof *chunk);
     chunk->data_capacity = (uint32_t)size;
-    chunk->row_capacity = (uint32_t)(size / (2 * CP_RECORD_HEADER) + 1);
+    chunk->row_capacity = (uint32_t)(size / SMALLEST_RECORD + 1);
     chunk->data = malloc(size + 1);
     chunk->row_at = calloc(chunk->row_capacity, sizeof *chunk->row_at);
     if (!chunk->data || !chunk->row_at)

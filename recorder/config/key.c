@@ -181,7 +181,7 @@ const cp_config_key cp_config_table_keys[CP_TKEY_COUNT] = {
     [CP_TKEY_WAL_LIMIT] = {.path = "wal_limit",
                            .kind = CP_CONFIG_SIZE,
                            .min = 1 * MIB,
-                           .max = 64 * 1024 * GIB,
+                           .max = UINT64_C(65536) * GIB,
                            .fallback = "4GiB",
                            .help = "bytes that a critical table's log may take on disk"},
     [CP_TKEY_FLUSH_ROWS] = {.path = "flush.rows",
