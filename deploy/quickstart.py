@@ -215,8 +215,11 @@ class Run:
         if self.options.clickhouse:
             return self.options.clickhouse.rstrip("/")
         port_file = os.path.join(self.dir, "chdb.port")
+        self.password_file = os.path.join(self.dir, "password")
+        with open(os.open(self.password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
         self.engine = Program(self, "coldpath-chdb", "--port", "0", "--port-file", port_file,
-                              "--path", os.path.join(self.dir, "clickhouse"))
+                              "--password-file", self.password_file, "--path", os.path.join(self.dir, "clickhouse"))
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             self.engine.require_running()
@@ -232,9 +235,10 @@ class Run:
         raise Failure(f"coldpath-chdb was not ready within {START_SECONDS} s:\n{self.engine.tail()}")
 
     def write_config(self, url):
+        credentials = f', user: default, password_file: "{self.password_file}"' if self.password_file else ""
         lines = [f"# Written by ./quickstart at {datetime.datetime.now():%Y-%m-%d %H:%M:%S}.",
                  f"namespace: {self.namespace}", f'region: {{dir: "{self.region_base}"}}',
-                 f'clickhouse: {{url: "{url}"}}', "table_defaults: {slots: 4}", "tables:"]
+                 f'clickhouse: {{url: "{url}"{credentials}}}', "table_defaults: {slots: 4}", "tables:"]
         lines += [f"  {table}: {{ring_size: {size}}}" for table, size in RINGS.items()]
         lines += [f'  {table}: {{ring_size: 8MiB, ddl: "{os.path.join(self.dir, table + ".sql")}"}}'
                   for table in self.own_tables]
@@ -439,7 +443,8 @@ def report(run, put, held, latency, differences):
 def next_steps(run):
     config = os.path.relpath(run.config, ROOT)
     if run.keep:
-        say("\nThe recorder still runs; the producers have ended.")
+        say("\nThe recorder still runs; the producers have ended." + (
+            "" if run.options.clickhouse else " ClickHouse's password is in a file that the configuration names."))
         say(f"               Look:  build/bin/coldpath status --config {config}\n"
             f"                      build/bin/coldpath query --config {config} 'SELECT count() FROM quotes'")
         say(f"               Stop:  {os.path.relpath(run.write_stop(), ROOT)}")
@@ -456,7 +461,7 @@ def next_steps(run):
 def record(run, paths):
     synthetic = not paths
     market, others = sort_files(paths)
-    os.makedirs(run.dir)
+    os.makedirs(run.dir, mode=0o700)
     for path in others:
         table, header, types, statement = declare_table(path, [*RINGS, *run.own_tables])
         run.own_tables[table] = (os.path.realpath(path), header, types)
@@ -491,8 +496,17 @@ def parse_options():
     return parser.parse_args()
 
 
+def forget_servers():
+    """Variables that would send the recorder to another ClickHouse than the embedded one, or with other credentials."""
+    for name in list(os.environ):
+        if name.startswith("COLDPATH_CLICKHOUSE__") or name in ("CREDENTIALS_DIRECTORY", "COLDPATH_CHDB_PASSWORD", "CH_DB"):
+            del os.environ[name]
+
+
 def main():
     options = parse_options()
+    if not options.clickhouse:
+        forget_servers()
     signal.signal(signal.SIGINT, interrupted)  # also where it was inherited as ignored
     signal.signal(signal.SIGTERM, interrupted)
     signal.signal(signal.SIGHUP, interrupted)

@@ -100,6 +100,7 @@ static const symbol symbols[] = {
 struct cp_engine {
     chdb_api api;
     char *path_argument;
+    char *config_argument; /* NULL: none */
     char threads_argument[40];
     chdb_handle
         *keeper; /* open for the engine's life: closing the last connection would shut the engine down */
@@ -148,8 +149,11 @@ static chdb_handle *engine_dial(cp_engine *engine)
     static char name[] = "clickhouse";
     static char implicit_select[] = "--implicit_select=0"; /* chDB's default 1 takes any word for a SELECT */
     static char introspection[] = "--allow_introspection_functions=0"; /* as on a server */
-    char *argv[6] = {name, engine->path_argument, implicit_select, introspection};
+    char *argv[7] = {name, engine->path_argument, implicit_select, introspection};
     int argc = 4;
+    if (engine->config_argument) {
+        argv[argc++] = engine->config_argument;
+    }
     if (engine->threads_argument[0] != '\0') {
         argv[argc++] = engine->threads_argument;
     }
@@ -210,6 +214,12 @@ static int engine_learn(cp_engine *engine, cp_error *err)
     return code;
 }
 
+static char *argument_make(const char *name, const char *value)
+{
+    char *made = NULL;
+    return asprintf(&made, "%s%s", name, value) < 0 ? NULL : made;
+}
+
 static int engine_start(cp_engine *engine, const cp_engine_options *options, cp_error *err)
 {
     int code = engine_load(engine, options->library, err);
@@ -219,8 +229,9 @@ static int engine_start(cp_engine *engine, const cp_engine_options *options, cp_
     if (code != CP_OK) {
         return code;
     }
-    if (asprintf(&engine->path_argument, "--path=%s", options->directory) < 0) {
-        engine->path_argument = NULL;
+    engine->path_argument = argument_make("--path=", options->directory);
+    engine->config_argument = options->config ? argument_make("--config-file=", options->config) : NULL;
+    if (!engine->path_argument || (options->config && !engine->config_argument)) {
         return cp_error_set(err, CP_E_NOMEM, "out of memory");
     }
     if (options->max_threads > 0) {
@@ -279,6 +290,7 @@ void cp_engine_close(cp_engine *engine)
         engine->api.close_conn(engine->keeper);
     }
     free(engine->path_argument);
+    free(engine->config_argument);
     pthread_mutex_destroy(&engine->lock);
     pthread_cond_destroy(&engine->freed);
     free(engine); /* the library stays loaded: its threads may still be running */

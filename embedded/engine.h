@@ -29,6 +29,7 @@ typedef struct cp_engine_insert cp_engine_insert;
 typedef struct cp_engine_options {
     const char *library;     /* path of libchdb.so */
     const char *directory;   /* where the data is; must exist */
+    const char *config;      /* a configuration file of the engine's, with grants; NULL: none */
     unsigned max_threads;    /* the setting max_threads of each statement; 0: the engine's default */
     unsigned max_statements; /* connections at a time; ≥ 1 */
     unsigned wait_seconds;   /* how long cp_engine_connect waits for its turn */

@@ -423,8 +423,8 @@ static int statement_run(cp_exchange *exchange)
     if (kind == CP_ENGINE_READ_ONLY || whole.length > 0) {
         exchange->format = format;
     }
-    exchange->reply =
-        cp_reply_new(exchange->conn, exchange->answer_coding, exchange->request->compression_level);
+    exchange->reply = cp_reply_new(exchange->conn, exchange->service->directory, exchange->answer_coding,
+                                   exchange->request->compression_level);
     if (!exchange->reply) {
         cp_engine_chunk_free(exchange->conn, &whole);
         cp_engine_stream_close(exchange->conn);

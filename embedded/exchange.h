@@ -31,6 +31,7 @@ typedef struct cp_service {
     cp_sessions *sessions;
     const char *user;
     const char *password;
+    const char *directory;    /* where files may be made: the data directory */
     const char *display_name; /* this host, for X-ClickHouse-Server-Display-Name */
     uint64_t max_body;        /* bytes of a body, encoded and decoded */
 } cp_service;

@@ -87,12 +87,13 @@ int cp_fault_set(cp_fault *fault, int code, const char *fmt, ...)
     return fault_own(fault, code, text);
 }
 
-/* The length of a leading "Code: N. DB::Exception: ", with N stored; 0 when there is none. */
+/* The length of a leading "Code: N. DB::Exception: " (or DB::ErrnoException and the like), with N stored; 0 when
+ * there is none. */
 static size_t code_prefix(const char *text, int *code)
 {
     int end = 0;
     int number = 0;
-    if (sscanf(text, "Code: %9d. DB::Exception: %n", &number, &end) == 1 && end > 0) {
+    if (sscanf(text, "Code: %9d. DB::%*[A-Za-z]: %n", &number, &end) == 1 && end > 0) {
         *code = number;
         return (size_t)end;
     }

@@ -32,6 +32,7 @@ struct cp_http {
     const cp_service *service;
     struct MHD_Daemon *daemon;
     unsigned idle_seconds;
+    const char *allow_origin;
     char address[CP_HTTP_ADDRESS];
     uint16_t port;
     char keep_alive[32];
@@ -52,6 +53,9 @@ typedef struct call {
 
 static char text_ok[] = "Ok.\n";
 static char text_none[] = "";
+static char text_page[] =
+    "Requests of web pages are refused: start coldpath-chdb with --allow-origin ORIGIN to let "
+    "those of a page in.\n";
 
 /* Collects the URL parameters or the headers into a request. */
 typedef struct collector {
@@ -155,25 +159,35 @@ static bool call_open(call *now, struct MHD_Connection *connection, const char *
     return now->exchange != NULL;
 }
 
-static call *call_new(cp_http *http, struct MHD_Connection *connection, const char *url, const char *method)
+/* True for what a web page has sent that is not allowed to. */
+static bool page_refused(const cp_http *http, struct MHD_Connection *connection)
 {
-    call *now = calloc(1, sizeof *now);
-    if (!now) {
-        return NULL;
+    const char *origin = header_of(connection, MHD_HTTP_HEADER_ORIGIN);
+    const char *site = header_of(connection, "Sec-Fetch-Site");
+    const char *allowed = http->allow_origin;
+    if (allowed && (strcmp(allowed, "*") == 0 || (origin && strcmp(allowed, origin) == 0))) {
+        return false;
     }
-    *now =
-        (call){.http = http, .connection = connection, .status = MHD_HTTP_OK, .begun_ns = cp_boottime_ns()};
-    atomic_fetch_add(&http->active, 1);
+    /* "none": the user typed the address; "same-origin": a page of this server, of which there are none that
+     * send requests; without Origin, both are GET. */
+    return origin || (site && strcasecmp(site, "none") != 0 && strcasecmp(site, "same-origin") != 0);
+}
+
+/* The path and the method decide what becomes of a request. */
+static bool call_route(call *now, struct MHD_Connection *connection, const char *url, const char *method)
+{
     const bool get = strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
     const bool post = strcmp(method, MHD_HTTP_METHOD_POST) == 0;
-    bool made = true;
-    if (get && (strcmp(url, "/ping") == 0 || strcmp(url, "/replicas_status") == 0)) {
+    if (page_refused(now->http, connection)) {
+        now->status = MHD_HTTP_FORBIDDEN;
+        now->text = text_page;
+    } else if (get && (strcmp(url, "/ping") == 0 || strcmp(url, "/replicas_status") == 0)) {
         now->text = text_ok;
     } else if (strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0) {
         now->status = MHD_HTTP_NO_CONTENT;
         now->text = text_none;
     } else if ((get || post) && strcmp(url, "/") == 0) {
-        made = call_open(now, connection, method);
+        return call_open(now, connection, method);
     } else {
         now->status = MHD_HTTP_NOT_FOUND;
         snprintf(now->not_found, sizeof now->not_found,
@@ -183,7 +197,19 @@ static call *call_new(cp_http *http, struct MHD_Connection *connection, const ch
                  url);
         now->text = now->not_found;
     }
-    if (!made) {
+    return true;
+}
+
+static call *call_new(cp_http *http, struct MHD_Connection *connection, const char *url, const char *method)
+{
+    call *now = calloc(1, sizeof *now);
+    if (!now) {
+        return NULL;
+    }
+    *now =
+        (call){.http = http, .connection = connection, .status = MHD_HTTP_OK, .begun_ns = cp_boottime_ns()};
+    atomic_fetch_add(&http->active, 1);
+    if (!call_route(now, connection, url, method)) {
         atomic_fetch_sub(&http->active, 1);
         free(now);
         return NULL;
@@ -211,6 +237,23 @@ static ssize_t read_reply(void *context, uint64_t position, char *buffer, size_t
     const ssize_t got = cp_exchange_read(now->exchange, buffer, size);
     clock_start(now);
     return got > 0 ? got : got == 0 ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+/* What a browser wants to hear before it shows a page the answer, or sends what is more than a simple request. */
+static enum MHD_Result cors_add(struct MHD_Response *response, const char *origin)
+{
+    static const char *const headers[][2] = {
+        {"Access-Control-Allow-Methods", "GET, POST"},
+        {"Access-Control-Allow-Headers", "*, Authorization"},
+        {"Access-Control-Expose-Headers", "*"},
+        {"Access-Control-Max-Age", "3600"},
+    };
+    enum MHD_Result added =
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    for (size_t i = 0; added == MHD_YES && i < sizeof headers / sizeof headers[0]; i++) {
+        added = MHD_add_response_header(response, headers[i][0], headers[i][1]);
+    }
+    return added;
 }
 
 static enum MHD_Result answer(call *now)
@@ -243,6 +286,9 @@ static enum MHD_Result answer(call *now)
     }
     if (atomic_load(&now->http->stopping) && added == MHD_YES) {
         added = MHD_add_response_header(response, "Connection", "close");
+    }
+    if (now->http->allow_origin && added == MHD_YES) {
+        added = cors_add(response, now->http->allow_origin);
     }
     const enum MHD_Result queued =
         added == MHD_YES ? MHD_queue_response(now->connection, status, response) : MHD_NO;
@@ -427,6 +473,7 @@ int cp_http_start(const cp_http_options *options, cp_http **http, cp_error *err)
     }
     made->service = options->service;
     made->idle_seconds = options->idle_seconds;
+    made->allow_origin = options->allow_origin;
     snprintf(made->keep_alive, sizeof made->keep_alive, "timeout=%u", options->idle_seconds);
     made->daemon = MHD_start_daemon(
         MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC |

@@ -4,7 +4,12 @@
  *   /               statements (POST, GET with a query; GET alone: "Ok.")
  *   /ping           "Ok.", without authentication
  *   /replicas_status "Ok.": there are no replicas that could lag
- *   anything else   404 */
+ *   anything else   404
+ *
+ * A browser lets any page send requests to any server its user can reach, this one included; it says so with
+ * an Origin header, or Sec-Fetch-Site where there is none. Such requests are answered 403 unless the page's
+ * origin is the one that was allowed (https://fetch.spec.whatwg.org/#origin-header,
+ * https://www.w3.org/TR/fetch-metadata/). */
 #ifndef CP_EMBEDDED_HTTP_H
 #define CP_EMBEDDED_HTTP_H
 
@@ -25,6 +30,8 @@ typedef struct cp_http_options {
     const char *address; /* numeric, IPv4 or IPv6 */
     uint16_t port;       /* 0: any free one */
     unsigned max_connections;
+    const char
+        *allow_origin;     /* requests of web pages from there are let in; "*": from anywhere; NULL: none */
     unsigned idle_seconds; /* a connection without traffic is closed after that */
 } cp_http_options;
 

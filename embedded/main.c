@@ -4,8 +4,15 @@
  *
  *   coldpath-chdb --port 0 --port-file port --path data
  *
- * Anyone who may connect may read the files that this process may read (the engine's file() function), so it
- * listens on the loopback interface, and on others only with a password. */
+ * An engine made for embedding reads and writes the files of its process for whoever may ask: file(), url(),
+ * tables of engine File. Here that is somebody else, perhaps of lesser rights. So it listens on the loopback
+ * interface, and on others only with a password; it does not answer web pages; and the engine is confined to its
+ * data directory, by its own grants and by the kernel (confine.h), unless --allow-files:
+ *
+ *   main thread ─┬─ password, data directory, port file, signals
+ *                └─ starter, confined ─┬─ the engine's threads        all that statements run on; they inherit
+ *                                      └─ the HTTP server's threads   what the starter may do, and no more
+ */
 #include <argp.h>
 #include <errno.h>
 #include <ftw.h>
@@ -29,6 +36,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "embedded/confine.h"
 #include "embedded/engine.h"
 #include "embedded/exchange.h"
 #include "embedded/http.h"
@@ -55,10 +63,12 @@ typedef struct settings {
     const char *user;
     const char *password_file;
     const char *port_file;
+    bool allow_files;
     uint64_t max_body;
     unsigned stop_seconds;
     char password[PASSWORD_BYTES];
     char library[PATH_MAX];
+    char config[PATH_MAX];    /* of the engine; empty with allow_files */
     char temporary[PATH_MAX]; /* the data directory if it was made here, to be removed; empty otherwise */
 } settings;
 
@@ -73,7 +83,9 @@ enum option_key {
     KEY_THREADS,
     KEY_LOG_LEVEL,
     KEY_LIBRARY,
-    KEY_STOP
+    KEY_STOP,
+    KEY_ALLOW_ORIGIN,
+    KEY_ALLOW_FILES
 };
 
 /* argp(3) finds it by name: it must be visible to libc. */
@@ -88,6 +100,10 @@ static const struct argp_option option_table[] = {
     {"user", KEY_USER, "NAME", 0, "The only user there is (default)", 0},
     {"password-file", KEY_PASSWORD_FILE, "FILE", 0,
      "The user's password is FILE's first line; otherwise $COLDPATH_CHDB_PASSWORD, otherwise none", 0},
+    {"allow-origin", KEY_ALLOW_ORIGIN, "ORIGIN", 0,
+     "Let web pages from ORIGIN (http://host:port, or * for all) send statements; otherwise none may", 0},
+    {"allow-files", KEY_ALLOW_FILES, NULL, 0,
+     "Let statements read and write all files, and reach all servers, that this process may", 0},
     {"max-body", KEY_MAX_BODY, "BYTES", 0, "Largest body of a request, encoded and decoded (1073741824)", 0},
     {"max-connections", KEY_MAX_CONNECTIONS, "N", 0, "Connections at a time (256)", 0},
     {"max-statements", KEY_MAX_STATEMENTS, "N", 0, "Statements at a time; others wait up to 60 s (8)", 0},
@@ -145,6 +161,12 @@ static error_t option_take(int key, char *value, struct argp_state *state)
         break;
     case KEY_LIBRARY:
         to->engine.library = value;
+        break;
+    case KEY_ALLOW_ORIGIN:
+        to->http.allow_origin = value;
+        break;
+    case KEY_ALLOW_FILES:
+        to->allow_files = true;
         break;
     case KEY_MAX_BODY:
         to->max_body = number_of(value, 1, LONG_MAX, "max-body", state);
@@ -373,54 +395,139 @@ static void signal_wait(const sigset_t *signals)
     cp_log(CP_LOG_INFO, "stopping", "signal=%s", sigabbrev_np(number));
 }
 
-static int serve(const settings *from, cp_engine *engine, const sigset_t *signals, bool *ended, cp_error *err)
+/* Says what a client could do that its user could not. */
+static void danger_log(const settings *from, bool confined)
+{
+    if (geteuid() == 0 && from->password[0] == '\0') {
+        cp_log(CP_LOG_WARN, "running as root without a password",
+               "consequence=\"every local user may change and drop what is stored here%s\" "
+               "remedy=\"--password-file, or another user\"",
+               confined ? "" : ", and read and write every file of this host");
+    } else if (!confined && from->password[0] == '\0') {
+        cp_log(CP_LOG_WARN, "files not confined, and no password",
+               "consequence=\"every local user may read and write the files of this one\" "
+               "remedy=\"--password-file%s\"",
+               from->allow_files ? ", or no --allow-files" : "");
+    }
+}
+
+/* Confines this thread. Where the kernel cannot, the grants have to do, which is not enough for root's files
+ * behind a server that anyone may ask. */
+static int starter_confine(const settings *from, cp_error *err)
+{
+    int code = from->allow_files ? CP_E_ABSENT
+                                 : cp_confine_thread(from->engine.directory, from->engine.library, err);
+    const bool confined = code == CP_OK;
+    if (code != CP_OK && code != CP_E_ABSENT) {
+        return code;
+    }
+    if (!confined && !from->allow_files) {
+        if (geteuid() == 0 && from->password[0] == '\0') {
+            return cp_error_set(err, CP_E_INVAL,
+                                "this kernel has no Landlock to keep statements from root's files: give a "
+                                "password (--password-file), run as another user, or accept it with "
+                                "--allow-files");
+        }
+        cp_log(CP_LOG_WARN, "no Landlock in this kernel",
+               "consequence=\"files of the host are protected by the engine's grants alone\"");
+    }
+    danger_log(from, confined);
+    return CP_OK;
+}
+
+/* Everything that runs statements, begun in a thread of its own. */
+typedef struct server {
+    const settings *from;
+    cp_engine *engine;
+    cp_service service;
+    cp_http *http;
+    cp_error *err;
+    int code;
+} server;
+
+static int server_start(server *made)
+{
+    const settings *from = made->from;
+    int code = starter_confine(from, made->err);
+    if (code == CP_OK) {
+        code = cp_engine_open(&from->engine, &made->engine, made->err);
+    }
+    if (code != CP_OK) {
+        return code;
+    }
+    made->service.engine = made->engine;
+    made->service.sessions = cp_sessions_new(made->engine);
+    if (!made->service.sessions) {
+        return cp_error_set(made->err, CP_E_NOMEM, "out of memory");
+    }
+    cp_http_options options = from->http;
+    options.service = &made->service;
+    return cp_http_start(&options, &made->http, made->err);
+}
+
+static void *starter_run(void *context)
+{
+    server *made = context;
+    made->code = server_start(made);
+    return NULL;
+}
+
+static int server_start_confined(server *made)
+{
+    pthread_t starter;
+    const int rc = pthread_create(&starter, NULL, starter_run, made);
+    if (rc != 0) {
+        return cp_error_errno(made->err, CP_E_NOMEM, rc, "cannot make a thread");
+    }
+    pthread_join(starter, NULL);
+    return made->code;
+}
+
+static void serving_say(const settings *from, const server *made)
+{
+    if (from->temporary[0] != '\0') {
+        printf("data in %s, removed at the end; keep it with --path\n", from->temporary);
+    }
+    printf("listening on http://%s\n", cp_http_address(made->http));
+    fflush(stdout);
+    cp_log(CP_LOG_INFO, "serving", "address=%s version=%s path=%s temporary=%s", cp_http_address(made->http),
+           cp_engine_version(made->engine), from->engine.directory, from->temporary[0] ? "yes" : "no");
+}
+
+/* Starts the server, waits for a signal, and ends it; what has been started is ended on every path. */
+static int serve(const settings *from, const sigset_t *signals, cp_error *err)
 {
     char host[HOST_NAME_MAX + 1] = "localhost";
     gethostname(host, sizeof host - 1);
-    cp_service service = {
-        .engine = engine,
-        .sessions = cp_sessions_new(engine),
-        .user = from->user,
-        .password = from->password,
-        .display_name = host,
-        .max_body = from->max_body,
-    };
-    *ended = true;
-    if (!service.sessions) {
-        return cp_error_set(err, CP_E_NOMEM, "out of memory");
-    }
-    cp_http *http = NULL;
-    cp_http_options options = from->http;
-    options.service = &service;
-    int code = cp_http_start(&options, &http, err);
+    server made = {.from = from,
+                   .service = {.user = from->user,
+                               .password = from->password,
+                               .directory = from->engine.directory,
+                               .display_name = host,
+                               .max_body = from->max_body},
+                   .err = err};
+    bool ended = true;
+    int code = server_start_confined(&made);
     if (code == CP_OK) {
-        code = port_file_write(from, cp_http_port(http), err);
+        code = port_file_write(from, cp_http_port(made.http), err);
         if (code == CP_OK) {
-            if (from->temporary[0] != '\0') {
-                printf("data in %s, removed at the end; keep it with --path\n", from->temporary);
-            }
-            printf("listening on http://%s\n", cp_http_address(http));
-            fflush(stdout);
-            cp_log(CP_LOG_INFO, "serving", "address=%s version=%s path=%s temporary=%s",
-                   cp_http_address(http), cp_engine_version(engine), from->engine.directory,
-                   from->temporary[0] ? "yes" : "no");
+            serving_say(from, &made);
             signal_wait(signals);
         }
-        *ended = serve_end(from, http, engine);
+        ended = serve_end(from, made.http, made.engine);
+        if (code == CP_OK && from->port_file) {
+            unlink(from->port_file);
+        }
     }
-    if (*ended) {
-        cp_sessions_free(service.sessions);
-    }
-    if (code == CP_OK && from->port_file) {
-        unlink(from->port_file);
+    if (ended) {
+        cp_sessions_free(made.service.sessions);
+        cp_engine_close(made.engine);
     }
     return code;
 }
 
 static int run(settings *from, const sigset_t *signals, cp_error *err)
 {
-    cp_engine *engine = NULL;
-    bool ended = true;
     int code = password_load(from, err);
     if (code == CP_OK) {
         code = library_find(from, err);
@@ -428,14 +535,12 @@ static int run(settings *from, const sigset_t *signals, cp_error *err)
     if (code == CP_OK) {
         code = directory_make(from, err);
     }
-    if (code == CP_OK) {
-        code = cp_engine_open(&from->engine, &engine, err);
+    if (code == CP_OK && !from->allow_files) {
+        code = cp_confine_policy(from->engine.directory, from->config, sizeof from->config, err);
+        from->engine.config = from->config;
     }
     if (code == CP_OK) {
-        code = serve(from, engine, signals, &ended, err);
-    }
-    if (ended) {
-        cp_engine_close(engine);
+        code = serve(from, signals, err);
     }
     directory_remove(from);
     return code;

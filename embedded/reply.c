@@ -2,6 +2,8 @@
 #include "embedded/reply.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +18,7 @@ typedef enum source { SOURCE_NONE, SOURCE_CHUNK, SOURCE_STREAM } source;
 
 struct cp_reply {
     cp_engine_conn *conn;
+    const char *directory; /* of the spool */
     cp_encoder *encoder;
     source from;
     cp_engine_chunk chunk;
@@ -43,7 +46,7 @@ static void tag_make(char *tag)
     tag[CP_REPLY_TAG] = '\0';
 }
 
-cp_reply *cp_reply_new(cp_engine_conn *conn, cp_coding coding, int level)
+cp_reply *cp_reply_new(cp_engine_conn *conn, const char *directory, cp_coding coding, int level)
 {
     cp_reply *reply = calloc(1, sizeof *reply);
     cp_encoder *encoder = cp_encoder_new(coding, level);
@@ -53,6 +56,7 @@ cp_reply *cp_reply_new(cp_engine_conn *conn, cp_coding coding, int level)
         return NULL;
     }
     reply->conn = conn;
+    reply->directory = directory;
     reply->encoder = encoder;
     tag_make(reply->tag);
     return reply;
@@ -112,6 +116,27 @@ static int take_encoded(void *context, const void *data, size_t length)
     return reply->buffer.failed ? -1 : 0;
 }
 
+/* A file without a name; NULL with errno. Not tmpfile(3): the engine's threads may write nowhere else. */
+static FILE *spool_open(const char *directory)
+{
+    char name[PATH_MAX];
+    const int length = snprintf(name, sizeof name, "%s/coldpath-chdb-spool-XXXXXX", directory);
+    if (length < 0 || (size_t)length >= sizeof name) {
+        errno = ENAMETOOLONG;
+        return NULL;
+    }
+    const int fd = mkostemp(name, O_CLOEXEC);
+    if (fd < 0) {
+        return NULL;
+    }
+    unlink(name);
+    FILE *file = fdopen(fd, "w+");
+    if (!file) {
+        close(fd);
+    }
+    return file;
+}
+
 /* The next piece of the source, or length 0 at its end. */
 static int source_next(cp_reply *reply, const char **data, size_t *length, cp_fault *fault)
 {
@@ -155,7 +180,7 @@ int cp_reply_fill(cp_reply *reply, size_t buffer_size, bool to_end, cp_engine_st
 {
     while (!reply->ended && (to_end || reply->buffer.length < buffer_size)) {
         if (to_end && !reply->spooling && reply->buffer.length >= buffer_size) {
-            reply->spool = tmpfile();
+            reply->spool = spool_open(reply->directory);
             if (!reply->spool) {
                 return cp_fault_set(fault, CP_FAULT_CANNOT_ALLOCATE_MEMORY,
                                     "Cannot make a temporary file: %s.", strerror(errno));

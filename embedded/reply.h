@@ -27,8 +27,8 @@ enum { CP_REPLY_TAG = 16 }; /* letters of an exception tag */
 
 typedef struct cp_reply cp_reply;
 
-/* NULL when memory is out. conn must outlive the reply. */
-cp_reply *cp_reply_new(cp_engine_conn *conn, cp_coding coding, int level);
+/* NULL when memory is out. conn, and directory, where the unlinked file is made, must outlive the reply. */
+cp_reply *cp_reply_new(cp_engine_conn *conn, const char *directory, cp_coding coding, int level);
 
 /* Closes a stream that still runs, frees the rest; not the connection. NULL is allowed. */
 void cp_reply_free(cp_reply *reply);

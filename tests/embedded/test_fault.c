@@ -28,6 +28,8 @@ static void test_engine_texts(void **state)
           "(version "
           "9.9). (UNKNOWN_FORMAT) (version 9.9). (UNKNOWN_FORMAT)",
           73, "Code: 73. DB::Exception: No f. (UNKNOWN_FORMAT) (version 9.9)");
+    check("Code: 76. DB::ErrnoException: No y. (CANNOT_OPEN_FILE)", 76,
+          "Code: 76. DB::ErrnoException: No y. (CANNOT_OPEN_FILE) (version 9.9)");
     check("no number", CP_FAULT_ENGINE,
           "Code: 1002. DB::Exception: no number. (UNKNOWN_EXCEPTION) (version 9.9)");
     check("", CP_FAULT_ENGINE, "Code: 1002. DB::Exception: . (UNKNOWN_EXCEPTION) (version 9.9)");

@@ -70,6 +70,26 @@ class HttpTest(unittest.TestCase):
         self.assertEqual(self.server.request("POST", "/nope", b"SELECT 1")[0], 404)
         self.assertEqual(self.server.request("DELETE", "/?query=SELECT+1")[0], 404)
 
+    def test_web_pages_are_refused(self):
+        for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"},
+                        {"Sec-Fetch-Site": "same-site"}):
+            for method, path in (("POST", "/"), ("GET", "/?query=SELECT+1"), ("OPTIONS", "/"), ("GET", "/ping")):
+                status, answer, body = self.server.request(method, path, b"SELECT 1" if method == "POST" else None, headers)
+                self.assertEqual(status, 403, (headers, method))
+                self.assertIn(b"--allow-origin", body)
+                self.assertNotIn("Access-Control-Allow-Origin", answer)
+        self.assertEqual(self.get("SELECT 1", {"Sec-Fetch-Site": "none"})[2], b"1\n")
+
+    def test_a_web_page_that_is_allowed(self):
+        page = "http://app.example:3000"
+        with chdb.ChdbServer(args=["--allow-origin", page]) as server:
+            status, answer, body = server.request("POST", "/", b"SELECT 1", {"Origin": page, "Sec-Fetch-Site": "cross-site"})
+            self.assertEqual((status, body, answer["Access-Control-Allow-Origin"]), (200, b"1\n", page))
+            status, answer, _ = server.request("OPTIONS", "/", None, {"Origin": page})
+            self.assertEqual((status, answer["Access-Control-Allow-Methods"]), (204, "GET, POST"))
+            self.assertEqual(server.request("POST", "/", b"SELECT 1", {"Origin": "http://other.example"})[0], 403)
+            self.assertEqual(server.request("POST", "/", b"SELECT 1")[2], b"1\n")
+
     # Statements
 
     def test_query_in_parameter_body_or_both(self):
@@ -282,7 +302,9 @@ class HttpTest(unittest.TestCase):
             for bad in (whole[:-1], whole[:len(whole) // 2], whole[:20], b"rubbish" + whole, whole[:100] + bytes(50) + whole[150:]):
                 with self.assertRaises(chdb.ChdbError) as caught:
                     self.server.post({"query": f"INSERT INTO {table} FORMAT TSV"}, bad, {"Content-Encoding": coding})
-                self.assertEqual(caught.exception.code, code, (coding, caught.exception.text))
+                # An LZ4 block with a hole decodes; before its checksum tells, the engine may find that it is no number.
+                codes = (618, 27) if coding == "lz4" and len(bad) == len(whole) else (code,)
+                self.assertIn(caught.exception.code, codes, (coding, caught.exception.text))
         self.fails(501, 48, {"query": f"INSERT INTO {table} FORMAT TSV"}, data, {"Content-Encoding": "br"})
         self.assertEqual(self.count(table), 300000 * len(bodies))
 

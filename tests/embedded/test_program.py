@@ -1,10 +1,13 @@
 """coldpath-chdb as a program: options, exit codes, start, stop, and what survives."""
 
 import concurrent.futures
+import ctypes
+import errno
 import os
 import pathlib
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -68,6 +71,87 @@ class ProgramTest(unittest.TestCase):
         self.addCleanup(server.stop)
         server.password = "s3cret"
         self.assertEqual(server.query("SELECT 1"), "1\n")
+
+    def denied(self, server, sql, *codes):
+        with self.assertRaises(chdb.ChdbError, msg=sql) as caught:
+            server.query(sql)
+        self.assertIn(caught.exception.code, codes, caught.exception.text)
+
+    ACCESS_DENIED, CANNOT_OPEN_FILE, FILE_DOESNT_EXIST, CONSTRAINT, PATH_DENIED = 497, 76, 107, 452, 481
+
+    def test_files_of_the_host_are_out_of_reach(self):
+        secret = pathlib.Path(self.work.name) / "secret"
+        secret.write_text("s3cret\n")
+        server = self.start(env={"NOT_FOR_CLIENTS": "s3cret"})
+        server.query("CREATE TABLE t (a String) ENGINE = MergeTree ORDER BY a")
+        for sql in (f"SELECT * FROM file('{secret}', 'LineAsString', 'a String')", f"SELECT * FROM `{secret}`",
+                    f"SELECT * FROM/**/`f\\x69le`('{secret}', LineAsString)", f"DESCRIBE TABLE '{secret}'",
+                    f"INSERT INTO FUNCTION file('{secret}.new', 'CSV', 'a String') VALUES ('x')",
+                    f"CREATE TABLE f (a String) ENGINE = File('LineAsString', '{secret}')",
+                    f"CREATE DATABASE f ENGINE = Filesystem('{self.work.name}')",
+                    f"CREATE DICTIONARY d (a UInt64) PRIMARY KEY a SOURCE(FILE(path '{secret}' format 'TSV')) LAYOUT(FLAT()) LIFETIME(0)",
+                    f"BACKUP TABLE t TO File('{secret}.backup')", "SELECT * FROM url('http://127.0.0.1:1/', 'TSV', 'a String')",
+                    "SELECT * FROM remote('127.0.0.1:1', 'system', 'one')", "CREATE USER u", "SYSTEM SHUTDOWN"):
+            self.denied(server, sql, self.ACCESS_DENIED)
+        self.denied(server, f"SELECT * FROM sqlite('{secret}', 't')", self.ACCESS_DENIED, self.PATH_DENIED)
+        self.denied(server, f"SELECT 1 SETTINGS format_template_resultset = '{secret}' FORMAT Template", self.CONSTRAINT)
+        self.denied(server, "SET dialect = 'kusto'", self.CONSTRAINT)
+        self.assertEqual(sorted(os.listdir(self.work.name)), ["data", "secret"])
+
+    def test_the_kernel_refuses_what_the_engine_does_not(self):
+        """The scalar function file() knows no grants."""
+        secret = pathlib.Path(self.work.name) / "secret"
+        secret.write_text("s3cret\n")
+        server = self.start(env={"NOT_FOR_CLIENTS": "s3cret"})
+        if "no Landlock" in server.read_log():
+            self.skipTest("no Landlock in this kernel")
+        server.query("CREATE TABLE t (a String) ENGINE = MergeTree ORDER BY a")
+        for sql in (f"SELECT file('{secret}')", f"SELECT `f\\x69le`/**/('{secret}')", f"SELECT * APPLY file FROM (SELECT '{secret}' AS x)",
+                    f"INSERT INTO t VALUES (file('{secret}'))", "SELECT file('/proc/self/environ')",
+                    f"SELECT file('/proc/self/root{secret}')", f"SELECT file('/proc/{server.pid}/environ')"):
+            self.denied(server, sql, self.CANNOT_OPEN_FILE, self.FILE_DOESNT_EXIST)
+        self.assertEqual(server.query("SELECT count() FROM t"), "0\n")
+
+    def test_allow_files(self):
+        secret = pathlib.Path(self.work.name) / "secret"
+        secret.write_text("s3cret\n")
+        server = self.start(args=["--allow-files"])
+        self.assertEqual(server.query(f"SELECT * FROM file('{secret}', 'LineAsString', 'a String')"), "s3cret\n")
+
+    def test_a_data_directory_with_any_name(self):
+        server = self.start(path=pathlib.Path(self.work.name) / "a <b> & 'ü'")
+        self.denied(server, "SELECT * FROM file('x', 'CSV', 'a String')", self.ACCESS_DENIED)
+        server.query("CREATE TABLE t (a String) ENGINE = MergeTree ORDER BY a")
+
+    def test_without_landlock_root_needs_a_password(self):
+        def without_landlock():
+            """The system call that makes a ruleset fails as on a kernel that does not have it (seccomp, x86-64)."""
+            allow, refuse = 0x7FFF0000, 0x00050000 | errno.ENOSYS
+            code = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, refuse), (0x06, 0, 0, allow)]
+            program = b"".join(struct.pack("<HBBI", *step) for step in code)
+            buffer = ctypes.create_string_buffer(program)
+            filter_ = struct.pack("<HxxxxxxQ", len(code), ctypes.addressof(buffer))
+            libc = ctypes.CDLL(None, use_errno=True)
+            if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, filter_, 0, 0) != 0:  # NO_NEW_PRIVS, SECCOMP
+                os._exit(99)
+
+        command = [chdb.build_dir() / "bin/coldpath-chdb", "--port", "0", "--path", str(self.data)]
+        env = os.environ | {"COLDPATH_CHDB_LIB": chdb.engine_library()}
+        for password in ("", "x"):
+            with subprocess.Popen(command, env=env | {"COLDPATH_CHDB_PASSWORD": password}, stdin=subprocess.DEVNULL, text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=without_landlock) as process:
+                if password or os.geteuid() != 0:
+                    self.assertIn("listening", process.stdout.readline())
+                    process.terminate()
+                said = process.communicate(timeout=60)[1]
+            self.assertIn("no Landlock", said)
+            self.assertEqual(process.returncode, 0 if password or os.geteuid() != 0 else USAGE, said)
+
+    def test_root_without_a_password_is_warned(self):
+        if os.geteuid() != 0:
+            self.skipTest("not root")
+        self.assertIn("root without a password", self.start().read_log())
+        self.assertNotIn("root without a password", self.start(path=pathlib.Path(self.work.name) / "b", password="x").read_log())
 
     def test_port_taken(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 from tests.support.chdb import SKIP, engine_library, engine_present
 
@@ -151,6 +153,38 @@ class Quickstart(unittest.TestCase):
             done = self.quickstart_shell("--data", "here.csv", "--data", "nowhere.csv", cwd=directory)
             self.assertEqual(done.returncode, 64)
             self.assertIn(f"--data: {directory}/nowhere.csv is not a file", done.stderr)
+
+    def test_kept_it_answers_who_has_the_password_alone(self):
+        os.environ["COLDPATH_CLICKHOUSE__PASSWORD"] = "of another server"
+        self.addCleanup(os.environ.pop, "COLDPATH_CLICKHOUSE__PASSWORD")
+        process = start("--seconds", "1", "--keep")
+        _, err = process.communicate(timeout=180)
+        directory = next((BUILD / "quickstart").glob(f"*_{process.pid}"))
+        try:
+            self.assertEqual(process.returncode, 0, err)
+            password = (directory / "password").read_text().strip()
+            self.assertGreater(len(password), 30)
+            self.assertEqual((directory / "password").stat().st_mode & 0o777, 0o600)
+            self.assertEqual(directory.stat().st_mode & 0o777, 0o700)
+            self.assertNotIn(password, err + "".join(left_behind(process.pid)))
+            for path in [*directory.glob("*.log"), *directory.glob("*.out"), directory / "coldpath.yaml"]:
+                self.assertNotIn(password, path.read_text())
+            url = re.search(r'url: "([^"]+)"', (directory / "coldpath.yaml").read_text())[1]
+            with self.assertRaises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(f"{url}/?query=SELECT+1", timeout=10)
+            with caught.exception as answer:
+                self.assertEqual(answer.code, 403)
+            # The command that the screen shows.
+            shown = re.search(r"build/bin/(coldpath query --config )\S+ '(.*)'", err)
+            self.assertTrue(shown, err)
+            done = subprocess.run([BUILD / "bin/coldpath", "query", "--config", directory / "coldpath.yaml", shown[2]],
+                                  capture_output=True, text=True, timeout=60, check=False,
+                                  env={name: value for name, value in os.environ.items() if not name.startswith("COLDPATH_")})
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertGreater(int(done.stdout.split()[-1]), 0)
+        finally:
+            subprocess.run([directory / "stop"], timeout=60, check=False)
+        self.assertEqual(left_behind(process.pid), [])
 
     def test_interrupted_it_leaves_nothing(self):
         process = start("--seconds", "60")
