@@ -213,7 +213,8 @@ typedef struct cp_abi_intent_span {
     uint64_t epoch;
     uint64_t begin;
     uint64_t end;
-    uint64_t consumed_rows; /* of the ring, once delivered; likewise the next two */
+    uint64_t
+        consumed_rows; /* of the ring, once delivered (0: it is moved by durability); likewise the next two */
     uint64_t delivered_rows;
     uint64_t rejected_rows;
     uint32_t slot;
