@@ -19,6 +19,8 @@ const cp_verb cp_verbs[] = {
     {"init", "", "Make the region, and the tables in ClickHouse", true, cp_verb_init},
     {"put", "TABLE [FILE]", "Put rows (JSONEachRow, CSV, TSV; gzip too) from FILE or standard input", true,
      cp_verb_put},
+    {"flush", "", "Ship now, without waiting for batches to fill; --wait until delivered", true,
+     cp_verb_flush},
     {NULL, NULL, NULL, false, NULL},
 };
 

@@ -24,6 +24,7 @@ int cp_verb_dispatch(int argc, char **argv);
 
 int cp_verb_bench(int argc, char **argv);
 int cp_verb_check(int argc, char **argv);
+int cp_verb_flush(int argc, char **argv);
 int cp_verb_help(int argc, char **argv);
 int cp_verb_init(int argc, char **argv);
 int cp_verb_put(int argc, char **argv);

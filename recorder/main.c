@@ -1,10 +1,12 @@
 /* coldpathd: reads the configuration, runs the recorder until SIGTERM or SIGINT, ends cleanly.
  *
  * The first signal ships what the rings hold, then exits 0; a second one ends at once, leaving rows in the
- * region. Exit codes: 0 ok, 1 failed, 64 usage, 69 already running or region unusable, 74 I/O, 78
- * configuration. */
+ * region. SIGUSR1 (`coldpath flush`) ships what the rings hold, and the recorder goes on.
+ *
+ * Exit codes: 0 ok, 1 failed, 64 usage, 69 already running or region unusable, 74 I/O, 78 configuration. */
 #include <argp.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,12 +19,17 @@
 #include "base/log.h"
 #include "recorder/recorder.h"
 
+enum { FLUSH_POLL_NS = 2 * 1000 * 1000 };
+
 static volatile sig_atomic_t signals_seen;
+static volatile sig_atomic_t flush_asked;
 
 static void on_signal(int number)
 {
-    (void)number;
-    signals_seen = signals_seen + 1;
+    if (number == SIGUSR1)
+        flush_asked = 1;
+    else
+        signals_seen = signals_seen + 1;
 }
 
 static bool in_a_hurry(void)
@@ -82,22 +89,30 @@ static void catch_signals(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
     sigset_t stops;
     sigemptyset(&stops);
     sigaddset(&stops, SIGTERM);
     sigaddset(&stops, SIGINT);
+    sigaddset(&stops, SIGUSR1);
     sigprocmask(SIG_BLOCK, &stops, NULL);
 }
 
-/* Sleeps until a signal. They are blocked since before any thread was made, and so in all threads; here they get in while
- * sleeping, and from then on. */
-static void wait_for_signal(void)
+/* Sleeps until a signal to stop; flushes when asked. Signals are blocked since before any thread was made, and so in all
+ * threads; here they get in while sleeping, and from the signal to stop on. */
+static void wait_for_signal(cp_recorder *recorder)
 {
+    const struct timespec poll_time = {.tv_nsec = FLUSH_POLL_NS};
     sigset_t none;
     sigemptyset(&none);
-    while (signals_seen == 0)
-        sigsuspend(&none);
+    while (signals_seen == 0) {
+        if (flush_asked) {
+            flush_asked = 0;
+            cp_recorder_flush(recorder);
+        }
+        ppoll(NULL, 0, cp_recorder_is_flushing(recorder) ? &poll_time : NULL, &none);
+    }
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
@@ -115,7 +130,7 @@ static int run(const cp_config *config)
     }
     cp_log(CP_LOG_INFO, "ready", "namespace=%s region=%s tables=%u url=%s pid=%d", config->namespace_name,
            config->region_dir, config->table_count, config->url, (int)getpid());
-    wait_for_signal();
+    wait_for_signal(recorder);
     cp_log(CP_LOG_INFO, "stopping", "namespace=%s", config->namespace_name);
     cp_stop_report report;
     cp_recorder_stop(recorder, in_a_hurry, &report);
@@ -136,7 +151,7 @@ int main(int argc, char **argv)
         NULL,
         "coldpathd: drains shared-memory rings into ClickHouse.\v"
         "SIGTERM ships what the rings hold and exits; rows that ClickHouse does not take in time "
-        "stay in the region.",
+        "stay in the region. SIGUSR1 ships what the rings hold and goes on (`coldpath flush`).",
         NULL,
         NULL,
         NULL};

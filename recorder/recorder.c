@@ -47,8 +47,10 @@ struct cp_recorder {
     const cp_table **tables;
     pthread_t drain_thread;
     bool drain_running;
-    bool stopping; /* atomic: tells the drain thread to end */
-    sem_t started; /* the drain thread has started its logs, or failed to */
+    bool stopping;                     /* atomic: tells the drain thread to end */
+    struct ship_target *flush_targets; /* per ring, while a flush is under way; NULL: none is */
+    uint64_t flush_until;              /* boot-time clock */
+    sem_t started;                     /* the drain thread has started its logs, or failed to */
     int start_code;
     cp_error start_error;
 };
@@ -269,6 +271,7 @@ void cp_recorder_free(cp_recorder *recorder)
     cp_drain_free(recorder->drain);
     cp_region_release(&recorder->region);
     sem_destroy(&recorder->started);
+    free(recorder->flush_targets);
     free(recorder->logs);
     free(recorder->lanes);
     free(recorder->tables);
@@ -383,21 +386,24 @@ int cp_recorder_start(cp_recorder *recorder, cp_error *err)
     return CP_OK;
 }
 
-/* ---- stopping ------------------------------------------------------------------------------------------ */
+/* ---- shipping without waiting for batches ---------------------------------------------------------------- */
 
-typedef struct stop_target {
+typedef struct ship_target {
     uint64_t position;
     bool readable;
-} stop_target;
+} ship_target;
 
-/* Notes how far each ring was published when the stop was called: producers may go on putting. */
-static void stop_read_targets(cp_recorder *recorder, stop_target *targets)
+/* How far each ring is published now: producers may go on putting. NULL: no memory. */
+static ship_target *targets_note(const cp_recorder *recorder)
 {
-    for (uint32_t i = 0; i < recorder->region.control.ring_count; i++)
+    const uint32_t rings = recorder->region.control.ring_count;
+    ship_target *targets = calloc(rings + 1u, sizeof *targets);
+    for (uint32_t i = 0; targets && i < rings; i++)
         targets[i].readable = cp_drain_published(recorder->drain, i, &targets[i].position);
+    return targets;
 }
 
-static bool stop_reached(const cp_recorder *recorder, const stop_target *targets)
+static bool targets_reached(const cp_recorder *recorder, const ship_target *targets)
 {
     const cp_control *control = &recorder->region.control;
     for (uint32_t i = 0; i < control->ring_count; i++) {
@@ -409,6 +415,37 @@ static bool stop_reached(const cp_recorder *recorder, const stop_target *targets
     }
     return true;
 }
+
+static void set_urgent(cp_recorder *recorder, bool urgent)
+{
+    cp_drain_set_urgent(recorder->drain, urgent);
+    cp_flusher_set_urgent(recorder->flusher, urgent);
+}
+
+void cp_recorder_flush(cp_recorder *recorder)
+{
+    free(recorder->flush_targets);
+    recorder->flush_targets = targets_note(recorder);
+    recorder->flush_until = cp_boottime_ns() + recorder->config->stop_timeout_ns;
+    set_urgent(recorder, recorder->flush_targets != NULL);
+}
+
+bool cp_recorder_is_flushing(cp_recorder *recorder)
+{
+    if (!recorder->flush_targets)
+        return false;
+    const bool reached = targets_reached(recorder, recorder->flush_targets);
+    if (!reached && cp_boottime_ns() < recorder->flush_until)
+        return true;
+    set_urgent(recorder, false);
+    free(recorder->flush_targets);
+    recorder->flush_targets = NULL;
+    cp_log(CP_LOG_INFO, "flushed", "namespace=%s delivered=%s", recorder->config->namespace_name,
+           reached ? "all" : "\"not all in time\"");
+    return false;
+}
+
+/* ---- stopping ------------------------------------------------------------------------------------------ */
 
 static uint64_t rows_left(const cp_recorder *recorder)
 {
@@ -422,14 +459,11 @@ static uint64_t rows_left(const cp_recorder *recorder)
 void cp_recorder_stop(cp_recorder *recorder, bool (*hurry)(void), cp_stop_report *report)
 {
     set_state(recorder, CP_RECORDER_STOPPING);
-    stop_target *targets = calloc(recorder->region.control.ring_count + 1u, sizeof *targets);
+    ship_target *targets = targets_note(recorder);
     const uint64_t deadline = cp_boottime_ns() + recorder->config->stop_timeout_ns;
-    if (targets)
-        stop_read_targets(recorder, targets);
-    cp_drain_set_urgent(recorder->drain, true);
-    cp_flusher_set_urgent(recorder->flusher, true);
+    set_urgent(recorder, true);
     *report = (cp_stop_report){0};
-    while (targets && !(report->clean = stop_reached(recorder, targets)) && cp_boottime_ns() < deadline &&
+    while (targets && !(report->clean = targets_reached(recorder, targets)) && cp_boottime_ns() < deadline &&
            !hurry()) {
         const struct timespec time = {.tv_sec = 0, .tv_nsec = STOP_POLL_NS};
         nanosleep(&time, NULL);

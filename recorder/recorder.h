@@ -12,6 +12,8 @@
 #ifndef CP_RECORDER_RECORDER_H
 #define CP_RECORDER_RECORDER_H
 
+#include <stdbool.h>
+
 #include "recorder/config/config.h"
 
 typedef struct cp_recorder cp_recorder;
@@ -22,6 +24,14 @@ int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err
 
 /* Starts the threads. */
 int cp_recorder_start(cp_recorder *recorder, cp_error *err);
+
+/* Asks to ship everything that is published now without waiting for batch sizes and intervals. Returns at once; asked again
+ * meanwhile, it aims at what is published then. This and the next: the thread that starts and stops the recorder. */
+void cp_recorder_flush(cp_recorder *recorder);
+
+/* Call it every few milliseconds after a flush was asked for, while it says true. When all of it is delivered, or after
+ * config->stop_timeout_ns, the recorder goes back to batches as they are configured, and the answer is false. */
+bool cp_recorder_is_flushing(cp_recorder *recorder);
 
 typedef struct cp_stop_report {
     uint64_t rows_left;    /* rows that stay in the region: published before the stop, not acknowledged */
