@@ -61,6 +61,10 @@ typedef struct cp_wal_ring {
     uint64_t lsn;
 } cp_wal_ring;
 
+/* Written anew by repair: sound records as they were, empty ones in place of those given up; its end is no longer what its
+ * successor's header states. */
+enum { CP_WAL_SEGMENT_REPAIRED = 1 };
+
 /* What segment header and checkpoint begin with, in every version. */
 typedef struct cp_wal_block_head {
     uint64_t magic;
@@ -83,7 +87,8 @@ typedef struct cp_wal_segment_header {
     uint32_t previous_crc;     /* of its last record's header */
     uint32_t ring_count;
     cp_wal_ring rings[CP_WAL_RINGS]; /* as of base_lsn - 1 */
-    uint8_t reserved[2448];
+    uint32_t flags;
+    uint8_t reserved[2444];
 } cp_wal_segment_header;
 static_assert(sizeof(cp_wal_segment_header) == CP_WAL_BLOCK, "one block");
 

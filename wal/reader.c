@@ -165,7 +165,8 @@ int cp_wal_reader_next(cp_wal_reader *reader, cp_chunk *into, uint64_t *lsn, cp_
     const cp_wal_record *record;
     const uint8_t *payload;
     code = record_read(reader, &record, &payload, err);
-    if (code == CP_OK && wal->config.schema_hash && record->schema_hash != wal->config.schema_hash)
+    if (code == CP_OK && wal->config.schema_hash && record->size > 0 &&
+        record->schema_hash != wal->config.schema_hash)
         code = cp_error_set(
             err, CP_E_SCHEMA,
             "%s: record %llu was written for other columns (schema %016llx, now %016llx): drain the log "

@@ -276,7 +276,9 @@ static void record_note(recovery *r, const cp_wal_record *record)
     stated_raise(r, record->durable_lsn);
     if (record->kind != CP_WAL_CHUNK)
         return;
-    cp_wal_rings_note(r->wal->rings, record->ring_slot, record->ring_epoch, record->ring_end, record->lsn);
+    if (record->size > 0) /* an empty one stands in place of one that repair gave up */
+        cp_wal_rings_note(r->wal->rings, record->ring_slot, record->ring_epoch, record->ring_end,
+                          record->lsn);
     r->end_lsn = record->lsn;
 }
 

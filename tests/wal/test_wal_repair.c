@@ -1,0 +1,274 @@
+/* Looking at a log from outside, and giving up of it exactly what is damaged: bytes are flipped, blocks zeroed and files removed at
+ * random; then inspection must name the damage, repair must keep everything else, and the log must open. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "tests/wal/scratch.h"
+#include "wal/log_private.h"
+#include "wal/repair.h"
+
+enum { RECORDS = 150, ROUNDS = 60, DELIVERED = 20 };
+
+static uint64_t rng;
+
+static uint64_t random_below(uint64_t bound)
+{
+    rng ^= rng << 13;
+    rng ^= rng >> 7;
+    rng ^= rng << 17;
+    return rng % bound;
+}
+
+static void log_make(scratch *s, bool deliver)
+{
+    cp_error err = {0};
+    scratch_init(s, CP_WAL_POSIX);
+    scratch_open(s);
+    assert_true(scratch_append(s, 1, RECORDS));
+    assert_true(scratch_wait(s, RECORDS));
+    if (deliver)
+        assert_int_equal(cp_wal_checkpoint_write(s->wal, DELIVERED, NULL, 0, &err), CP_OK);
+    scratch_close(s);
+}
+
+static void log_remove(scratch *s)
+{
+    char kept[300];
+    snprintf(kept, sizeof kept, "%s/damaged", s->dir);
+    DIR *dir = opendir(kept);
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir))) {
+        char path[600];
+        snprintf(path, sizeof path, "%s/%s", kept, entry->d_name);
+        unlink(path);
+    }
+    if (dir)
+        closedir(dir);
+    rmdir(kept);
+    scratch_destroy(s);
+}
+
+static cp_wal_view *look(const scratch *s)
+{
+    cp_error err = {0};
+    cp_wal_view *view = NULL;
+    if (cp_wal_inspect(&view, s->dir, CP_WAL_ALL, &err) != CP_OK)
+        fail_msg("%s", err.text);
+    return view;
+}
+
+static void repair(const scratch *s, bool lost[RECORDS + 2])
+{
+    cp_error err = {0};
+    cp_wal_repair *repair = NULL;
+    if (cp_wal_repair_begin(&repair, s->dir, &err) != CP_OK)
+        fail_msg("%s", err.text);
+    const cp_wal_view *view = cp_wal_repair_view(repair);
+    for (uint32_t n = 0; n < view->fault_count; n++) {
+        const cp_wal_fault *fault = &view->faults[n];
+        print_message("  %" PRIu64 "-%" PRIu64 " segment %" PRIu64 " at %" PRIu64 ": %s\n", fault->lo,
+                      fault->hi, fault->segment_id, fault->offset, fault->text);
+        for (uint64_t lsn = fault->lo; lsn <= fault->hi; lsn++) {
+            assert_in_range(lsn, 1, RECORDS);
+            lost[lsn] = true;
+        }
+    }
+    if (cp_wal_repair_run(repair, &err) != CP_OK)
+        fail_msg("%s", err.text);
+    cp_wal_repair_end(repair);
+}
+
+/* Every record from `first` on is what was written, or empty and known to be lost. */
+static void expect(scratch *s, uint64_t first, const bool lost[RECORDS + 2])
+{
+    cp_error err = {0};
+    cp_wal_reader *reader = NULL;
+    if (cp_wal_open(&s->wal, &s->config, &err) != CP_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(cp_wal_durable(s->wal), RECORDS);
+    if (cp_wal_reader_create(&reader, s->wal, first, &err) != CP_OK)
+        fail_msg("%s", err.text);
+    for (uint64_t lsn = first; lsn <= RECORDS; lsn++) {
+        uint64_t got = 0;
+        if (cp_wal_reader_next(reader, &s->read, &got, &err) != CP_OK)
+            fail_msg("%" PRIu64 ": %s", lsn, err.text);
+        assert_int_equal(got, lsn);
+        assert_int_equal(s->read.byte_count == 0, lost[lsn]);
+        test_chunk_make(&s->chunk, lsn, 3, 9, s->read.begin, SCRATCH_CHUNK);
+        assert_true(lost[lsn] || test_chunk_equal(&s->chunk, &s->read));
+    }
+    cp_wal_reader_free(reader);
+    cp_wal_close(s->wal, cp_boottime_ns() + CP_NS_PER_S);
+}
+
+static void expect_sound(const scratch *s)
+{
+    cp_wal_view *view = look(s);
+    if (view->fault_count)
+        fail_msg("%u faults, the first: segment %" PRIu64 ", %s", view->fault_count,
+                 view->faults[0].segment_id, view->faults[0].text);
+    assert_int_equal(view->durable_lsn, RECORDS);
+    assert_int_equal(view->end_lsn, RECORDS);
+    cp_wal_view_free(view);
+}
+
+static void test_sound(void **state)
+{
+    (void)state;
+    scratch s;
+    log_make(&s, true);
+    expect_sound(&s);
+    scratch_open(&s);
+    assert_true(scratch_append(&s, RECORDS + 1, RECORDS + 30));
+    assert_true(scratch_wait(&s, RECORDS + 30));
+    cp_wal_view *view = look(&s);
+    uint64_t records = 0;
+    uint64_t waiting = 0;
+    assert_true(view->in_use);
+    assert_int_equal(view->holder, getpid());
+    assert_int_equal(view->fault_count, 0);
+    assert_int_equal(view->delivered_lsn, DELIVERED);
+    assert_int_equal(view->end_lsn, RECORDS + 30);
+    for (uint32_t n = 0; n < view->segment_count; n++) {
+        records += view->segments[n].records;
+        waiting += view->segments[n].waiting_records;
+    }
+    assert_int_equal(records, RECORDS + 30);
+    assert_int_equal(waiting, RECORDS + 30 - DELIVERED);
+    assert_int_equal(view->rings[3].end, s.position);
+    cp_wal_view_free(view);
+    cp_wal_repair *repair = NULL;
+    cp_error err = {0};
+    assert_int_equal(cp_wal_repair_begin(&repair, s.dir, &err), CP_E_BUSY);
+    print_message("%s\n", err.text);
+    scratch_close(&s);
+    log_remove(&s);
+}
+
+/* While a writer appends, delivers and recycles, an observer never sees damage. */
+static void test_beside_writer(void **state)
+{
+    (void)state;
+    scratch s;
+    cp_error err = {0};
+    scratch_init(&s, CP_WAL_POSIX);
+    scratch_open(&s);
+    uint64_t lsn = 0;
+    const uint64_t until = cp_boottime_ns() + 2 * (uint64_t)CP_NS_PER_S;
+    while (cp_boottime_ns() < until) {
+        assert_true(scratch_append(&s, lsn + 1, lsn + 20));
+        lsn += 20;
+        const uint64_t durable = cp_wal_durable(s.wal);
+        if (durable > 40)
+            assert_int_equal(cp_wal_checkpoint_write(s.wal, durable - 40, NULL, 0, &err), CP_OK);
+        cp_wal_release(s.wal, durable > 40 ? durable - 40 : 0);
+        cp_wal_view *view = look(&s); /* with frames under way */
+        if (view->fault_count)
+            fail_msg("%" PRIu64 "-%" PRIu64 ": %s", view->faults[0].lo, view->faults[0].hi,
+                     view->faults[0].text);
+        cp_wal_view_free(view);
+    }
+    scratch_close(&s);
+    log_remove(&s);
+}
+
+static void test_random_damage(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        scratch s;
+        bool lost[RECORDS + 2] = {false};
+        log_make(&s, round % 2);
+        cp_wal_view *view = look(&s);
+        print_message("round %d\n", round);
+        for (uint64_t n = 1 + random_below(4); n > 0; n--) {
+            const cp_wal_view_segment *segment = &view->segments[random_below(view->segment_count)];
+            char path[300];
+            snprintf(path, sizeof path, "%s/%06u.seg", s.dir, segment->slot);
+            if (random_below(8) == 0)
+                unlink(path);
+            else if (access(path, F_OK) == 0)
+                scratch_flip(path,
+                             CP_WAL_FIRST_FRAME + random_below(segment->end > CP_WAL_FIRST_FRAME
+                                                                   ? segment->end - CP_WAL_FIRST_FRAME
+                                                                   : SCRATCH_SEGMENT - CP_WAL_FIRST_FRAME));
+        }
+        cp_wal_view_free(view);
+        repair(&s, lost);
+        expect_sound(&s);
+        expect(&s, round % 2 ? DELIVERED + 1 : 1, lost);
+        expect(&s, round % 2 ? DELIVERED + 1 : 1, lost);
+        log_remove(&s);
+    }
+}
+
+/* One flipped bit in one payload costs one record, and its file is kept. */
+static void test_one_record(void **state)
+{
+    (void)state;
+    scratch s;
+    bool lost[RECORDS + 2] = {false};
+    char path[300];
+    log_make(&s, false);
+    scratch_segment(&s, 2, path);
+    scratch_flip(path, CP_WAL_FIRST_FRAME + CP_WAL_RECORD_HEADER + 3);
+    cp_wal_view *view = look(&s);
+    assert_int_equal(view->fault_count, 1);
+    assert_int_equal(view->faults[0].lo, view->faults[0].hi);
+    assert_false(view->faults[0].delivered);
+    assert_int_equal(cp_wal_view_lost(view), 1);
+    cp_wal_view_free(view);
+    repair(&s, lost);
+    expect_sound(&s);
+    expect(&s, 1, lost);
+    snprintf(path, sizeof path, "%s/damaged", s.dir);
+    assert_int_equal(access(path, F_OK), 0);
+    log_remove(&s);
+}
+
+/* Everything gone but the checkpoint. */
+static void test_all_missing(void **state)
+{
+    (void)state;
+    scratch s;
+    bool lost[RECORDS + 2] = {false};
+    log_make(&s, true);
+    for (unsigned slot = 0; slot < 100; slot++) {
+        char path[300];
+        snprintf(path, sizeof path, "%s/%06u.seg", s.dir, slot);
+        unlink(path);
+    }
+    repair(&s, lost);
+    for (uint64_t lsn = 1; lsn <= RECORDS; lsn++)
+        assert_int_equal(lost[lsn], lsn > DELIVERED);
+    expect_sound(&s);
+    expect(&s, DELIVERED + 1, lost);
+    log_remove(&s);
+}
+
+int main(void)
+{
+    const char *seed = getenv("CP_SEED");
+    rng = seed ? strtoull(seed, NULL, 10) : cp_realtime_ns();
+    rng = rng ? rng : 1;
+    printf("CP_SEED=%" PRIu64 "\n", rng);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sound),         cmocka_unit_test(test_beside_writer),
+        cmocka_unit_test(test_one_record),    cmocka_unit_test(test_all_missing),
+        cmocka_unit_test(test_random_damage),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,410 @@
+#include "wal/repair.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "wal/log.h"
+
+#define LOCK_FILE      "lock"
+#define TEMPORARY_FILE "repair.tmp"
+
+enum { STAGE = 4 * 1024 * 1024, SLOTS = 1000000 };
+
+struct cp_wal_repair {
+    cp_wal_view *view;
+    cp_io *io;
+    int lock;
+};
+
+/* A segment file being written. */
+typedef struct rebuild {
+    cp_io *io;
+    int file;
+    cp_wal_segment_header *header; /* two copies of room */
+    uint8_t *stage;                /* records not yet written; whole blocks but for the end */
+    uint64_t used;
+    uint64_t offset; /* of the stage in the file */
+    uint64_t next_lsn;
+    uint64_t last_lsn;
+    uint32_t previous_crc;
+    uint64_t schema_hash;
+    cp_error *err;
+} rebuild;
+
+/* ---- beginning and end ----------------------------------------------------------------------------------------- */
+
+static int lock_take(cp_wal_repair *repair, const char *dir, cp_error *err)
+{
+    cp_io *io = repair->io;
+    repair->lock = io->ops->open(io, LOCK_FILE, 0);
+    if (repair->lock == -ENOENT)
+        return cp_error_set(err, CP_E_ABSENT,
+                            "%s is not the directory of a log: it has no file '" LOCK_FILE "'", dir);
+    if (repair->lock < 0)
+        return cp_error_errno(err, cp_error_code_of_errno(-repair->lock), -repair->lock, "%s/" LOCK_FILE,
+                              dir);
+    const int result = io->ops->lock(io, repair->lock);
+    if (result == -EWOULDBLOCK) {
+        cp_wal_view *view = NULL;
+        pid_t holder = 0;
+        if (cp_wal_inspect(&view, dir, CP_WAL_HEADERS, NULL) == CP_OK)
+            holder = view->holder;
+        cp_wal_view_free(view);
+        return cp_error_set(err, CP_E_BUSY,
+                            "%s is in use by a recorder (process %ld): stop it first, a log is repaired "
+                            "only while nobody writes to it",
+                            dir, (long)holder);
+    }
+    return result < 0 ? cp_error_errno(err, CP_E_IO, -result, "%s/" LOCK_FILE ": cannot lock", dir) : CP_OK;
+}
+
+int cp_wal_repair_begin(cp_wal_repair **out, const char *dir, cp_error *err)
+{
+    cp_wal_repair *repair = calloc(1, sizeof *repair);
+    *out = NULL;
+    if (!repair)
+        return cp_error_set(err, CP_E_NOMEM, "out of memory");
+    repair->lock = -1;
+    int code = cp_io_posix_create(&repair->io, dir, err);
+    if (code == CP_OK)
+        code = lock_take(repair, dir, err);
+    if (code == CP_OK)
+        code = cp_wal_inspect(&repair->view, dir, CP_WAL_ALL, err);
+    if (code != CP_OK) {
+        cp_wal_repair_end(repair);
+        return code;
+    }
+    *out = repair;
+    return CP_OK;
+}
+
+const cp_wal_view *cp_wal_repair_view(const cp_wal_repair *repair)
+{
+    return repair->view;
+}
+
+void cp_wal_repair_end(cp_wal_repair *repair)
+{
+    if (!repair)
+        return;
+    if (repair->io && repair->lock >= 0)
+        repair->io->ops->close(repair->io, repair->lock);
+    if (repair->io)
+        repair->io->ops->destroy(repair->io);
+    cp_wal_view_free(repair->view);
+    free(repair);
+}
+
+/* ---- writing a segment ----------------------------------------------------------------------------------------- */
+
+static int io_failed(rebuild *b, int64_t result)
+{
+    return cp_error_errno(b->err, cp_error_code_of_errno((int)-result), (int)-result,
+                          "cannot write " TEMPORARY_FILE);
+}
+
+/* Writes what is staged, in whole blocks. */
+static int stage_write(rebuild *b, bool all)
+{
+    const uint64_t size = all ? cp_wal_block_up(b->used) : b->used / CP_WAL_BLOCK * CP_WAL_BLOCK;
+    if (all)
+        memset(b->stage + b->used, 0, size - b->used);
+    const int64_t result = size ? b->io->ops->write(b->io, b->file, b->stage, size, b->offset) : 0;
+    if (result < 0)
+        return io_failed(b, result);
+    b->offset += size;
+    b->used = all ? 0 : b->used - size;
+    memmove(b->stage, b->stage + size, b->used);
+    return CP_OK;
+}
+
+/* Adds a record, sealed for the new file. */
+static int record_add(rebuild *b, const cp_wal_record *record, const uint8_t *payload)
+{
+    const uint64_t need = CP_WAL_RECORD_HEADER + (uint64_t)record->size + CP_WAL_BLOCK;
+    int code = b->used + need > STAGE ? stage_write(b, false) : CP_OK;
+    if (code != CP_OK)
+        return code;
+    uint8_t *at = b->stage + b->used;
+    cp_wal_record *copy = (cp_wal_record *)(void *)at;
+    *copy = *record;
+    copy->previous_crc = b->previous_crc;
+    if (record->size)
+        memcpy(at + CP_WAL_RECORD_HEADER, payload, record->size);
+    if (record->lsn == b->last_lsn)
+        copy->flags |= CP_WAL_LAST_IN_FRAME;
+    cp_wal_record_seal(copy, b->header->salt);
+    b->previous_crc = copy->crc;
+    b->next_lsn = record->lsn + 1;
+    b->schema_hash = record->schema_hash;
+    const uint64_t end = b->used + CP_WAL_RECORD_HEADER + record->size;
+    b->used = copy->flags & CP_WAL_LAST_IN_FRAME ? cp_wal_block_up(end) : end;
+    memset(b->stage + end, 0, b->used - end);
+    return CP_OK;
+}
+
+/* Empty records up to, and with, last. */
+static int fill(rebuild *b, uint64_t last)
+{
+    int code = CP_OK;
+    while (code == CP_OK && b->next_lsn <= last) {
+        const cp_wal_record empty = {.lsn = b->next_lsn,
+                                     .segment_id = b->header->id,
+                                     .durable_lsn = b->header->base_lsn - 1,
+                                     .schema_hash = b->schema_hash,
+                                     .payload_crc = cp_wal_payload_crc(b->next_lsn, NULL, 0),
+                                     .kind = CP_WAL_CHUNK};
+        code = record_add(b, &empty, NULL);
+    }
+    return code;
+}
+
+static int on_record(void *ctx, const cp_wal_record *record, const uint8_t *payload)
+{
+    rebuild *b = ctx;
+    if (record->lsn > b->last_lsn || record->lsn < b->next_lsn)
+        return CP_OK;
+    const int code = fill(b, record->lsn - 1);
+    return code == CP_OK ? record_add(b, record, payload) : code;
+}
+
+/* Opens the temporary file; header is filled in but for salt and seal. */
+static int rebuild_begin(rebuild *b)
+{
+    cp_wal_segment_header *header = b->header;
+    const uint64_t room = CP_WAL_FIRST_FRAME +
+                          (b->last_lsn + 1 - header->base_lsn) * (uint64_t)CP_WAL_RECORD_HEADER +
+                          CP_WAL_BLOCK;
+    header->flags |= CP_WAL_SEGMENT_REPAIRED;
+    if (header->size < room)
+        header->size = cp_wal_block_up(room);
+    if (header->size > CP_WAL_SEGMENT_MAX)
+        return cp_error_set(b->err, CP_E_TOO_BIG,
+                            "%" PRIu64 " records from %" PRIu64
+                            " on are too many to give up: restore the files",
+                            b->last_lsn + 1 - header->base_lsn, header->base_lsn);
+    if (getrandom(&header->salt, sizeof header->salt, 0) != sizeof header->salt)
+        header->salt ^= cp_realtime_ns();
+    cp_wal_block_seal(header, CP_WAL_SEGMENT_MAGIC);
+    memcpy((uint8_t *)header + CP_WAL_BLOCK, header, CP_WAL_BLOCK);
+    b->previous_crc = header->head.crc;
+    b->next_lsn = header->base_lsn;
+    b->offset = CP_WAL_FIRST_FRAME;
+    b->schema_hash = header->schema_hash;
+    b->io->ops->unlink(b->io, TEMPORARY_FILE); /* of one that was killed; mostly not there */
+    b->file = b->io->ops->open(b->io, TEMPORARY_FILE, CP_IO_CREATE);
+    if (b->file < 0)
+        return io_failed(b, b->file);
+    const int64_t result = b->io->ops->write(b->io, b->file, header, CP_WAL_FIRST_FRAME, 0);
+    return result < 0 ? io_failed(b, result) : CP_OK;
+}
+
+/* Completes the file and gives it its name. */
+static int rebuild_end(rebuild *b, uint32_t slot)
+{
+    char name[CP_WAL_SEGMENT_NAME];
+    cp_wal_segment_name(name, slot);
+    int code = fill(b, b->last_lsn);
+    if (code == CP_OK)
+        code = stage_write(b, true);
+    if (code != CP_OK)
+        return code;
+    int result = b->io->ops->sync(b->io, b->file);
+    if (result >= 0)
+        result = b->io->ops->rename(b->io, TEMPORARY_FILE, name);
+    if (result >= 0)
+        result = b->io->ops->sync_dir(b->io);
+    return result < 0 ? io_failed(b, result) : CP_OK;
+}
+
+static int rebuild_init(rebuild *b, cp_wal_repair *repair, uint64_t last_lsn, cp_error *err)
+{
+    *b = (rebuild){.io = repair->io, .file = -1, .last_lsn = last_lsn, .err = err};
+    b->header = aligned_alloc(CP_IO_BLOCK, CP_WAL_FIRST_FRAME);
+    b->stage = aligned_alloc(CP_IO_BLOCK, STAGE + CP_WAL_SCAN_PAYLOAD + 2 * CP_WAL_BLOCK);
+    if (!b->header || !b->stage)
+        return cp_error_set(err, CP_E_NOMEM, "out of memory");
+    memset(b->header, 0, CP_WAL_FIRST_FRAME);
+    return CP_OK;
+}
+
+static void rebuild_destroy(rebuild *b)
+{
+    if (b->file >= 0)
+        b->io->ops->close(b->io, b->file);
+    free(b->header);
+    free(b->stage);
+}
+
+/* ---- a damaged segment ----------------------------------------------------------------------------------------- */
+
+/* Gives the file a second name below damaged/, which it keeps when the first is taken. */
+static int damaged_keep(const cp_wal_repair *repair, const cp_wal_view_segment *segment, cp_error *err)
+{
+    char from[sizeof repair->view->dir + 32];
+    char dir[sizeof from];
+    char to[sizeof from + 32];
+    snprintf(from, sizeof from, "%s/%06u.seg", repair->view->dir, segment->slot);
+    snprintf(dir, sizeof dir, "%s/" CP_WAL_DAMAGED_DIR, repair->view->dir);
+    snprintf(to, sizeof to, "%s/%06u.seg-%" PRIu64, dir, segment->slot, segment->origin.id);
+    if (mkdir(dir, 0750) < 0 && errno != EEXIST)
+        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot make %s", dir);
+    int result = link(from, to);
+    if (result < 0 && errno == EEXIST) { /* of an earlier repair */
+        const size_t length = strlen(to);
+        snprintf(to + length, sizeof to - length, "-%" PRIu64, cp_realtime_ns());
+        result = link(from, to);
+    }
+    if (result < 0)
+        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot keep %s as %s", from, to);
+    const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    result = fd < 0 ? -1 : fsync(fd);
+    const int errnum = errno;
+    if (fd >= 0)
+        close(fd);
+    return result < 0 ? cp_error_errno(err, CP_E_IO, errnum, "cannot sync %s", dir) : CP_OK;
+}
+
+/* The header as it stands in the file: the copy that the view's origin is of. */
+static int header_load(rebuild *b, int file, const cp_wal_view_segment *segment)
+{
+    const int64_t got = b->io->ops->read(b->io, file, b->header, CP_WAL_FIRST_FRAME, 0);
+    const cp_wal_segment_header *second = b->header + 1;
+    if (got == CP_WAL_FIRST_FRAME && b->header->head.crc != segment->origin.header_crc)
+        memcpy(b->header, second, CP_WAL_BLOCK);
+    if (got != CP_WAL_FIRST_FRAME || b->header->head.crc != segment->origin.header_crc)
+        return cp_error_set(b->err, CP_E_IO, "%06u.seg: its header cannot be read again", segment->slot);
+    return CP_OK;
+}
+
+static int segment_rebuild(cp_wal_repair *repair, const cp_wal_view_segment *segment, cp_error *err)
+{
+    char name[CP_WAL_SEGMENT_NAME];
+    rebuild b;
+    cp_wal_scan scan;
+    cp_wal_segment_name(name, segment->slot);
+    int code = rebuild_init(&b, repair, segment->end_lsn, err);
+    const int initialised = cp_wal_scan_init(&scan, err);
+    if (code == CP_OK)
+        code = initialised;
+    const int file = repair->io->ops->open(repair->io, name, CP_IO_READ_ONLY);
+    if (code == CP_OK && file < 0)
+        code = cp_error_errno(err, cp_error_code_of_errno(-file), -file, "%s", name);
+    if (code == CP_OK)
+        code = header_load(&b, file, segment);
+    if (code == CP_OK)
+        code = rebuild_begin(&b);
+    scan.record = on_record;
+    scan.ctx = &b;
+    scan.last_lsn = segment->end_lsn;
+    if (code == CP_OK)
+        code = cp_wal_scan_run(&scan, &segment->origin, repair->io, file, err);
+    if (code == CP_OK)
+        code = damaged_keep(repair, segment, err);
+    if (code == CP_OK)
+        code = rebuild_end(&b, segment->slot);
+    if (file >= 0)
+        repair->io->ops->close(repair->io, file);
+    cp_wal_scan_destroy(&scan);
+    rebuild_destroy(&b);
+    return code;
+}
+
+/* ---- a missing one --------------------------------------------------------------------------------------------- */
+
+/* A number no file has. */
+static uint32_t slot_free(const cp_wal_view *view)
+{
+    uint32_t slot = 0;
+    for (uint32_t n = 0; n < view->segment_count && slot < SLOTS; n++) {
+        if (view->segments[n].state != CP_WAL_VIEW_MISSING && view->segments[n].slot >= slot)
+            slot = view->segments[n].slot + 1;
+    }
+    return slot;
+}
+
+/* An empty stand-in, linked to what comes before it; what comes after names it already. */
+static int segment_substitute(cp_wal_repair *repair, cp_wal_view_segment *segment, cp_error *err)
+{
+    cp_wal_view *view = repair->view;
+    const cp_wal_view_segment *before = NULL;
+    uint64_t end = CP_WAL_FIRST_FRAME; /* where the successor believes that it ends */
+    for (uint32_t n = 0; n < view->segment_count; n++) {
+        const cp_wal_view_segment *other = &view->segments[n];
+        if (other->origin.id && other->origin.id < segment->origin.id && other->state == CP_WAL_VIEW_SEALED &&
+            other->end_lsn + 1 == segment->origin.base_lsn)
+            before = other;
+        if (other->origin.id && other->previous_id == segment->origin.id && other->previous_end > end)
+            end = other->previous_end;
+    }
+    rebuild b;
+    int code = rebuild_init(&b, repair, segment->end_lsn, err);
+    if (code == CP_OK) {
+        memcpy(b.header->uuid, view->uuid, CP_WAL_UUID);
+        b.header->id = segment->origin.id ? segment->origin.id : 1;
+        b.header->base_lsn = segment->origin.base_lsn;
+        b.header->activated_ns = cp_realtime_ns();
+        b.header->size = cp_wal_block_up(end) + CP_WAL_BLOCK;
+        b.header->ring_count = 0;
+        b.header->epoch = before ? before->epoch : 0;
+        b.header->previous_id = before ? before->origin.id : 0;
+        b.header->previous_end = before ? before->end : 0;
+        code = rebuild_begin(&b);
+    }
+    segment->slot = slot_free(view);
+    if (code == CP_OK)
+        code = rebuild_end(&b, segment->slot);
+    if (code == CP_OK)
+        segment->state = CP_WAL_VIEW_SEALED; /* its slot is taken */
+    rebuild_destroy(&b);
+    return code;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------------------------- */
+
+static bool segment_damaged(const cp_wal_view *view, const cp_wal_view_segment *segment)
+{
+    for (uint32_t n = 0; n < view->fault_count && n < CP_WAL_FAULTS; n++) {
+        if (view->faults[n].file && view->faults[n].segment_id == segment->origin.id)
+            return true;
+    }
+    return false;
+}
+
+/* Links that contradict each other, with all records sound: no rewriting of records would mend that. */
+static int links_refuse(const cp_wal_view *view, cp_error *err)
+{
+    for (uint32_t n = 0; n < view->fault_count && n < CP_WAL_FAULTS; n++) {
+        const cp_wal_fault *fault = &view->faults[n];
+        if (fault->file && fault->offset == 0)
+            return cp_error_set(err, CP_E_CORRUPT,
+                                "%s/%06u.seg: %s; repair cannot mend that: restore the files", view->dir,
+                                fault->slot, fault->text);
+    }
+    return CP_OK;
+}
+
+int cp_wal_repair_run(cp_wal_repair *repair, cp_error *err)
+{
+    cp_wal_view *view = repair->view;
+    int code = links_refuse(view, err);
+    for (uint32_t n = 0; n < view->segment_count && code == CP_OK; n++) {
+        cp_wal_view_segment *segment = &view->segments[n];
+        if (segment->state == CP_WAL_VIEW_MISSING)
+            code = segment_substitute(repair, segment, err);
+        else if (segment->state == CP_WAL_VIEW_UNSOUND && view->fault_count)
+            code = damaged_keep(repair, segment, err); /* recovery takes its first name away */
+        else if (segment_damaged(view, segment))
+            code = segment_rebuild(repair, segment, err);
+    }
+    return code == CP_OK ? CP_OK : cp_error_prefix(err, "%s", view->dir);
+}
