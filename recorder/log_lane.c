@@ -206,10 +206,11 @@ cp_submit_result cp_log_lane_append(cp_log_lane *log_lane, const cp_chunk *chunk
     return rc == CP_OK ? CP_SUBMIT_COPIED : CP_SUBMIT_REFUSED;
 }
 
-bool cp_log_lane_step(cp_log_lane *log_lane, uint64_t now_ns)
+bool cp_log_lane_step(cp_log_lane *log_lane, uint64_t now_ns, bool *pending)
 {
     const bool moved = cp_wal_step(log_lane->wal, now_ns);
-    return moved || cp_wal_durable(log_lane->wal) < log_lane->appended_lsn;
+    *pending |= cp_wal_durable(log_lane->wal) < log_lane->appended_lsn;
+    return moved;
 }
 
 /* ---- where the next batch begins -------------------------------------------------------------------------------- */

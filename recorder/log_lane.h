@@ -56,8 +56,8 @@ int cp_log_lane_start(cp_log_lane *log_lane, cp_error *err);
 /* Drain thread: copies a chunk into the log. */
 cp_submit_result cp_log_lane_append(cp_log_lane *log_lane, const cp_chunk *chunk);
 
-/* Drain thread: moves writes on. True while something is under way: come back soon. */
-bool cp_log_lane_step(cp_log_lane *log_lane, uint64_t now_ns);
+/* Drain thread: moves writes on. True when something moved; *pending becomes true while something is under way. */
+bool cp_log_lane_step(cp_log_lane *log_lane, uint64_t now_ns, bool *pending);
 
 /* Flusher's thread. */
 bool cp_log_lane_prepare(cp_log_lane *log_lane, const cp_batch_intent *batch);

@@ -31,7 +31,8 @@ enum {
     NAP_MAX_NS = 2 * CP_NS_PER_MS,
     NAP_QUIET_NS = 10 * CP_NS_PER_MS,
     QUIET_AFTER_NS = 500 * CP_NS_PER_MS, /* without a single new row anywhere */
-    LANE_QUEUE = 1024,                   /* chunks of one table that may wait for the flusher */
+    LOG_PATIENCE_NS = 20 * CP_NS_PER_MS,
+    LANE_QUEUE = 1024, /* chunks of one table that may wait for the flusher */
     STOP_POLL_NS = 2 * CP_NS_PER_MS,
     STOP_GRACE_NS = 2 * CP_NS_PER_S /* for a batch that is on the wire when the time to stop is over */
 };
@@ -312,13 +313,18 @@ static bool start_logs(cp_recorder *recorder)
     return recorder->start_code == CP_OK;
 }
 
-/* True while writes are under way: their end is worth waking up for. */
-static bool step_logs(cp_recorder *recorder, uint64_t now)
+/* True while writes are under way: their end is worth waking up for. Not when they have been for long: the disk is full. */
+static bool step_logs(cp_recorder *recorder, uint64_t now, uint64_t *quiet_since)
 {
     bool pending = false;
-    for (uint32_t i = 0; i < recorder->config->table_count; i++)
-        pending |= recorder->logs[i] && cp_log_lane_step(recorder->logs[i], now);
-    return pending;
+    bool moved = false;
+    for (uint32_t i = 0; i < recorder->config->table_count; i++) {
+        if (recorder->logs[i])
+            moved |= cp_log_lane_step(recorder->logs[i], now, &pending);
+    }
+    if (moved || !pending)
+        *quiet_since = now;
+    return moved || (pending && now - *quiet_since < LOG_PATIENCE_NS);
 }
 
 static void *drain_run(void *argument)
@@ -326,6 +332,7 @@ static void *drain_run(void *argument)
     cp_recorder *recorder = argument;
     cp_abi_control *header = recorder->region.control.header;
     uint64_t last_work_ns = 0;
+    uint64_t logs_quiet_since = 0;
     uint64_t nap = 0;
     pthread_setname_np(pthread_self(), "cp-drain");
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
@@ -334,7 +341,7 @@ static void *drain_run(void *argument)
     while (!__atomic_load_n(&recorder->stopping, __ATOMIC_ACQUIRE)) {
         const uint64_t now = cp_boottime_ns();
         const uint32_t chunks = cp_drain_turn(recorder->drain, now);
-        const bool pending = step_logs(recorder, now);
+        const bool pending = step_logs(recorder, now, &logs_quiet_since);
         __atomic_store_n(&header->heartbeat_ns, now, __ATOMIC_RELAXED);
         __atomic_store_n(&header->drain_turns, header->drain_turns + 1, __ATOMIC_RELAXED);
         if (chunks > 0) {
