@@ -14,6 +14,7 @@ const cp_verb cp_verbs[] = {
     {"tables", "", "The tables of the region", false, cp_verb_tables},
     {"schema", "show|gen TABLE", "A table's declaration, or the C header of its row", false, cp_verb_schema},
     {"check", "[FILE]", "Check the configuration; --values prints what it comes to", false, cp_verb_check},
+    {"audit", "[TABLE]", "The ledger, held against what ClickHouse has", false, cp_verb_audit},
     {"bench", "put", "What a put costs on this host", false, cp_verb_bench},
     {"query", "[SQL]", "Run one statement on the configured ClickHouse", false, cp_verb_query},
     {"init", "", "Make the region, and the tables in ClickHouse", true, cp_verb_init},

@@ -22,6 +22,7 @@ const cp_verb *cp_verb_find(const char *name);
 /* Runs the verb argv[1] names, with the arguments behind it. Returns the program's exit code. */
 int cp_verb_dispatch(int argc, char **argv);
 
+int cp_verb_audit(int argc, char **argv);
 int cp_verb_bench(int argc, char **argv);
 int cp_verb_check(int argc, char **argv);
 int cp_verb_flush(int argc, char **argv);
