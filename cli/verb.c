@@ -17,6 +17,7 @@ const cp_verb cp_verbs[] = {
     {"audit", "[TABLE]", "The ledger, held against what ClickHouse has", false, cp_verb_audit},
     {"bench", "put", "What a put costs on this host", false, cp_verb_bench},
     {"query", "[SQL]", "Run one statement on the configured ClickHouse", false, cp_verb_query},
+    {"wal", "ACTION [TABLE]", "Logs of critical tables: ls, dump, verify; repair", true, cp_verb_wal},
     {"init", "", "Make the region, and the tables in ClickHouse", true, cp_verb_init},
     {"put", "TABLE [FILE]", "Put rows (JSONEachRow, CSV, TSV; gzip too) from FILE or standard input", true,
      cp_verb_put},

@@ -115,7 +115,7 @@ static int checkpoint_read(inspection *i)
     if (got < 0)
         return cp_error_errno(i->err, cp_error_code_of_errno((int)-got), (int)-got,
                               "%s/" CP_WAL_CHECKPOINT_FILE, view->dir);
-    for (int copy = 0; copy < 2 && got >= (copy + 1) * CP_WAL_BLOCK; copy++)
+    for (int copy = 0; copy < 2 && got >= (int64_t)(copy + 1) * CP_WAL_BLOCK; copy++)
         checkpoint_take(i, (const void *)(i->block + (size_t)copy * CP_WAL_BLOCK), copy);
     if (view->checkpoint_lost)
         return i->code;
@@ -183,7 +183,7 @@ static int header_read(inspection *i, cp_wal_view_segment *segment)
     }
     segment->bytes = (uint64_t)size;
     const cp_wal_segment_header *best = NULL;
-    for (int copy = 0; copy < CP_WAL_HEADER_COPIES && got >= (copy + 1) * CP_WAL_BLOCK; copy++) {
+    for (int copy = 0; copy < CP_WAL_HEADER_COPIES && got >= (int64_t)(copy + 1) * CP_WAL_BLOCK; copy++) {
         const cp_wal_segment_header *header = (const void *)(i->block + (size_t)copy * CP_WAL_BLOCK);
         const int code = cp_wal_segment_header_check(header, 0);
         if (code == CP_E_ABI)
@@ -196,7 +196,7 @@ static int header_read(inspection *i, cp_wal_view_segment *segment)
         header_take(i, segment, best);
         return i->code;
     }
-    for (int64_t at = 0; at < got && segment->state == CP_WAL_VIEW_FREE; at++) {
+    for (int64_t at = 0; at < got && i->block && segment->state == CP_WAL_VIEW_FREE; at++) {
         if (i->block[at])
             segment->state = CP_WAL_VIEW_UNSOUND;
     }
