@@ -17,6 +17,7 @@
 
 enum {
     BEHIND_BATCHES = 3, /* more than this many full batches waiting: new rows go first */
+    BACKLOG_SHARE = 4,  /* while they do, batches of the backlog are this many times smaller */
     RECORD_MIN = 16,    /* bytes of the smallest record of a ring, header included */
     COMPLAIN_EVERY_S = 10
 };
@@ -259,9 +260,8 @@ static bool takes_ahead(const cp_log_lane *log_lane, uint64_t durable)
 {
     if (!goes_ahead(log_lane) || ahead_records(log_lane, durable) == 0)
         return false;
-    const uint64_t since = atomic_load(&log_lane->waiting_since);
-    return backlog_records(log_lane, durable) == 0 ||
-           (since && cp_boottime_ns() >= since + log_lane->table->batch.interval_ns);
+    const uint64_t now = cp_boottime_ns();
+    return backlog_records(log_lane, durable) == 0 || live_due(log_lane, now, false) <= now;
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
@@ -277,8 +277,9 @@ static void complain(cp_log_lane *log_lane, const cp_error *err)
            cp_log_quote(quoted, sizeof quoted, err->text));
 }
 
-/* Fills the buffer with records from lo on, up to hi and the policy's bounds. Returns how many. */
-static uint32_t buffer_fill(cp_log_lane *log_lane, cp_wal_reader *reader, uint64_t lo, uint64_t hi)
+/* Fills the buffer with records from lo on, up to hi and 1 / share of the policy's bounds. Returns how many. */
+static uint32_t buffer_fill(cp_log_lane *log_lane, cp_wal_reader *reader, uint64_t lo, uint64_t hi,
+                            uint32_t share)
 {
     cp_log_buffer *buffer = log_lane->buffer;
     const cp_batch_policy *policy = &log_lane->table->batch;
@@ -288,8 +289,8 @@ static uint32_t buffer_fill(cp_log_lane *log_lane, cp_wal_reader *reader, uint64
     uint32_t count = 0;
     cp_error err = {0};
     int rc = cp_wal_reader_position(reader) == lo ? CP_OK : cp_wal_reader_seek(reader, lo, &err);
-    while (rc == CP_OK && count < CP_BATCH_CHUNKS && lo + count <= hi && bytes < policy->max_bytes &&
-           rows < policy->max_rows) {
+    while (rc == CP_OK && count < CP_BATCH_CHUNKS && lo + count <= hi && bytes < policy->max_bytes / share &&
+           rows < policy->max_rows / share) {
         cp_chunk *chunk = &buffer->chunks[count];
         uint64_t lsn = 0;
         *chunk = (cp_chunk){.data = buffer->data + bytes, .row_at = buffer->rows + index};
@@ -339,7 +340,10 @@ static uint32_t source_take(void *ctx, cp_chunk *const **chunks, uint64_t *lo)
         log_lane->taken_bytes = atomic_load_explicit(&log_lane->durable_bytes, memory_order_acquire);
         log_lane->taken_rows = atomic_load_explicit(&log_lane->durable_rows, memory_order_relaxed);
     }
-    const uint32_t count = buffer_fill(log_lane, ahead ? log_lane->ahead_reader : log_lane->reader, *lo, hi);
+    /* New rows wait for at most one batch of the backlog: a small one. */
+    const uint32_t share = goes_ahead(log_lane) && !ahead ? BACKLOG_SHARE : 1;
+    cp_wal_reader *reader = ahead ? log_lane->ahead_reader : log_lane->reader;
+    const uint32_t count = buffer_fill(log_lane, reader, *lo, hi, share);
     log_lane->full_takes = *lo + count - 1 < hi ? log_lane->full_takes + 1 : 0;
     return count;
 }
@@ -414,7 +418,7 @@ static int resume_intent(cp_log_lane *log_lane, const cp_wal_intent *intent, cp_
     int rc = cp_wal_reader_create(&reader, log_lane->wal, intent->lo, err);
     if (rc < 0)
         return rc;
-    const uint32_t count = buffer_fill(log_lane, reader, intent->lo, intent->hi);
+    const uint32_t count = buffer_fill(log_lane, reader, intent->lo, intent->hi, 1);
     cp_wal_reader_free(reader);
     if (count != intent->hi - intent->lo + 1)
         return cp_error_set(
