@@ -13,6 +13,7 @@ import threading
 import time
 import unittest
 
+from tests.integration.test_restarts import Feeder, start_producer
 from tests.support.chdb import SKIP, ChdbServer, engine_present
 from tests.support.recorder import Recorder
 
@@ -26,6 +27,31 @@ TABLES = {
 
 
 CRITICAL = {name: settings | {"class": "critical", "wal_limit": "256MiB"} for name, settings in TABLES.items()}
+
+
+class MortalProducers(threading.Thread):
+    """One `coldpath put` after another, each killed at a random moment while it puts rows whose every column follows from
+    run and number."""
+
+    def __init__(self, recorder, chance):
+        super().__init__()
+        self.recorder = recorder
+        self.chance = random.Random(chance.random())
+        self.runs = 0
+        self.end = threading.Event()
+
+    def run(self):
+        while not self.end.is_set():
+            process = start_producer(self.recorder, self.runs)
+            feeder = Feeder(process, self.runs, 0.001)
+            feeder.start()
+            self.end.wait(self.chance.uniform(0.02, 0.5))
+            process.kill()
+            feeder.join()
+            process.wait()
+            process.stdout.close()
+            process.stderr.close()
+            self.runs += 1
 
 
 class KilledRecorder(unittest.TestCase):
@@ -90,7 +116,12 @@ class KilledRecorder(unittest.TestCase):
                 producers = [threading.Thread(target=self.produce, args=(recorder, seed, results)) for seed in (1, 2)]
                 for producer in producers:
                     producer.start()
+                mortals = MortalProducers(recorder, chance)
+                mortals.start()
                 kills = self.kill_until(recorder, server, chance, time.monotonic() + SECONDS)
+                mortals.end.set()
+                mortals.join()
+                kills["producer"] = mortals.runs
                 for producer in producers:
                     producer.join()
                 self.assertEqual([result[0] for result in results], [0, 0], results)
@@ -112,6 +143,20 @@ class KilledRecorder(unittest.TestCase):
                             "SELECT count(), uniqExact(_cp_epoch, _cp_slot, _cp_position) FROM"
                             f" test.{table}").split()
                         self.assertEqual((int(held), int(distinct)), (rows, rows))
+                self.check_contents(server)
+
+    def check_contents(self, server):
+        """What the killed producers put: every column is what it was, and each run is a whole beginning in its order."""
+        wrong = server.query("SELECT count() FROM test.quotes WHERE venue = 'test' AND NOT ("
+                             " toUnixTimestamp64Nano(recv_ts) = 1700000000000000000 + update_id * 1000 AND exch_ts IS NULL"
+                             " AND bid_px = 100.5 AND bid_qty = 1 AND ask_px = toDecimal64('100.6', 8)"
+                             " AND ask_qty = update_id % 7)")
+        self.assertEqual(int(wrong), 0)
+        broken = server.query("SELECT count() FROM (SELECT symbol, groupArray(update_id) AS numbers FROM (SELECT symbol,"
+                              " update_id FROM test.quotes WHERE venue = 'test' ORDER BY symbol, _cp_position) GROUP BY symbol"
+                              " HAVING numbers != range(length(numbers)))")
+        self.assertEqual(int(broken), 0)
+        self.assertGreater(int(server.query("SELECT uniqExact(symbol) FROM test.quotes WHERE venue = 'test'")), 1)
 
 
 if __name__ == "__main__":
