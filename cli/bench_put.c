@@ -1,6 +1,5 @@
 #include "cli/bench_put.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -279,33 +278,20 @@ static void measure_size(bench *b, uint32_t size, uint32_t round, cp_bench_put_r
     report->sizes[size].puts += 2 * count + SATURATED_PUTS;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a;
-    const double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static cp_bench_figure summarise(double *samples, uint32_t count)
-{
-    qsort(samples, count, sizeof *samples, compare_doubles);
-    return (cp_bench_figure){samples[count / 2], samples[0], samples[count - 1]};
-}
-
 static void bench_summarise(bench *b, cp_bench_put_report *report)
 {
     for (uint32_t size = 0; size < CP_BENCH_SIZES; size++) {
         cp_bench_put_result *result = &report->sizes[size];
         result->bytes = bench_tables[size].bytes;
-        result->floor_ns = summarise(b->samples[size][FLOOR], report->rounds);
-        result->floor_paced_ns = summarise(b->samples[size][FLOOR_PACED], report->rounds);
-        result->p50_ns = summarise(b->samples[size][P50], report->rounds);
-        result->p99_ns = summarise(b->samples[size][P99], report->rounds);
-        result->p999_ns = summarise(b->samples[size][P999], report->rounds);
-        result->max_ns = summarise(b->samples[size][MAX], report->rounds);
-        result->saturated_ns = summarise(b->samples[size][SATURATED], report->rounds);
+        result->floor_ns = cp_bench_figure_of(b->samples[size][FLOOR], report->rounds);
+        result->floor_paced_ns = cp_bench_figure_of(b->samples[size][FLOOR_PACED], report->rounds);
+        result->p50_ns = cp_bench_figure_of(b->samples[size][P50], report->rounds);
+        result->p99_ns = cp_bench_figure_of(b->samples[size][P99], report->rounds);
+        result->p999_ns = cp_bench_figure_of(b->samples[size][P999], report->rounds);
+        result->max_ns = cp_bench_figure_of(b->samples[size][MAX], report->rounds);
+        result->saturated_ns = cp_bench_figure_of(b->samples[size][SATURATED], report->rounds);
     }
-    report->pingpong_ns = summarise(b->pingpong_samples, report->rounds);
+    report->pingpong_ns = cp_bench_figure_of(b->pingpong_samples, report->rounds);
 }
 
 /* ---- setting up ------------------------------------------------------------------------------------------------ */
@@ -373,17 +359,6 @@ static int bench_start_consumer(bench *b, cp_error *err)
     return pin_to(b->options->producer_cpu, err);
 }
 
-static void bench_remove_dir(const char *path)
-{
-    DIR *dir = *path ? opendir(path) : NULL;
-    if (!dir)
-        return;
-    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
-        unlinkat(dirfd(dir), entry->d_name, 0);
-    closedir(dir);
-    rmdir(path);
-}
-
 static void bench_free(bench *b)
 {
     __atomic_store_n(&b->stop, true, __ATOMIC_RELEASE);
@@ -398,7 +373,7 @@ static void bench_free(bench *b)
         cp_table_free(b->tables[i]);
     if (b->area)
         munmap(b->area, b->options->ring_size + ROW_BYTES_MAX + CP_RECORD_PREFIX);
-    bench_remove_dir(b->dir);
+    cp_bench_remove(b->dir);
     free(b);
 }
 

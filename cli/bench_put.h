@@ -21,8 +21,9 @@
 #include <stdint.h>
 
 #include "base/put_timer.h"
+#include "cli/bench_figure.h"
 
-enum { CP_BENCH_SIZES = 3, CP_BENCH_MAX_ROUNDS = 101, CP_BENCH_BURST = 8 };
+enum { CP_BENCH_SIZES = 3, CP_BENCH_BURST = 8 };
 
 typedef struct cp_bench_put_options {
     uint32_t rounds;
@@ -34,13 +35,6 @@ typedef struct cp_bench_put_options {
     bool (*cancelled)(void);
     void (*progress)(uint32_t round, uint32_t rounds);
 } cp_bench_put_options;
-
-/* A figure over the rounds. */
-typedef struct cp_bench_figure {
-    double median;
-    double low;
-    double high;
-} cp_bench_figure;
 
 typedef struct cp_bench_put_result {
     uint32_t bytes;                 /* of the row */

@@ -1,4 +1,5 @@
-/* `coldpath bench put`: what a put costs on this host. See bench_put.h for what is measured and how. */
+/* `coldpath bench put|wal|recover`: what a put, a durable commit and reading a log back cost on this host. bench_put.h, bench_wal.h
+ * and bench_recover.h say what is measured and how. */
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,15 +11,29 @@
 #include "base/duration.h"
 #include "base/error.h"
 #include "cli/bench_put.h"
+#include "cli/bench_recover.h"
+#include "cli/bench_wal.h"
 #include "cli/cli.h"
 #include "cli/verb.h"
 
-enum { OPTION_ROUNDS = 0x2100, OPTION_PACE, OPTION_RING, OPTION_CPUS };
+enum { OPTION_ROUNDS = 0x2100, OPTION_PACE, OPTION_RING, OPTION_CPUS, OPTION_SIZE };
+
+enum {
+    PUT_SECONDS = 6,
+    PUT_ROUNDS = 9,
+    WAL_SECONDS = 20,
+    WAL_ROUNDS = 5,
+    RECOVER_ROUNDS = 5,
+    RECOVER_MIB = 512
+};
 
 typedef struct bench_args {
     cp_common common;
     cp_bench_put_options put;
-    uint64_t total_ns;
+    uint64_t total_ns; /* 0: the benchmark's own */
+    uint32_t rounds;   /* likewise */
+    uint64_t bytes;
+    const char *dir;
     const char *what;
 } bench_args;
 
@@ -39,15 +54,19 @@ static void show_progress(uint32_t round, uint32_t rounds)
     if (isatty(STDERR_FILENO))
         fprintf(stderr, "\rround %u of %u ", round + 1, rounds);
     else if (round == 0)
-        fprintf(stderr, "coldpath: bench put: %u rounds\n", rounds);
+        fprintf(stderr, "coldpath: bench: %u rounds\n", rounds);
 }
 
 static const struct argp_option bench_options[] = {
-    {"seconds", 's', "N", 0, "How long to measure, about (default 6)", 0},
-    {"rounds", OPTION_ROUNDS, "N", 0, "Interleaved rounds, of which the median is shown (default 9)", 0},
-    {"pace", OPTION_PACE, "TIME", 0, "Between paced puts (default 1us)", 0},
-    {"ring-size", OPTION_RING, "BYTES", 0, "Of the ring, a power of two (default 4194304)", 0},
-    {"cpus", OPTION_CPUS, "A,B", 0, "CPUs of producer and consumer (default: the first and the last)", 0},
+    {"seconds", 's', "N", 0, "put, wal: how long to measure, about (default 6, 20)", 0},
+    {"rounds", OPTION_ROUNDS, "N", 0,
+     "Interleaved rounds, of which the median is shown (default 9; wal, recover: 5)", 0},
+    {"pace", OPTION_PACE, "TIME", 0, "put: between paced puts (default 1us)", 0},
+    {"ring-size", OPTION_RING, "BYTES", 0, "put: of the ring, a power of two (default 4194304)", 0},
+    {"cpus", OPTION_CPUS, "A,B", 0, "put: CPUs of producer and consumer (default: the first and the last)",
+     0},
+    {"dir", 'd', "DIR", 0, "wal, recover: on the file system to be measured (default: this directory)", 0},
+    {"size", OPTION_SIZE, "MIB", 0, "recover: of the log that is read back (default 512)", 0},
     {0},
 };
 
@@ -72,7 +91,7 @@ static error_t bench_parse(int key, char *value, struct argp_state *state)
     case OPTION_ROUNDS:
         if (!cp_number_parse(value, 1, CP_BENCH_MAX_ROUNDS, &number))
             argp_error(state, "--rounds '%s': a number from 1 to %d is wanted", value, CP_BENCH_MAX_ROUNDS);
-        args->put.rounds = (uint32_t)number;
+        args->rounds = (uint32_t)number;
         return 0;
     case OPTION_PACE:
         if (!parse_pace(value, &args->put.pace_ns))
@@ -87,14 +106,23 @@ static error_t bench_parse(int key, char *value, struct argp_state *state)
         if (sscanf(value, "%d,%d", &args->put.producer_cpu, &args->put.consumer_cpu) != 2)
             argp_error(state, "--cpus '%s': two numbers, as in 0,1, are wanted", value);
         return 0;
+    case 'd':
+        args->dir = value;
+        return 0;
+    case OPTION_SIZE:
+        if (!cp_number_parse(value, 64, 1 << 20, &number))
+            argp_error(state, "--size '%s': 64 to 1048576 MiB are wanted", value);
+        args->bytes = number << 20;
+        return 0;
     case ARGP_KEY_ARG:
-        if (args->what || strcmp(value, "put") != 0)
-            argp_error(state, "unknown benchmark '%s': there is 'put'", value);
+        if (*args->what ||
+            (strcmp(value, "put") != 0 && strcmp(value, "wal") != 0 && strcmp(value, "recover") != 0))
+            argp_error(state, "unknown benchmark '%s': there are put, wal and recover", value);
         args->what = value;
         return 0;
     case ARGP_KEY_END:
-        if (!args->what)
-            argp_error(state, "which benchmark? There is 'put'");
+        if (!*args->what)
+            argp_error(state, "which benchmark? There are put, wal and recover");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -119,15 +147,6 @@ static void default_cpus(cp_bench_put_options *options)
     }
 }
 
-static void add_figure(json_object *object, const char *key, const cp_bench_figure *figure)
-{
-    json_object *item = json_object_new_object();
-    cp_json_add_double(item, "median", figure->median);
-    cp_json_add_double(item, "low", figure->low);
-    cp_json_add_double(item, "high", figure->high);
-    cp_json_add(object, key, item);
-}
-
 static json_object *size_json(const cp_bench_put_result *result)
 {
     json_object *item = json_object_new_object();
@@ -145,12 +164,12 @@ static json_object *size_json(const cp_bench_put_result *result)
     cp_json_add_double(item, "paced_p50_over_floor", result->p50_ns.median / result->floor_paced_ns.median);
     cp_json_add_double(item, "saturated_over_floor", result->saturated_ns.median / result->floor_ns.median);
     cp_json_add_uint(item, "puts", result->puts);
-    add_figure(spread, "floor_ns", &result->floor_ns);
-    add_figure(spread, "floor_paced_ns", &result->floor_paced_ns);
-    add_figure(spread, "paced_p50_ns", &result->p50_ns);
-    add_figure(spread, "paced_p99_ns", &result->p99_ns);
-    add_figure(spread, "paced_p999_ns", &result->p999_ns);
-    add_figure(spread, "saturated_ns", &result->saturated_ns);
+    cp_bench_figure_add(spread, "floor_ns", &result->floor_ns);
+    cp_bench_figure_add(spread, "floor_paced_ns", &result->floor_paced_ns);
+    cp_bench_figure_add(spread, "paced_p50_ns", &result->p50_ns);
+    cp_bench_figure_add(spread, "paced_p99_ns", &result->p99_ns);
+    cp_bench_figure_add(spread, "paced_p999_ns", &result->p999_ns);
+    cp_bench_figure_add(spread, "saturated_ns", &result->saturated_ns);
     cp_json_add(item, "spread", spread);
     return item;
 }
@@ -195,33 +214,87 @@ static int print_table(const cp_bench_put_report *report)
     return cp_output_finish();
 }
 
-int cp_verb_bench(int argc, char **argv)
+/* After the last round: the line of progress ends. */
+static int bench_ended(int rc, uint32_t rounds, const cp_error *err)
 {
-    bench_args args = {.total_ns = 6ull * CP_NS_PER_S,
-                       .put = {.rounds = 9, .pace_ns = 1000, .ring_size = 4 << 20}};
-    const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
-    const struct argp parser = {bench_options, bench_parse, "put", "Measures what a put costs on this host.",
-                                children,      NULL,        NULL};
-    default_cpus(&args.put);
-    argp_parse(&parser, argc, argv, 0, NULL, &args);
-    cp_error err = {0};
-    if (args.put.producer_cpu == args.put.consumer_cpu) {
-        cp_error_set(&err, CP_E_INVAL, "bench put needs two CPUs; both are %d", args.put.producer_cpu);
-        return cp_fail(&err);
-    }
-    /* A third of a round each for the floor, the bursts and the single puts of a size. */
-    args.put.round_ns = args.total_ns / args.put.rounds / CP_BENCH_SIZES / 3;
-    args.put.cancelled = is_cancelled;
-    args.put.progress = show_progress;
-    signal(SIGINT, on_interrupt);
-    signal(SIGTERM, on_interrupt);
-    cp_bench_put_report report;
-    const int rc = cp_bench_put_run(&args.put, &report, &err);
     if (isatty(STDERR_FILENO))
         fputc('\n', stderr);
     if (rc < 0)
+        return cp_fail(err);
+    return rounds == 0 ? CP_EXIT_FAILED : CP_EXIT_OK;
+}
+
+static int bench_put(bench_args *args)
+{
+    cp_error err = {0};
+    if (args->put.producer_cpu == args->put.consumer_cpu) {
+        cp_error_set(&err, CP_E_INVAL, "bench put needs two CPUs; both are %d", args->put.producer_cpu);
         return cp_fail(&err);
-    if (report.rounds == 0)
-        return CP_EXIT_FAILED;
-    return args.common.json ? print_json(&args, &report) : print_table(&report);
+    }
+    const uint64_t total_ns = args->total_ns ? args->total_ns : PUT_SECONDS * (uint64_t)CP_NS_PER_S;
+    args->put.rounds = args->rounds ? args->rounds : PUT_ROUNDS;
+    /* A third of a round each for the floor, the bursts and the single puts of a size. */
+    args->put.round_ns = total_ns / args->put.rounds / CP_BENCH_SIZES / 3;
+    args->put.cancelled = is_cancelled;
+    args->put.progress = show_progress;
+    cp_bench_put_report report;
+    const int rc = cp_bench_put_run(&args->put, &report, &err);
+    const int status = bench_ended(rc, report.rounds, &err);
+    if (status != CP_EXIT_OK)
+        return status;
+    return args->common.json ? print_json(args, &report) : print_table(&report);
+}
+
+static int bench_wal(const bench_args *args)
+{
+    cp_error err = {0};
+    cp_bench_wal_report report;
+    const cp_bench_wal_options options = {.dir = args->dir,
+                                          .rounds = args->rounds ? args->rounds : WAL_ROUNDS,
+                                          .total_ns = args->total_ns ? args->total_ns
+                                                                     : WAL_SECONDS * (uint64_t)CP_NS_PER_S,
+                                          .cancelled = is_cancelled,
+                                          .progress = show_progress};
+    const int rc = cp_bench_wal_run(&options, &report, &err);
+    const int status = bench_ended(rc, report.rounds, &err);
+    return status == CP_EXIT_OK ? cp_bench_wal_print(&report, args->common.json) : status;
+}
+
+static int bench_recover(const bench_args *args)
+{
+    cp_error err = {0};
+    cp_bench_recover_report report;
+    const cp_bench_recover_options options = {.dir = args->dir,
+                                              .rounds = args->rounds ? args->rounds : RECOVER_ROUNDS,
+                                              .bytes = args->bytes,
+                                              .cancelled = is_cancelled,
+                                              .progress = show_progress};
+    const int rc = cp_bench_recover_run(&options, &report, &err);
+    const int status = bench_ended(rc, report.rounds, &err);
+    return status == CP_EXIT_OK ? cp_bench_recover_print(&report, args->common.json) : status;
+}
+
+int cp_verb_bench(int argc, char **argv)
+{
+    bench_args args = {.put = {.pace_ns = 1000, .ring_size = 4 << 20},
+                       .bytes = (uint64_t)RECOVER_MIB << 20,
+                       .dir = ".",
+                       .what = ""};
+    const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
+    const struct argp parser = {
+        .options = bench_options,
+        .parser = bench_parse,
+        .args_doc = "put\nwal\nrecover",
+        .doc = "Measures on this host what a put costs; what a durable commit costs, beside fio "
+               "if that is installed; or how fast a log is read back, beside bare reads.",
+        .children = children};
+    default_cpus(&args.put);
+    argp_parse(&parser, argc, argv, 0, NULL, &args);
+    signal(SIGINT, on_interrupt);
+    signal(SIGTERM, on_interrupt);
+    if (strcmp(args.what, "wal") == 0)
+        return bench_wal(&args);
+    if (strcmp(args.what, "recover") == 0)
+        return bench_recover(&args);
+    return bench_put(&args);
 }

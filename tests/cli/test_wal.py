@@ -1,8 +1,11 @@
 """coldpath wal: looking at the log of a critical table beside a recorder and without one, and repairing it."""
 import json
 import os
+import pathlib
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -120,6 +123,38 @@ class Wal(support.Case):
         self.assertEqual(self.wal_json("ls")["tables"], [])  # no recorder has run yet
         self.assertEqual(self.coldpath("wal", "verify", "t").returncode, 69)
         self.assertEqual(self.coldpath("wal", "repair", "t").returncode, 69)
+
+
+class Bench(support.Case):
+    """Short runs: that every figure is there and no directory stays."""
+
+    def test_wal(self):
+        scratch = pathlib.Path(tempfile.mkdtemp(prefix="coldpath-bench-test-"))
+        self.addCleanup(shutil.rmtree, scratch, ignore_errors=True)
+        result = self.run_program("coldpath", "bench", "wal", "--dir", scratch, "--seconds", "1", "--rounds", "1", "--json",
+                                  timeout=120)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        answer = json.loads(result.stdout)
+        self.assertEqual([size["payload_bytes"] for size in answer["sizes"]], [1024, 16384, 262144])
+        for size in answer["sizes"]:
+            for figure in ("commit_p50_ns", "commit_p99_ns", "stream_bytes_per_s", "device_over_payload",
+                           "put_to_durable_p50_ns") + (("fio_p50_ns", "stream_over_fio") if answer["fio"] else ()):
+                self.assertGreater(size[figure]["median"], 0, figure)
+            self.assertGreaterEqual(size["device_over_payload"]["median"], 1)
+        self.assertEqual(list(scratch.iterdir()), [])
+
+    def test_recover(self):
+        scratch = pathlib.Path(tempfile.mkdtemp(prefix="coldpath-bench-test-"))
+        self.addCleanup(shutil.rmtree, scratch, ignore_errors=True)
+        result = self.run_program("coldpath", "bench", "recover", "--dir", scratch, "--size", "64", "--rounds", "1", "--json",
+                                  timeout=120)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        answer = json.loads(result.stdout)
+        self.assertEqual(answer["records"], 256)
+        self.assertGreaterEqual(answer["bytes"], 64 << 20)
+        for figure in ("bare_bytes_per_s", "replay_bytes_per_s", "replay_over_bare", "open_ns"):
+            self.assertGreater(answer[figure]["median"], 0, figure)
+        self.assertEqual(list(scratch.iterdir()), [])
 
 
 if __name__ == "__main__":

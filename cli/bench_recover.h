@@ -1,0 +1,43 @@
+/* How fast a log is read back, beside bare reads of the same files.
+ *
+ *   bare      O_DIRECT reads of 4 MiB, one at a time, of every segment's used part: no look at the bytes
+ *   replay    the log's reader over the same segments: header and payload CRCs, chain, rows indexed into a chunk, as delivery
+ *             gets them
+ *   open      the log opened: directory, headers, the newest segment's records
+ *
+ * The reader copies payloads, and counts the bytes of the files, as the bare reads do. Rounds are interleaved. */
+#ifndef CP_CLI_BENCH_RECOVER_H
+#define CP_CLI_BENCH_RECOVER_H
+
+#include <coldpath/error.h>
+#include <stdbool.h>
+
+#include "cli/bench_figure.h"
+
+typedef struct cp_bench_recover_options {
+    const char *dir; /* on the file system to be measured */
+    uint32_t rounds;
+    uint64_t bytes; /* of the log */
+    bool (*cancelled)(void);
+    void (*progress)(uint32_t round, uint32_t rounds);
+} cp_bench_recover_options;
+
+typedef struct cp_bench_recover_report {
+    uint32_t rounds;
+    uint64_t bytes; /* of the files' used parts */
+    uint64_t records;
+    uint64_t rows;
+    cp_bench_figure bare_bytes_per_s;
+    cp_bench_figure replay_bytes_per_s;
+    cp_bench_figure replay_over_bare; /* round by round */
+    cp_bench_figure open_ns;
+} cp_bench_recover_report;
+
+/* Runs it in a directory of its own below dir, which is removed at the end. Errors of making it and of the log. */
+int cp_bench_recover_run(const cp_bench_recover_options *options, cp_bench_recover_report *report,
+                         cp_error *err);
+
+/* Prints the report; returns an exit code. */
+int cp_bench_recover_print(const cp_bench_recover_report *report, bool json);
+
+#endif
