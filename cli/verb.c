@@ -24,6 +24,8 @@ const cp_verb cp_verbs[] = {
      cp_verb_put},
     {"flush", "", "Ship now, without waiting for batches to fill; --wait until delivered", true,
      cp_verb_flush},
+    {"replay", "", "Deliver what critical tables' logs hold, without a recorder; or send it again", true,
+     cp_verb_replay},
     {NULL, NULL, NULL, false, NULL},
 };
 

@@ -110,27 +110,27 @@ static int make_directories(const char *path, cp_error *err)
     return CP_OK;
 }
 
-static int wal_open(cp_log_lane *log_lane, cp_error *err)
+int cp_log_open(cp_wal **out, const cp_config *config, uint32_t table, const cp_wal_events *events,
+                cp_error *err)
 {
-    const cp_config *config = log_lane->config;
     char dir[CP_MAX_REGION_PATH];
-    if (snprintf(dir, sizeof dir, "%s/%s", config->wal_dir, log_lane->table->name) >= (int)sizeof dir)
+    if (snprintf(dir, sizeof dir, "%s/%s", config->wal_dir, config->tables[table].name) >= (int)sizeof dir)
         return cp_error_set(err, CP_E_CONFIG, "wal.dir is longer than %zu bytes", sizeof dir);
     const int rc = make_directories(dir, err);
     if (rc < 0)
         return rc;
     const cp_wal_config wal = {
         .dir = dir,
-        .schema_hash = log_lane->table->table->schema_hash,
+        .schema_hash = config->tables[table].table->schema_hash,
         .segment_size = config->wal_segment_size,
-        .limit = log_lane->table->wal_limit,
+        .limit = config->tables[table].wal_limit,
         .keep_ns = config->wal_keep_ns,
         .max_chunk_bytes = CP_LOG_CHUNK_MAX,
         .backend = config->wal_backend,
         .sync = config->wal_sync,
-        .events = {log_lane, on_durable},
+        .events = *events,
     };
-    return cp_wal_open(&log_lane->wal, &wal, err);
+    return cp_wal_open(out, &wal, err);
 }
 
 /* What the log has of the rings, and they do not know yet. */
@@ -154,7 +154,8 @@ int cp_log_lane_open(cp_log_lane **out, const cp_config *config, uint32_t table,
     log_lane->table = &config->tables[table];
     log_lane->lane = lane;
     log_lane->buffer = buffer;
-    int rc = wal_open(log_lane, err);
+    const cp_wal_events events = {log_lane, on_durable};
+    int rc = cp_log_open(&log_lane->wal, config, table, &events, err);
     if (rc == CP_OK) {
         log_lane->next = cp_wal_delivered(log_lane->wal) + 1;
         catch_up_rings(log_lane, region);
@@ -277,20 +278,16 @@ static void complain(cp_log_lane *log_lane, const cp_error *err)
            cp_log_quote(quoted, sizeof quoted, err->text));
 }
 
-/* Fills the buffer with records from lo on, up to hi and 1 / share of the policy's bounds. Returns how many. */
-static uint32_t buffer_fill(cp_log_lane *log_lane, cp_wal_reader *reader, uint64_t lo, uint64_t hi,
-                            uint32_t share)
+uint32_t cp_log_buffer_fill(cp_log_buffer *buffer, const cp_batch_policy *policy, cp_wal_reader *reader,
+                            uint64_t lo, uint64_t hi, cp_error *err)
 {
-    cp_log_buffer *buffer = log_lane->buffer;
-    const cp_batch_policy *policy = &log_lane->table->batch;
     uint64_t bytes = 0;
     uint64_t rows = 0;
     uint64_t index = 0;
     uint32_t count = 0;
-    cp_error err = {0};
-    int rc = cp_wal_reader_position(reader) == lo ? CP_OK : cp_wal_reader_seek(reader, lo, &err);
-    while (rc == CP_OK && count < CP_BATCH_CHUNKS && lo + count <= hi && bytes < policy->max_bytes / share &&
-           rows < policy->max_rows / share) {
+    int rc = cp_wal_reader_position(reader) == lo ? CP_OK : cp_wal_reader_seek(reader, lo, err);
+    while (rc == CP_OK && count < CP_BATCH_CHUNKS && lo + count <= hi && bytes < policy->max_bytes &&
+           rows < policy->max_rows) {
         cp_chunk *chunk = &buffer->chunks[count];
         uint64_t lsn = 0;
         *chunk = (cp_chunk){.data = buffer->data + bytes, .row_at = buffer->rows + index};
@@ -298,7 +295,7 @@ static uint32_t buffer_fill(cp_log_lane *log_lane, cp_wal_reader *reader, uint64
             (uint32_t)(buffer->data_size - bytes < CP_LOG_CHUNK_MAX ? buffer->data_size - bytes
                                                                     : CP_LOG_CHUNK_MAX);
         chunk->row_capacity = (uint32_t)(chunk->data_capacity / RECORD_MIN);
-        rc = cp_wal_reader_next(reader, chunk, &lsn, &err);
+        rc = cp_wal_reader_next(reader, chunk, &lsn, err);
         if (rc < 0 || lsn != lo + count)
             break;
         buffer->pointers[count++] = chunk;
@@ -306,7 +303,19 @@ static uint32_t buffer_fill(cp_log_lane *log_lane, cp_wal_reader *reader, uint64
         index += chunk->row_count;
         rows += chunk->row_count;
     }
-    if (rc < 0 && rc != CP_E_ABSENT && count == 0)
+    return count;
+}
+
+/* The same within 1 / share of the table's bounds. */
+static uint32_t buffer_fill(cp_log_lane *log_lane, cp_wal_reader *reader, uint64_t lo, uint64_t hi,
+                            uint32_t share)
+{
+    cp_error err = {0};
+    cp_batch_policy policy = log_lane->table->batch;
+    policy.max_bytes /= share;
+    policy.max_rows /= share;
+    const uint32_t count = cp_log_buffer_fill(log_lane->buffer, &policy, reader, lo, hi, &err);
+    if (count == 0 && err.code < 0 && err.code != CP_E_ABSENT)
         complain(log_lane, &err);
     return count;
 }
@@ -467,4 +476,10 @@ int cp_log_lane_connect(cp_log_lane *log_lane, cp_flusher *flusher, cp_error *er
 bool cp_log_lane_drained(const cp_log_lane *log_lane)
 {
     return atomic_load(&log_lane->next) > cp_wal_durable(log_lane->wal);
+}
+
+void cp_log_lane_position(const cp_log_lane *log_lane, uint64_t *next, uint64_t *durable)
+{
+    *durable = cp_wal_durable(log_lane->wal);
+    *next = atomic_load(&log_lane->next);
 }

@@ -21,6 +21,7 @@
 #include "recorder/config/config.h"
 #include "recorder/lane.h"
 #include "wal/log.h"
+#include "wal/reader.h"
 
 enum {
     CP_LOG_CHUNK_MAX = 1024 * 1024 + 4096
@@ -39,6 +40,15 @@ typedef struct cp_log_buffer {
 /* Room for the largest batch of any critical table of config; nothing when there is none. CP_E_NOMEM. */
 int cp_log_buffer_create(cp_log_buffer *buffer, const cp_config *config, cp_error *err);
 void cp_log_buffer_destroy(cp_log_buffer *buffer);
+
+/* Reads a batch: records lo, lo+1 … into the buffer's chunks, up to hi, CP_BATCH_CHUNKS and the policy's bounds. Returns how
+ * many; fewer than there were room for, and err set, when one cannot be read. */
+uint32_t cp_log_buffer_fill(cp_log_buffer *buffer, const cp_batch_policy *policy, cp_wal_reader *reader,
+                            uint64_t lo, uint64_t hi, cp_error *err);
+
+/* Opens the log of a table as the configuration has it; cp_wal_close closes it. Errors of cp_wal_open. */
+int cp_log_open(cp_wal **out, const cp_config *config, uint32_t table, const cp_wal_events *events,
+                cp_error *err);
 
 typedef struct cp_log_lane cp_log_lane;
 
@@ -65,6 +75,9 @@ void cp_log_lane_delivered(cp_log_lane *log_lane, const cp_batch_intent *batch);
 
 /* True when ClickHouse has everything that is durable. Any thread. */
 bool cp_log_lane_drained(const cp_log_lane *log_lane);
+
+/* The first LSN that ClickHouse may not have, and the last durable one. Any thread. */
+void cp_log_lane_position(const cp_log_lane *log_lane, uint64_t *next, uint64_t *durable);
 
 /* After both threads have ended: what was appended gets until deadline_ns to become durable. NULL is allowed. */
 void cp_log_lane_close(cp_log_lane *log_lane, uint64_t deadline_ns);

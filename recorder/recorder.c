@@ -452,6 +452,14 @@ bool cp_recorder_is_flushing(cp_recorder *recorder)
     return false;
 }
 
+bool cp_recorder_log_position(const cp_recorder *recorder, uint32_t table, uint64_t *next, uint64_t *durable)
+{
+    if (!recorder->logs[table])
+        return false;
+    cp_log_lane_position(recorder->logs[table], next, durable);
+    return true;
+}
+
 /* ---- stopping ------------------------------------------------------------------------------------------ */
 
 static uint64_t rows_left(const cp_recorder *recorder)

@@ -33,6 +33,10 @@ void cp_recorder_flush(cp_recorder *recorder);
  * config->stop_timeout_ns, the recorder goes back to batches as they are configured, and the answer is false. */
 bool cp_recorder_is_flushing(cp_recorder *recorder);
 
+/* Of a critical table's log: the first LSN that ClickHouse may not have, and the last durable one. False: the table has none. Any
+ * thread, between create and free. */
+bool cp_recorder_log_position(const cp_recorder *recorder, uint32_t table, uint64_t *next, uint64_t *durable);
+
 typedef struct cp_stop_report {
     uint64_t rows_left;    /* rows that stay in the region: published before the stop, not acknowledged */
     uint64_t rows_in_logs; /* that stay in the logs of critical tables */
