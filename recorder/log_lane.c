@@ -28,7 +28,11 @@ struct cp_log_lane {
     cp_log_buffer *buffer;
     const cp_table_config *table;
     const cp_config *config;
-    uint64_t appended_lsn; /* drain thread */
+    /* drain thread */
+    uint64_t appended_lsn;
+    uint64_t watched_ns;
+    uint64_t refused_ns;
+    cp_wal_state seen_state;
     /* drain thread to flusher */
     _Atomic uint64_t durable_rows; /* ever, since this recorder started, and what it found */
     _Atomic uint64_t durable_bytes;
@@ -205,11 +209,41 @@ cp_submit_result cp_log_lane_append(cp_log_lane *log_lane, const cp_chunk *chunk
 {
     const int rc = cp_wal_append(log_lane->wal, chunk, &log_lane->appended_lsn);
     cp_failpoint(CP_FP_LOG_APPENDED);
+    if (rc < 0 && rc != CP_FULL &&
+        cp_boottime_ns() - log_lane->refused_ns > COMPLAIN_EVERY_S * (uint64_t)CP_NS_PER_S) {
+        log_lane->refused_ns = cp_boottime_ns();
+        cp_log(CP_LOG_ERROR, "the log refuses a chunk", "table=%s slot=%u bytes=%u error=\"%s\"",
+               log_lane->table->name, chunk->slot, chunk->byte_count, cp_strerror(rc));
+    }
     return rc == CP_OK ? CP_SUBMIT_COPIED : CP_SUBMIT_REFUSED;
+}
+
+/* Says so when the log stops taking rows, and when it goes on. */
+static void watch_state(cp_log_lane *log_lane, uint64_t now_ns)
+{
+    if (now_ns - log_lane->watched_ns < CP_NS_PER_S)
+        return;
+    log_lane->watched_ns = now_ns;
+    cp_wal_status status;
+    cp_wal_status_read(log_lane->wal, &status);
+    if (status.state == log_lane->seen_state)
+        return;
+    log_lane->seen_state = status.state;
+    char quoted[sizeof status.error + 64];
+    if (status.state == CP_WAL_RUNNING)
+        cp_log(CP_LOG_INFO, "the log takes rows again", "table=%s", log_lane->table->name);
+    else
+        cp_log(CP_LOG_ERROR, status.state == CP_WAL_STALLED ? "the log is full" : "the log cannot be written",
+               "table=%s bytes=%llu limit=%llu durable_lsn=%llu delivered_lsn=%llu error=%s "
+               "consequence=\"rows stay in their rings\"",
+               log_lane->table->name, (unsigned long long)status.bytes, (unsigned long long)status.limit,
+               (unsigned long long)status.durable_lsn, (unsigned long long)status.delivered_lsn,
+               cp_log_quote(quoted, sizeof quoted, status.error));
 }
 
 bool cp_log_lane_step(cp_log_lane *log_lane, uint64_t now_ns, bool *pending)
 {
+    watch_state(log_lane, now_ns);
     const bool moved = cp_wal_step(log_lane->wal, now_ns);
     *pending |= cp_wal_durable(log_lane->wal) < log_lane->appended_lsn;
     return moved;
@@ -458,6 +492,11 @@ int cp_log_lane_connect(cp_log_lane *log_lane, cp_flusher *flusher, cp_error *er
             log_lane->ahead_lo = intents[i].lo;
             log_lane->ahead_next = intents[i].hi + 1;
         }
+    }
+    /* In order, a batch begins at next: one that does not was the first to go ahead. */
+    for (uint32_t i = 0; i < count && !goes_ahead(log_lane); i++) {
+        if (intents[i].lo != log_lane->next)
+            log_lane->ahead_lo = log_lane->ahead_next = intents[i].lo;
     }
     const uint64_t durable = cp_wal_durable(log_lane->wal);
     if (log_lane->next > durable)

@@ -61,7 +61,7 @@ class KilledRecorder(unittest.TestCase):
         results.append((done.returncode, done.stdout, done.stderr))
 
     def die_at(self, recorder, point, chance):
-        """Lets the recorder run until it passes the point for the n-th time; False when it has not within a second."""
+        """Lets the recorder run until it passes the point for the n-th time; False when it has not within half a second."""
         recorder.extra_environment = {"COLDPATH_FAILPOINT": f"{point}:{chance.choice((1, 1, 2, 3, 7))}"}
         try:
             recorder.start()
@@ -69,7 +69,7 @@ class KilledRecorder(unittest.TestCase):
             pass
         recorder.extra_environment = {}
         try:
-            recorder.process.wait(1)
+            recorder.process.wait(0.5)
         except subprocess.TimeoutExpired:
             return False
         return recorder.process.returncode == -signal.SIGKILL
