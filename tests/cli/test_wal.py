@@ -53,13 +53,16 @@ class Wal(support.Case):
             rows = "".join(json.dumps({"id": i, "price": "1.5", "name": "a'b", "at": None}) + "\n"
                            for i in range(first, first + 100))
             self.assertEqual(self.put(rows)[0], 0)
+            table = self.wait_for_rows(first + 100, deadline)  # so that each put is a record of its own at least
+        return recorder, table
+
+    def wait_for_rows(self, rows, deadline):
         while time.monotonic() < deadline:
             table = self.wal_json("ls")["tables"][0]
-            if table["waiting_rows"] == ROWS:
-                break
-            time.sleep(0.05)
-        self.assertEqual(table["waiting_rows"], ROWS)
-        return recorder, table
+            if table["waiting_rows"] == rows:
+                return table
+            time.sleep(0.02)
+        self.fail(f"{table['waiting_rows']} rows in the log, not {rows}")
 
     def test_all(self):
         recorder, table = self.fill()
