@@ -12,7 +12,7 @@
 #include <coldpath/error.h>
 #include <stdbool.h>
 
-#include "cli/bench_figure.h"
+#include "cli/bench/figure.h"
 
 typedef struct cp_bench_recover_options {
     const char *dir; /* on the file system to be measured */

@@ -1,4 +1,4 @@
-#include "cli/bench_fio.h"
+#include "cli/bench/fio.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -17,7 +17,7 @@
 
 #include <limits.h>
 
-#include "cli/bench_figure.h"
+#include "cli/bench/figure.h"
 #include "wal/log.h"
 
 enum { CP_BENCH_WAL_SIZES = 3 };

@@ -1,4 +1,4 @@
-#include "cli/bench_wal.h"
+#include "cli/bench/wal.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -10,8 +10,8 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "cli/bench_durable.h"
-#include "cli/bench_fio.h"
+#include "cli/bench/durable.h"
+#include "cli/bench/fio.h"
 #include "cli/cli.h"
 
 enum {

@@ -1,4 +1,4 @@
-#include "cli/bench_put.h"
+#include "cli/bench/put.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #include "base/put_timer.h"
-#include "cli/bench_figure.h"
+#include "cli/bench/figure.h"
 
 enum { CP_BENCH_SIZES = 3, CP_BENCH_BURST = 8 };
 

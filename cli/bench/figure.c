@@ -1,4 +1,4 @@
-#include "cli/bench_figure.h"
+#include "cli/bench/figure.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "cli/bench_durable.h"
+#include "cli/bench/durable.h"
 
 #include <coldpath/coldpath.h>
 #include <coldpath/row.h>
@@ -15,7 +15,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "cli/bench_figure.h"
+#include "cli/bench/figure.h"
 #include "wal/inspect.h"
 #include "wal/log.h"
 

@@ -1,4 +1,4 @@
-#include "cli/bench_recover.h"
+#include "cli/bench/recover.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,5 +1,5 @@
-/* `coldpath bench put|wal|recover`: what a put, a durable commit and reading a log back cost on this host. bench_put.h, bench_wal.h
- * and bench_recover.h say what is measured and how. */
+/* `coldpath bench put|wal|recover`: what a put, a durable commit and reading a log back cost on this host. put.h, wal.h
+ * and recover.h say what is measured and how. */
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,9 +10,9 @@
 #include "base/clock.h"
 #include "base/duration.h"
 #include "base/error.h"
-#include "cli/bench_put.h"
-#include "cli/bench_recover.h"
-#include "cli/bench_wal.h"
+#include "cli/bench/put.h"
+#include "cli/bench/recover.h"
+#include "cli/bench/wal.h"
 #include "cli/cli.h"
 #include "cli/verb.h"
 
