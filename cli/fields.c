@@ -101,7 +101,13 @@ int cp_column_map_from_header(cp_column_map *map, const cp_table *table, const c
         if (rc < 0)
             return rc;
     }
-    return CP_OK;
+    for (uint32_t i = 0; i < map->count; i++) {
+        if (map->column[i] >= 0)
+            return CP_OK;
+    }
+    return cp_error_set(err, CP_E_PARSE,
+                        "it names no column of table %s; is it the right file, and the right format?",
+                        table->name);
 }
 
 static int count_mismatch(const cp_fields *fields, const cp_column_map *map, bool line_ended, cp_error *err)

@@ -483,6 +483,8 @@ def record(run, paths):
 
 
 def interrupted(_number, _frame):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # stopping is short, and is not to be cut shorter
     raise KeyboardInterrupt
 
 

@@ -109,6 +109,9 @@ class BadInput(support.Case):
         self.assertIn("did you mean 'price'?", messages[0])
         code, answer, _ = self.put("id,prise\n1,2\n", "--format", "CSVWithNames", "--skip-unknown")
         self.assertEqual((code, answer["rows_put"]), (0, 1))
+        code, answer, messages = self.put("nope;nil\n1;2\n", "--format", "CSVWithNames", "--skip-unknown")
+        self.assertEqual((code, answer["rows_put"]), (1, 0))
+        self.assertIn("names no column", messages[0])
 
     def test_unknown_table(self):
         result = self.coldpath("put", "tt", stdin=GOOD)

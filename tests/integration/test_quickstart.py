@@ -194,8 +194,10 @@ class Quickstart(unittest.TestCase):
         self.assertNotEqual(left_behind(process.pid), [])
         time.sleep(1)
         process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # at once: it is stopping already
         _, err = self.finish(process, 130)
         self.assertIn("interrupted", err)
+        self.assertNotIn("Traceback", err)
 
     def test_a_bad_file_is_named(self):
         with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
