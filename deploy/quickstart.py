@@ -482,10 +482,15 @@ def record(run, paths):
     return report(run, put, held, latency, {table: run.compare(table) for table in run.own_tables})
 
 
+stopping = False
+
+
 def interrupted(_number, _frame):
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # stopping is short, and is not to be cut shorter
-    raise KeyboardInterrupt
+    """Once: stopping is short, and is not to be cut shorter."""
+    global stopping
+    if not stopping:
+        stopping = True
+        raise KeyboardInterrupt
 
 
 def parse_options():
@@ -506,6 +511,7 @@ def forget_servers():
 
 
 def main():
+    global stopping
     options = parse_options()
     if not options.clickhouse:
         forget_servers()
@@ -523,7 +529,7 @@ def main():
         wrong = str(error)
     except KeyboardInterrupt:
         wrong = "interrupted"
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # stopping is short, and is not to be cut shorter
+    stopping = True
     if wrong or not run.keep:
         run.keep = False
         stopped = run.stop()
