@@ -219,18 +219,23 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
     return bytes;
 }
 
-static size_t on_header(char *data, size_t size, size_t count, void *ctx)
+bool cp_http_exception_code(const char *header, size_t size, int *code)
 {
     static const char name[] = "X-ClickHouse-Exception-Code:";
+    if (size <= sizeof name - 1 || strncasecmp(header, name, sizeof name - 1) != 0)
+        return false;
+    char value[16] = "";
+    const size_t length = size - (sizeof name - 1);
+    memcpy(value, header + sizeof name - 1, length < sizeof value ? length : sizeof value - 1);
+    *code = (int)strtol(value, NULL, 10);
+    return true;
+}
+
+static size_t on_header(char *data, size_t size, size_t count, void *ctx)
+{
     cp_http_exchange *exchange = ctx;
     const size_t bytes = size * count;
-    if (bytes > sizeof name - 1 && strncasecmp(data, name, sizeof name - 1) == 0) {
-        char value[16] = "";
-        const size_t length = bytes - (sizeof name - 1);
-        memcpy(value, data + sizeof name - 1, length < sizeof value ? length : sizeof value - 1);
-        exchange->exception_header = true;
-        exchange->exception_code = (int)strtol(value, NULL, 10);
-    }
+    exchange->exception_header |= cp_http_exception_code(data, bytes, &exchange->exception_code);
     return bytes;
 }
 

@@ -87,4 +87,7 @@ struct curl_slist *cp_http_headers_(const cp_sink_config *config, bool zstd);
 void cp_http_headers_free_(struct curl_slist *headers);
 int cp_http_exception_in_(const char *body);
 
+/* True when a response header, size bytes as libcurl hands it over, is ClickHouse's exception code; then also the code. */
+bool cp_http_exception_code(const char *header, size_t size, int *code);
+
 #endif

@@ -26,16 +26,9 @@ typedef struct query {
 
 static size_t on_header(char *data, size_t size, size_t count, void *ctx)
 {
-    static const char name[] = "X-ClickHouse-Exception-Code:";
     query *q = ctx;
     const size_t bytes = size * count;
-    if (bytes > sizeof name - 1 && strncasecmp(data, name, sizeof name - 1) == 0) {
-        char value[16] = "";
-        const size_t length = bytes - (sizeof name - 1);
-        memcpy(value, data + sizeof name - 1, length < sizeof value ? length : sizeof value - 1);
-        q->exception_header = true;
-        q->exception_code = (int)strtol(value, NULL, 10);
-    }
+    q->exception_header |= cp_http_exception_code(data, bytes, &q->exception_code);
     return bytes;
 }
 

@@ -162,6 +162,11 @@ int cp_log_lane_open(cp_log_lane **out, const cp_config *config, uint32_t table,
     int rc = cp_log_open(&log_lane->wal, config, table, &events, err);
     if (rc == CP_OK) {
         log_lane->next = cp_wal_delivered(log_lane->wal) + 1;
+        if (cp_wal_checkpoint_lost(log_lane->wal))
+            cp_log(CP_LOG_ERROR, "the log's checkpoint is lost",
+                   "table=%s consequence=\"every row in the log is sent again, and may arrive twice\" "
+                   "remedy=\"coldpath audit tells which\"",
+                   log_lane->table->name);
         catch_up_rings(log_lane, region);
         rc = cp_wal_reader_create(&log_lane->reader, log_lane->wal, log_lane->next, err);
     }
@@ -387,7 +392,7 @@ static uint32_t source_take(void *ctx, cp_chunk *const **chunks, uint64_t *lo)
     const uint32_t share = goes_ahead(log_lane) && !ahead ? BACKLOG_SHARE : 1;
     cp_wal_reader *reader = ahead ? log_lane->ahead_reader : log_lane->reader;
     const uint32_t count = buffer_fill(log_lane, reader, *lo, hi, share);
-    log_lane->full_takes = *lo + count - 1 < hi ? log_lane->full_takes + 1 : 0;
+    log_lane->full_takes = count > 0 && *lo + count - 1 < hi ? log_lane->full_takes + 1 : 0;
     return count;
 }
 
@@ -511,11 +516,6 @@ int cp_log_lane_connect(cp_log_lane *log_lane, cp_flusher *flusher, cp_error *er
 }
 
 /* ---- any thread ------------------------------------------------------------------------------------------------- */
-
-bool cp_log_lane_drained(const cp_log_lane *log_lane)
-{
-    return atomic_load(&log_lane->next) > cp_wal_durable(log_lane->wal);
-}
 
 void cp_log_lane_position(const cp_log_lane *log_lane, uint64_t *next, uint64_t *durable)
 {

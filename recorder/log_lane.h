@@ -73,9 +73,6 @@ bool cp_log_lane_step(cp_log_lane *log_lane, uint64_t now_ns, bool *pending);
 bool cp_log_lane_prepare(cp_log_lane *log_lane, const cp_batch_intent *batch);
 void cp_log_lane_delivered(cp_log_lane *log_lane, const cp_batch_intent *batch);
 
-/* True when ClickHouse has everything that is durable. Any thread. */
-bool cp_log_lane_drained(const cp_log_lane *log_lane);
-
 /* The first LSN that ClickHouse may not have, and the last durable one. Any thread. */
 void cp_log_lane_position(const cp_log_lane *log_lane, uint64_t *next, uint64_t *durable);
 
