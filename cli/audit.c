@@ -106,8 +106,8 @@ static void ring_note(const cp_observer *observer, uint32_t index, uint32_t slot
     *ring = (cp_audit_ring){
         .slot = slot, .epoch = ack.epoch, .position = ack.delivered, .rows = ack.delivered_rows};
     ring->exact =
-        sound && ack.consumed == ack.delivered && ack.consumed_rows == ack.delivered_rows + ack.rejected_rows;
-    ring->rejected = ack.rejected_rows;
+        sound && ack.consumed == ack.delivered && ack.consumed_rows == cp_ack_settled_rows(&ack);
+    ring->left_out = cp_ack_settled_rows(&ack) - ack.delivered_rows;
 }
 
 /* Of a critical table, rows become durable, then delivered, in steps: looks for a moment at which the books are closed. */
@@ -119,14 +119,14 @@ static void ring_note_settled(const cp_observer *observer, uint32_t index, uint3
         nanosleep(&pause, NULL);
         ring_note(observer, index, slot, ring);
     }
-    if (ring->rejected == 0) /* a rejected row is in the ring, but not in ClickHouse */
+    if (ring->left_out == 0) /* such a row is in the ring, but not in ClickHouse */
         ring_range(observer, index, ring);
 }
 
 static void ring_note_after(const cp_ring_view *view, cp_audit_ring *ring)
 {
     ring->published = view->readable ? view->published : view->ack.consumed;
-    ring->rows_most = view->rows - view->ack.rejected_rows;
+    ring->rows_most = view->rows - (cp_ack_settled_rows(&view->ack) - view->ack.delivered_rows);
 }
 
 /* ---- ClickHouse's side ------------------------------------------------------------------------------------------ */

@@ -37,8 +37,9 @@ typedef struct cp_audit_ring {
     /* the ledger's word */
     uint64_t position; /* everything before it is delivered */
     uint64_t rows;     /* delivered: at the least those are there */
-    uint64_t rejected;
-    bool exact; /* rows are just those before position */
+    uint64_t
+        left_out; /* settled, but not by delivery: rejected, suppressed, dropped, quarantined, given up */
+    bool exact;   /* rows are just those before position */
     uint64_t published;
     uint64_t rows_most; /* more cannot have been sent */
     bool ranged;        /* range holds something */

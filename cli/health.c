@@ -59,8 +59,9 @@ static void judge_recorder(const cp_observer *observer, cp_health *health)
 static void judge_table(const cp_table_view *table, uint64_t full_before, cp_health *health)
 {
     const char *name = table->entry->name;
-    if (table->quarantined > 0)
-        reason_add(health, "%s: %u rings are quarantined", name, table->quarantined);
+    if (table->broken_rings > 0)
+        reason_add(health, "%s: %u rings broke the protocol and are no longer read", name,
+                   table->broken_rings);
     if (table->usage_permille >= CP_HEALTH_USAGE_PERMILLE)
         reason_add(health, "%s: its fullest ring is %u %% full", name, table->usage_permille / 10);
     if (table->full > full_before)
@@ -68,6 +69,11 @@ static void judge_table(const cp_table_view *table, uint64_t full_before, cp_hea
                    "%s: rings are full and refuse rows: %" PRIu64 " times within a moment, %" PRIu64
                    " in all",
                    name, table->full - full_before, table->full);
+    if (table->at_risk > 0)
+        reason_add(health,
+                   "%s: under pressure: %" PRIu64
+                   " rows were taken out early and are lost if the recorder is killed now",
+                   name, table->at_risk);
     if (!table->balanced)
         reason_add(health, "%s: the ledger does not balance", name);
     if (table->counters.retry_at_ns != 0)

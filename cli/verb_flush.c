@@ -39,7 +39,7 @@ typedef struct flush_args {
 typedef struct flush_target {
     uint64_t epoch;
     uint64_t position;
-    bool quarantined; /* nothing of it is read any more */
+    bool broken; /* nothing of it is read any more */
 } flush_target;
 
 typedef struct flush_run {
@@ -62,7 +62,7 @@ static int targets_note(flush_run *run, cp_error *err)
         const cp_ring_view *ring = &observer->rings[i];
         run->targets[i] =
             (flush_target){ring->ack.epoch, ring->readable ? ring->published : ring->ack.delivered,
-                           ring->ack.quarantined != CP_RING_SOUND};
+                           ring->ack.fault != CP_RING_SOUND};
     }
     for (uint32_t i = 0; i < observer->control.table_count; i++)
         run->rows += observer->tables[i].in_ring + observer->tables[i].in_log;
@@ -78,11 +78,11 @@ static bool ring_reached(const flush_run *run, uint32_t ring)
     return ack.epoch != target->epoch || (int64_t)(ack.delivered - target->position) >= 0;
 }
 
-/* The first ring that has not come to its target, quarantined ones apart or alone; -1: none. */
-static int ring_behind(const flush_run *run, bool quarantined)
+/* The first ring that has not come to its target, broken ones apart or alone; -1: none. */
+static int ring_behind(const flush_run *run, bool broken)
 {
     for (uint32_t i = 0; i < run->observer.control.ring_count; i++) {
-        if (run->targets[i].quarantined == quarantined && !ring_reached(run, i))
+        if (run->targets[i].broken == broken && !ring_reached(run, i))
             return (int)i;
     }
     return -1;
@@ -148,7 +148,7 @@ static int wait_delivered(flush_run *run, cp_error *err)
         const char *table = table_of_ring(&run->observer.control, (uint32_t)lost, &slot);
         return cp_error_set(
             err, CP_E_INVAL,
-            "all else is delivered, but table %s, slot %u is quarantined: its rows stay in the ring", table,
+            "all else is delivered, but table %s, slot %u broke the protocol: its rows stay in the ring", table,
             slot);
     }
     run->delivered = true;

@@ -132,7 +132,7 @@ static bool rings_delivered(const replay_run *run, const cp_observer *observer, 
         const cp_table_view *table = &observer->tables[t];
         for (uint32_t slot = 0; is_wanted(run, t) && slot < table->entry->slots; slot++) {
             const cp_abi_ack *ack = &table->rings[slot].ack;
-            if (ack->quarantined == CP_RING_SOUND &&
+            if (ack->fault == CP_RING_SOUND &&
                 (int64_t)(ack->delivered - published[table->entry->first_ring + slot]) < 0)
                 return false;
         }

@@ -30,8 +30,13 @@ static json_object *table_json(const cp_table_view *table)
     cp_json_add_uint(item, "rows_put", table->produced);
     cp_json_add_uint(item, "rows_delivered", table->delivered);
     cp_json_add_uint(item, "rows_rejected", table->rejected);
+    cp_json_add_uint(item, "rows_suppressed", table->suppressed);
+    cp_json_add_uint(item, "rows_dropped", table->dropped);
+    cp_json_add_uint(item, "rows_quarantined", table->quarantined);
+    cp_json_add_uint(item, "rows_given_up", table->given_up);
     cp_json_add_uint(item, "rows_in_ring", table->in_ring);
     cp_json_add_uint(item, "rows_in_log", table->in_log);
+    cp_json_add_uint(item, "rows_at_risk", table->at_risk);
     cp_json_add_uint(item, "rows_queued", counters->queued_rows);
     cp_json_add_uint(item, "rows_in_flight", counters->in_flight_rows);
     cp_json_add_bool(item, "balanced", table->balanced);
@@ -41,7 +46,7 @@ static json_object *table_json(const cp_table_view *table)
     cp_json_add_uint(item, "too_big", table->too_big);
     cp_json_add_uint(item, "producers", table->producers);
     cp_json_add_uint(item, "slots", table->entry->slots);
-    cp_json_add_uint(item, "rings_quarantined", table->quarantined);
+    cp_json_add_uint(item, "rings_broken", table->broken_rings);
     cp_json_add_uint(item, "pressure", table->pressure);
     cp_json_add_uint(item, "batches_delivered", counters->delivered_batches);
     cp_json_add_uint(item, "insert_attempts", counters->insert_attempts);
@@ -96,18 +101,50 @@ static void recorder_print(const cp_observer *observer, const cp_health *health)
     printf("clickhouse  %s\n\n", cp_sink_state_name(header->sink_state));
 }
 
+/* Settled, but not by delivery. */
+static uint64_t rows_left_out(const cp_table_view *table)
+{
+    return table->rejected + table->suppressed + table->dropped + table->quarantined + table->given_up;
+}
+
+/* One line for a table of which rows were left out, or are at risk. */
+static void left_out_print(const cp_table_view *table)
+{
+    const struct {
+        const char *what;
+        uint64_t rows;
+    } parts[] = {{"rejected (not a valid row)", table->rejected},
+                 {"suppressed (pressure)", table->suppressed},
+                 {"dropped", table->dropped},
+                 {"quarantined (ClickHouse refuses them)", table->quarantined},
+                 {"given up (damaged log)", table->given_up},
+                 {"at risk (taken out early, not delivered yet)", table->at_risk}};
+    if (rows_left_out(table) + table->at_risk == 0)
+        return;
+    printf("%s:", table->entry->name);
+    const char *separator = " ";
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        char count[CP_HUMAN_TEXT];
+        if (parts[i].rows == 0)
+            continue;
+        printf("%s%s %s", separator, cp_human_count(count, parts[i].rows), parts[i].what);
+        separator = ", ";
+    }
+    putchar('\n');
+}
+
 static void table_print(cp_text_table *text, const cp_table_view *table)
 {
     char put[CP_HUMAN_TEXT];
     char delivered[CP_HUMAN_TEXT];
     char in_ring[CP_HUMAN_TEXT];
     char in_log[CP_HUMAN_TEXT];
-    char rejected[CP_HUMAN_TEXT];
+    char left_out[CP_HUMAN_TEXT];
     char full[CP_HUMAN_TEXT];
     cp_text_table_row(text, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t%.1f\t%s\t%u/%u\t%s\t%s", table->entry->name,
                       table->entry->critical ? "critical" : "lossy", cp_human_count(put, table->produced),
                       cp_human_count(delivered, table->delivered), cp_human_count(in_ring, table->in_ring),
-                      cp_human_count(in_log, table->in_log), cp_human_count(rejected, table->rejected),
+                      cp_human_count(in_log, table->in_log), cp_human_count(left_out, rows_left_out(table)),
                       table->usage_permille / 10.0, table->counters.peak_usage_permille / 10.0,
                       cp_human_count(full, table->full), table->producers, table->entry->slots,
                       cp_guarantee_name(table->counters.guarantee), table->balanced ? "yes" : "NO");
@@ -117,12 +154,14 @@ static int status_text(const cp_observer *observer, const cp_health *health)
 {
     recorder_print(observer, health);
     cp_text_table *text =
-        cp_text_table_new("table\tclass\tput\tdelivered\tin ring\tin log\trejected\tring %\tpeak "
+        cp_text_table_new("table\tclass\tput\tdelivered\tin ring\tin log\tleft out\tring %\tpeak "
                           "%\tfull\tproducers\tdelivery\tbalanced",
                           "llrrrrrrrrrll");
     for (uint32_t i = 0; i < observer->control.table_count; i++)
         table_print(text, &observer->tables[i]);
     cp_text_table_print(text, stdout);
+    for (uint32_t i = 0; i < observer->control.table_count; i++)
+        left_out_print(&observer->tables[i]);
     for (uint32_t i = 0; i < health->reason_count; i++)
         printf("%s%s\n", i == 0 ? "\n" : "", health->reasons[i]);
     return cp_output_finish();

@@ -62,8 +62,9 @@ typedef struct cp_span {
     uint64_t epoch;
     uint64_t begin;
     uint64_t end;
-    uint32_t rows;
+    uint32_t rows; /* valid ones */
     uint32_t rejected;
+    uint32_t quarantined; /* of rows, when the batch is delivered */
 } cp_span;
 
 typedef enum cp_attempt_result {

@@ -183,7 +183,7 @@ void cp_drain_set_urgent(cp_drain *drain, bool urgent)
 
 /* ---- a turn -------------------------------------------------------------------------------------------- */
 
-static void ring_quarantine(cp_drain *drain, uint32_t table, drain_ring *ring, cp_ring_fault fault,
+static void ring_break(cp_drain *drain, uint32_t table, drain_ring *ring, cp_ring_fault fault,
                             const char *reason)
 {
     ring->reader.fault = fault;
@@ -242,7 +242,7 @@ static bool chunk_fill(drain_lane *lane, drain_ring *ring, uint32_t table, cp_ch
 }
 
 /* Hands one chunk of at most `pending` bytes on. Returns the bytes it took, 0 when that has to wait or the
- * ring has been quarantined. What precedes a broken record is still delivered. */
+ * ring has been set aside as broken. What precedes a broken record is still delivered. */
 static uint64_t ring_drain_chunk(cp_drain *drain, uint32_t table, drain_ring *ring, uint64_t pending)
 {
     drain_lane *lane = &drain->lanes[table];
@@ -255,7 +255,7 @@ static uint64_t ring_drain_chunk(cp_drain *drain, uint32_t table, drain_ring *ri
     }
     if (!chunk_fill(lane, ring, table, chunk, pending, &result, &reason)) {
         cp_chunk_pool_untake(drain->pool, chunk);
-        ring_quarantine(drain, table, ring, CP_RING_TRUNCATED, "the ring file was truncated");
+        ring_break(drain, table, ring, CP_RING_TRUNCATED, "the ring file was truncated");
         return 0;
     }
     cp_failpoint(CP_FP_DRAIN_COPIED);
@@ -279,7 +279,7 @@ static uint64_t ring_drain_chunk(cp_drain *drain, uint32_t table, drain_ring *ri
     if (rejected)
         drain->events.rejected(drain->events.ctx, table, ring->slot, rejected, reason.text);
     if (result == CP_PARSE_BROKEN) {
-        ring_quarantine(drain, table, ring, CP_RING_BAD_RECORD, reason.text);
+        ring_break(drain, table, ring, CP_RING_BAD_RECORD, reason.text);
         return 0;
     }
     return taken;
@@ -289,7 +289,7 @@ static uint32_t ring_visit(cp_drain *drain, uint32_t table, drain_ring *ring, ui
 {
     uint64_t pending = 0;
     if (!ring_pending(ring, &pending)) {
-        ring_quarantine(drain, table, ring, CP_RING_TRUNCATED, "the ring file was truncated");
+        ring_break(drain, table, ring, CP_RING_TRUNCATED, "the ring file was truncated");
         return 0;
     }
     if (ring->reader.fault != CP_RING_SOUND) {

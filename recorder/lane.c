@@ -35,7 +35,7 @@ static void lane_unlock(cp_lane *lane)
 
 static void ack_publish(cp_lane *lane, uint32_t slot)
 {
-    lane->states[slot].quarantined = __atomic_load_n(&lane->acks[slot].quarantined, __ATOMIC_RELAXED);
+    lane->states[slot].fault = __atomic_load_n(&lane->acks[slot].fault, __ATOMIC_RELAXED);
     cp_ack_write(&lane->acks[slot], &lane->states[slot]);
 }
 
@@ -57,11 +57,13 @@ static uint32_t spans_resolve(const cp_lane *lane, const cp_batch_intent *batch,
             .begin = span->begin,
             .end = span->end,
             .consumed_rows = lane->logged ? 0 : state->consumed_rows + span->rows + span->rejected,
-            .delivered_rows = state->delivered_rows + span->rows,
+            .delivered_rows = state->delivered_rows + span->rows - span->quarantined,
             .rejected_rows = state->rejected_rows + span->rejected,
+            .quarantined_rows = state->quarantined_rows + span->quarantined,
             .slot = span->slot,
             .rows = span->rows,
             .rejected = span->rejected,
+            .quarantined = span->quarantined,
         };
     }
     return count;
@@ -77,6 +79,7 @@ static void logged_ack_move(cp_lane *lane, const cp_abi_intent_span *span)
         state->delivered = span->end;
     state->delivered_rows = span->delivered_rows;
     state->rejected_rows = span->rejected_rows;
+    state->quarantined_rows = span->quarantined_rows;
 }
 
 static void ack_move(cp_lane *lane, const cp_abi_intent_span *span)
@@ -86,6 +89,7 @@ static void ack_move(cp_lane *lane, const cp_abi_intent_span *span)
     state->consumed_rows = span->consumed_rows;
     state->delivered_rows = span->delivered_rows;
     state->rejected_rows = span->rejected_rows;
+    state->quarantined_rows = span->quarantined_rows;
 }
 
 /* Moves the acknowledgements to where the spans say; harmless when it was done before. */
@@ -153,7 +157,7 @@ static bool records_add_up(const cp_ring_map *map, uint64_t from)
     return sound;
 }
 
-/* A ring that was quarantined is looked at once more by each new recorder. */
+/* A broken ring is looked at once more by each new recorder. */
 static bool ring_adds_up(const cp_lane *lane, const cp_region_owner *region, uint32_t slot)
 {
     cp_ring_map map;
@@ -177,8 +181,8 @@ void cp_lane_init(cp_lane *lane, const cp_region_owner *region, uint32_t table, 
     for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
         if (!cp_ack_read(&lane->acks[slot], &lane->states[slot]))
             mend_count(lane, region, slot, &lane->states[slot]);
-        if (lane->states[slot].quarantined != CP_RING_SOUND && ring_adds_up(lane, region, slot))
-            lane->states[slot].quarantined = CP_RING_SOUND;
+        if (lane->states[slot].fault != CP_RING_SOUND && ring_adds_up(lane, region, slot))
+            lane->states[slot].fault = CP_RING_SOUND;
         cp_ack_write(&lane->acks[slot], &lane->states[slot]);
         lane->reached[slot] = lane->states[slot].delivered;
     }
@@ -281,7 +285,7 @@ uint64_t cp_lane_undelivered(cp_lane *lane)
     lane_lock(lane);
     for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
         const cp_abi_ack *state = &lane->states[slot];
-        rows += state->consumed_rows - state->delivered_rows - state->rejected_rows;
+        rows += state->consumed_rows - cp_ack_settled_rows(state);
     }
     lane_unlock(lane);
     return rows;
@@ -317,5 +321,5 @@ void cp_lane_progress(cp_lane *lane, uint32_t in_flight, uint64_t queued, uint64
 
 void cp_lane_fault(cp_lane *lane, uint32_t slot, cp_ring_fault fault)
 {
-    __atomic_store_n(&lane->acks[slot].quarantined, (uint32_t)fault, __ATOMIC_RELAXED);
+    __atomic_store_n(&lane->acks[slot].fault, (uint32_t)fault, __ATOMIC_RELAXED);
 }

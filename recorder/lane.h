@@ -62,7 +62,7 @@ void cp_lane_attempt(cp_lane *lane, const cp_attempt *attempt);
 /* What waits: rows under way and queued. */
 void cp_lane_progress(cp_lane *lane, uint32_t in_flight, uint64_t queued, uint64_t oldest_seen_ns);
 
-/* Marks a ring as quarantined, for producers and monitors to see. Drain thread or before the threads start.
+/* Marks a ring as broken, for producers and monitors to see. Drain thread or before the threads start.
  */
 void cp_lane_fault(cp_lane *lane, uint32_t slot, cp_ring_fault fault);
 

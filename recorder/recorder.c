@@ -71,7 +71,7 @@ static void on_fault(void *ctx, uint32_t table, uint32_t slot, cp_ring_fault fau
     cp_recorder *recorder = ctx;
     char quoted[512];
     cp_lane_fault(&recorder->lanes[table], slot, fault);
-    cp_log(CP_LOG_ERROR, "ring quarantined", "table=%s slot=%u fault=\"%s\" reason=%s remedy=\"%s\"",
+    cp_log(CP_LOG_ERROR, "ring broken", "table=%s slot=%u fault=\"%s\" reason=%s remedy=\"%s\"",
            recorder->lanes[table].entry->name, slot, cp_ring_fault_name(fault),
            cp_log_quote(quoted, sizeof quoted, reason),
            "its producer takes another slot when it attaches again; remove the ring file and restart the "
@@ -416,7 +416,7 @@ static bool targets_reached(const cp_recorder *recorder, const ship_target *targ
     for (uint32_t i = 0; i < control->ring_count; i++) {
         cp_abi_ack ack;
         cp_ack_read(&control->acks[i], &ack);
-        if (targets[i].readable && ack.quarantined == CP_RING_SOUND &&
+        if (targets[i].readable && ack.fault == CP_RING_SOUND &&
             (int64_t)(ack.delivered - targets[i].position) < 0)
             return false;
     }

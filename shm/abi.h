@@ -17,9 +17,9 @@
  *     ├──────────────────────────────┤  counters_offset
  *     │ cp_abi_counters × tables 512B│  the recorder's counters
  *     ├──────────────────────────────┤  acks_offset
- *     │ cp_abi_ack × rings     64 B  │  one cache line each: consumed, durable, delivered
+ *     │ cp_abi_ack × rings     128 B │  two cache lines each: consumed, durable, delivered; what became of the rows
  *     ├──────────────────────────────┤  intents_offset
- *     │ cp_abi_intent × tables 4672 B│  the batch that is being sent
+ *     │ cp_abi_intent × tables 8768 B│  the batch that is being sent
  *     ├──────────────────────────────┤  text_offset
  *     │ CREATE TABLE texts           │  the full column descriptors, in ClickHouse's own words
  *     └──────────────────────────────┘  file_size
@@ -56,7 +56,7 @@
 #define CP_ABI_RING_MAGIC    0x313047494e524c43ull /* "CLRING01" */
 
 enum {
-    CP_ABI_MAJOR = 1,
+    CP_ABI_MAJOR = 2,
     CP_ABI_MINOR = 0,
     CP_CACHE_LINE = 64,
     CP_ABI_HEADER_SIZE = 4096,
@@ -178,19 +178,40 @@ typedef struct cp_abi_counters {
 } cp_abi_counters;
 static_assert(sizeof(cp_abi_counters) == 512, "counter block");
 
-/* Written by the recorder under a sequence lock (odd = being written), so that positions and row counts agree. */
+/* Written by the recorder under a sequence lock (odd = being written), so that positions and row counts agree.
+ *
+ * The ledger of a ring: every row before `consumed` is in exactly one of delivered … given up, or under way to ClickHouse,
+ * in the log of a critical table, in the recorder's memory of a lossy one that was taken out early:
+ *
+ *     consumed_rows = delivered + rejected + suppressed + dropped + quarantined + given up + under way
+ *
+ * Of a lossy table `consumed` is ahead of `delivered` only while pressure has the recorder take rows out early: what lies
+ * between the two is lost if the recorder is killed, and counted as dropped by its successor. */
 typedef struct cp_abi_ack {
     uint32_t sequence;
-    uint32_t quarantined; /* cp_ring_fault: not 0, the ring broke the protocol and is no longer read */
-    uint64_t epoch;       /* of the ring these positions belong to */
-    uint64_t consumed;    /* space before this is free */
-    uint64_t durable;
-    uint64_t delivered;
-    uint64_t consumed_rows; /* rows before `consumed`, rejected ones included */
+    uint32_t fault;         /* cp_ring_fault: not 0, the ring broke the protocol and is no longer read */
+    uint64_t epoch;         /* of the ring these positions belong to */
+    uint64_t consumed;      /* space before this is free */
+    uint64_t durable;       /* critical: rows before it are in the log; lossy: as delivered */
+    uint64_t delivered;     /* what becomes of rows before it is decided */
+    uint64_t consumed_rows; /* rows before `consumed` */
     uint64_t delivered_rows;
-    uint64_t rejected_rows;
+    uint64_t rejected_rows;   /* failed validation in the recorder */
+    uint64_t suppressed_rows; /* left out by the pressure ladder's rules */
+    uint64_t
+        dropped_rows; /* lost: dropped by the ladder's last rung, or taken out early by a recorder that was killed */
+    uint64_t quarantined_rows; /* refused by ClickHouse one by one, kept in the quarantine file */
+    uint64_t given_up_rows;    /* of a damaged log, given up by `coldpath wal repair` */
+    uint8_t reserved[32];
 } cp_abi_ack;
-static_assert(sizeof(cp_abi_ack) == CP_CACHE_LINE, "one line per ring");
+static_assert(sizeof(cp_abi_ack) == 2 * (size_t)CP_CACHE_LINE, "two lines per ring");
+
+/* Rows whose fate is decided. */
+static inline uint64_t cp_ack_settled_rows(const cp_abi_ack *ack)
+{
+    return ack->delivered_rows + ack->rejected_rows + ack->suppressed_rows + ack->dropped_rows +
+           ack->quarantined_rows + ack->given_up_rows;
+}
 
 /* The intent: which rows the batch under way holds, written before its first send, so that a recorder which finds it
  * after a crash sends exactly these rows under the same token again, and ClickHouse can tell.
@@ -214,25 +235,29 @@ typedef struct cp_abi_intent_span {
     uint64_t begin;
     uint64_t end;
     uint64_t
-        consumed_rows; /* of the ring, once delivered (0: it is moved by durability); likewise the next two */
+        consumed_rows; /* of the ring, once delivered (0: not moved by delivery); likewise the next three */
     uint64_t delivered_rows;
     uint64_t rejected_rows;
+    uint64_t quarantined_rows;
     uint32_t slot;
-    uint32_t rows;
+    uint32_t rows; /* valid ones, to be delivered or quarantined */
     uint32_t rejected;
-    uint32_t reserved;
+    uint32_t quarantined; /* of rows */
+    uint8_t reserved[56];
 } cp_abi_intent_span;
 
 typedef struct cp_abi_intent {
     uint32_t state; /* cp_intent_state */
     uint32_t span_count;
     uint64_t rows;
-    uint8_t reserved[48];
+    uint32_t piece_first; /* sent in pieces: valid rows of the batch before this are settled, ... */
+    uint32_t piece_rows;  /* ... these are under way under the token; 0: the batch goes whole */
+    uint8_t reserved[40];
     char token[CP_ABI_TOKEN];
     cp_abi_intent_span spans[CP_REGION_MAX_SLOTS];
 } cp_abi_intent;
-static_assert(sizeof(cp_abi_intent_span) == CP_CACHE_LINE, "span");
-static_assert(sizeof(cp_abi_intent) == 64 + CP_ABI_TOKEN + CP_CACHE_LINE * CP_REGION_MAX_SLOTS, "intent");
+static_assert(sizeof(cp_abi_intent_span) == 2 * (size_t)CP_CACHE_LINE, "span");
+static_assert(sizeof(cp_abi_intent) == 64 + CP_ABI_TOKEN + 2 * CP_CACHE_LINE * CP_REGION_MAX_SLOTS, "intent");
 
 typedef enum cp_ring_fault {
     CP_RING_SOUND = 0,

@@ -19,7 +19,7 @@ static void store(uint64_t *to, uint64_t value)
 
 static void ack_copy(const cp_abi_ack *ack, cp_abi_ack *copy)
 {
-    copy->quarantined = __atomic_load_n(&ack->quarantined, __ATOMIC_ACQUIRE);
+    copy->fault = __atomic_load_n(&ack->fault, __ATOMIC_ACQUIRE);
     copy->epoch = load(&ack->epoch);
     copy->consumed = load(&ack->consumed);
     copy->durable = load(&ack->durable);
@@ -27,6 +27,10 @@ static void ack_copy(const cp_abi_ack *ack, cp_abi_ack *copy)
     copy->consumed_rows = load(&ack->consumed_rows);
     copy->delivered_rows = load(&ack->delivered_rows);
     copy->rejected_rows = load(&ack->rejected_rows);
+    copy->suppressed_rows = load(&ack->suppressed_rows);
+    copy->dropped_rows = load(&ack->dropped_rows);
+    copy->quarantined_rows = load(&ack->quarantined_rows);
+    copy->given_up_rows = load(&ack->given_up_rows);
 }
 
 bool cp_ack_read(const cp_abi_ack *ack, cp_abi_ack *copy)
@@ -46,13 +50,17 @@ void cp_ack_write(cp_abi_ack *ack, const cp_abi_ack *state)
     /* Odd already: a recorder was killed in here. Its successor goes on from the next even number. */
     const uint32_t sequence = __atomic_load_n(&ack->sequence, __ATOMIC_RELAXED) | 1u;
     __atomic_store_n(&ack->sequence, sequence, __ATOMIC_RELAXED);
-    __atomic_store_n(&ack->quarantined, state->quarantined, __ATOMIC_RELEASE);
+    __atomic_store_n(&ack->fault, state->fault, __ATOMIC_RELEASE);
     store(&ack->epoch, state->epoch);
     store(&ack->durable, state->durable);
     store(&ack->delivered, state->delivered);
     store(&ack->consumed_rows, state->consumed_rows);
     store(&ack->delivered_rows, state->delivered_rows);
     store(&ack->rejected_rows, state->rejected_rows);
+    store(&ack->suppressed_rows, state->suppressed_rows);
+    store(&ack->dropped_rows, state->dropped_rows);
+    store(&ack->quarantined_rows, state->quarantined_rows);
+    store(&ack->given_up_rows, state->given_up_rows);
     cp_failpoint(CP_FP_LANE_ACK_HALF);
     store(&ack->consumed, state->consumed); /* what put looks at: before it, space is free */
     __atomic_store_n(&ack->sequence, sequence + 1, __ATOMIC_RELEASE);

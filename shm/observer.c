@@ -109,10 +109,15 @@ static void table_add_ring(cp_table_view *table, const cp_ring_view *ring)
     table->in_ring += ring->rows_in_ring;
     table->delivered += ring->ack.delivered_rows;
     table->rejected += ring->ack.rejected_rows;
-    table->in_log += ring->ack.consumed_rows - ring->ack.delivered_rows - ring->ack.rejected_rows;
+    table->suppressed += ring->ack.suppressed_rows;
+    table->dropped += ring->ack.dropped_rows;
+    table->quarantined += ring->ack.quarantined_rows;
+    table->given_up += ring->ack.given_up_rows;
+    *(table->entry->critical ? &table->in_log : &table->at_risk) +=
+        ring->ack.consumed_rows - cp_ack_settled_rows(&ring->ack);
     table->full += ring->full;
     table->too_big += ring->too_big;
-    table->quarantined += ring->ack.quarantined != CP_RING_SOUND;
+    table->broken_rings += ring->ack.fault != CP_RING_SOUND;
     if (permille > table->usage_permille)
         table->usage_permille = permille;
 }
@@ -120,12 +125,13 @@ static void table_add_ring(cp_table_view *table, const cp_ring_view *ring)
 /* Three counts made by three parties agree: the recorder's acknowledgements, the records in the ring, and the
  * producer's own. The last may be one behind when the producer was killed between its two stores, and means
  * nothing while it goes on putting. */
-static bool ring_balances(const cp_ring_view *ring, bool logged)
+static bool ring_balances(const cp_ring_view *ring)
 {
-    const uint64_t settled = ring->ack.delivered_rows + ring->ack.rejected_rows;
+    const uint64_t settled = cp_ack_settled_rows(&ring->ack);
     const bool producer_agrees = ring->live || ring->rows - ring->producer_rows <= 1;
+    const bool all_settled = ring->ack.consumed == ring->ack.delivered;
     return ring->readable && ring->counted && producer_agrees &&
-           (logged ? ring->ack.consumed_rows >= settled : ring->ack.consumed_rows == settled);
+           (all_settled ? ring->ack.consumed_rows == settled : ring->ack.consumed_rows >= settled);
 }
 
 static void table_look(const cp_observer *observer, uint32_t index)
@@ -143,7 +149,7 @@ static void table_look(const cp_observer *observer, uint32_t index)
             cp_ack_read(cp_control_ack(&observer->control, index, slot), &ring->ack);
             ring->rows = ring->ack.consumed_rows;
         }
-        table->balanced = table->balanced && ring_balances(ring, entry->critical != 0);
+        table->balanced = table->balanced && ring_balances(ring);
         table_add_ring(table, ring);
     }
 }

@@ -34,12 +34,17 @@ typedef struct cp_table_view {
     uint64_t in_log; /* consumed, because they are durable in the log, and not delivered */
     uint64_t delivered;
     uint64_t rejected;
+    uint64_t suppressed;
+    uint64_t dropped;
+    uint64_t quarantined;
+    uint64_t given_up;
+    uint64_t at_risk; /* lossy: taken out of the rings early, under pressure, and not delivered yet */
     uint64_t full;
     uint64_t too_big;
     uint32_t usage_permille; /* of the fullest ring, now */
-    uint32_t quarantined;    /* rings */
-    bool balanced;           /* produced = delivered + rejected + in log + in ring, counted independently */
-    cp_ring_view *rings;     /* entry->slots of them */
+    uint32_t broken_rings;   /* cp_ring_fault */
+    bool balanced;       /* produced = what is settled + in log + at risk + in ring, counted independently */
+    cp_ring_view *rings; /* entry->slots of them */
 } cp_table_view;
 
 typedef struct cp_observer {

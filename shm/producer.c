@@ -186,7 +186,7 @@ static int ring_take_slot(const cp_region *region, uint32_t table, cp_ring *ring
     bool any_busy = false;
     for (uint32_t slot = 0; slot < entry->slots; slot++) {
         priv->ack = cp_control_ack(&region->control, table, slot);
-        if (__atomic_load_n(&priv->ack->quarantined, __ATOMIC_RELAXED) != CP_RING_SOUND)
+        if (__atomic_load_n(&priv->ack->fault, __ATOMIC_RELAXED) != CP_RING_SOUND)
             continue;
         rc = cp_ring_map_open(&priv->map, region->dir, entry, slot, CP_RING_WRITE, err);
         if (rc == CP_OK && priv->map.epoch != priv->ack->epoch) {
@@ -212,7 +212,7 @@ static int ring_take_slot(const cp_region *region, uint32_t table, cp_ring *ring
     }
     if (rc == CP_E_BUSY)
         return cp_error_set(err, CP_E_BUSY,
-                            "every slot of table %s is quarantined: `coldpath status` says why", entry->name);
+                            "the rings of all slots of table %s are broken: `coldpath status` says why", entry->name);
     return rc;
 }
 

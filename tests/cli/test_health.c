@@ -78,8 +78,8 @@ static void test_others(void **state)
     table.balanced = false;
     check(&before, "does not balance");
     setup(NULL);
-    table.quarantined = 1;
-    check(&before, "1 rings are quarantined");
+    table.broken_rings = 1;
+    check(&before, "1 rings broke the protocol");
     setup(NULL);
     header.sink_state = CP_SINK_DOWN;
     check(&before, "last insert");

@@ -1,4 +1,4 @@
-/* The drain over a real region: lumps and intervals, order, quarantine of one ring without harm to the others, and the
+/* The drain over a real region: lumps and intervals, order, setting aside one broken ring without harm to the others, and the
  * reserve of chunks. The test plays the flusher: it keeps chunks, or gives them back. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -121,20 +121,20 @@ class Coldpathd(unittest.TestCase):
         self.assertEqual(recorder.status()["tables"][0]["rows_in_ring"], put)
         self.assertGreater(recorder.status()["tables"][0]["full"], 0)
 
-    def test_a_broken_ring_is_quarantined_alone(self):
+    def test_a_broken_ring_is_set_aside_alone(self):
         recorder = self.make().start()
         self.put(recorder, 0, 10)
         with open(recorder.region / "quotes.0.ring", "r+b") as ring:
             ring.seek(4096)
             ring.write(struct.pack("<Q", 12345))
         deadline = time.monotonic() + 10
-        while "ring quarantined" not in recorder.read_log():
+        while "ring broken" not in recorder.read_log():
             self.assertLess(time.monotonic(), deadline, recorder.read_log())
             time.sleep(0.02)
         log = recorder.read_log()
         for word in ("table=quotes", "slot=0", "bad position", "remedy="):
             self.assertIn(word, log)
-        self.assertEqual(recorder.status()["tables"][0]["rings_quarantined"], 1)
+        self.assertEqual(recorder.status()["tables"][0]["rings_broken"], 1)
         self.put(recorder, 100, 10)  # takes another slot
         self.assertEqual(recorder.run("coldpath", "status").returncode, 2)
 
@@ -167,7 +167,7 @@ class Coldpathd(unittest.TestCase):
         recorder.run("coldpath", "put", "trades", input=trade.encode(), check=True)
         held = {table["table"]: table["rows_in_ring"] for table in recorder.status()["tables"]}
         self.assertEqual((held["quotes"], held["trades"]), (100, 1))
-        self.assertNotIn("quarantined", recorder.read_log())
+        self.assertNotIn("ring broken", recorder.read_log())
 
     def test_idle_takes_little(self):
         recorder = self.make().start()
