@@ -149,6 +149,10 @@ static json_object *intents_json(const cp_wal_view *view)
         cp_json_add_uint(item, "lo", intent->lo);
         cp_json_add_uint(item, "hi", intent->hi);
         cp_json_add_uint(item, "rows", intent->rows);
+        if (intent->piece_rows) {
+            cp_json_add_uint(item, "piece_first", intent->piece_first);
+            cp_json_add_uint(item, "piece_rows", intent->piece_rows);
+        }
         /* Without a token: delivered, ahead of a backlog. */
         cp_json_add_string(item, "token", intent->token[0] ? intent->token : NULL);
         json_object_array_add(array, item);
@@ -263,9 +267,13 @@ static void segments_text(const cp_wal_view *view)
     cp_text_table_print(text, stdout);
     for (uint32_t n = 0; n < view->checkpoint.intent_count; n++) {
         const cp_wal_intent *intent = &view->checkpoint.intents[n];
-        printf("%s: records %" PRIu64 " to %" PRIu64 "%s%s\n",
+        printf("%s: records %" PRIu64 " to %" PRIu64,
                intent->token[0] ? "batch under way" : "delivered ahead of the backlog", intent->lo,
-               intent->hi, intent->token[0] ? ", token " : "", intent->token);
+               intent->hi);
+        if (intent->piece_rows)
+            printf(", its rows %" PRIu32 " to %" PRIu32 " of %" PRIu64, intent->piece_first + 1,
+                   intent->piece_first + intent->piece_rows, intent->rows);
+        printf("%s%s\n", intent->token[0] ? ", token " : "", intent->token);
     }
 }
 

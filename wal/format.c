@@ -39,6 +39,14 @@ int cp_wal_segment_header_check(const cp_wal_segment_header *header, unsigned un
     return sane ? CP_OK : CP_E_CORRUPT;
 }
 
+bool cp_wal_intent_sane(const cp_wal_intent *intent, uint64_t delivered_lsn, uint64_t durable_lsn)
+{
+    const uint64_t piece_end = (uint64_t)intent->piece_first + intent->piece_rows;
+    return intent->lo <= intent->hi && intent->lo > delivered_lsn && intent->hi <= durable_lsn &&
+           memchr(intent->token, 0, sizeof intent->token) &&
+           (intent->piece_rows > 0 ? piece_end <= intent->rows : intent->piece_first == 0);
+}
+
 int cp_wal_checkpoint_check(const cp_wal_checkpoint_block *block, unsigned unsafe)
 {
     const int code = cp_wal_block_check(block, CP_WAL_CHECKPOINT_MAGIC, unsafe);
@@ -48,9 +56,7 @@ int cp_wal_checkpoint_check(const cp_wal_checkpoint_block *block, unsigned unsaf
         block->delivered_lsn > block->durable_lsn)
         return CP_E_CORRUPT;
     for (uint32_t i = 0; i < block->intent_count; i++) {
-        const cp_wal_intent *intent = &block->intents[i];
-        if (intent->lo > intent->hi || intent->lo <= block->delivered_lsn ||
-            intent->hi > block->durable_lsn || !memchr(intent->token, 0, sizeof intent->token))
+        if (!cp_wal_intent_sane(&block->intents[i], block->delivered_lsn, block->durable_lsn))
             return CP_E_CORRUPT;
     }
     return CP_OK;

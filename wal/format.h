@@ -48,7 +48,7 @@ enum {
     CP_WAL_RECORD_MAGIC = 0x524c5743, /* "CWLR" */
     CP_WAL_RINGS = 64,                /* producer slots of one table */
     CP_WAL_INTENTS = 4,               /* batches that may be in doubt at once */
-    CP_WAL_TOKEN = 512,               /* a deduplication token and its NUL */
+    CP_WAL_TOKEN = 504,               /* a deduplication token and its NUL */
     CP_WAL_UUID = 16
 };
 
@@ -125,13 +125,20 @@ typedef struct cp_wal_record {
 } cp_wal_record;
 static_assert(sizeof(cp_wal_record) == CP_WAL_RECORD_HEADER, "record header");
 
-/* A batch that was, or was about to be, sent: sent again, it is the same rows under the same token. */
+/* A batch that was, or was about to be, sent: sent again, it is the same rows under the same token.
+ *
+ *   valid rows of the records lo to hi:   0 ── settled ── piece_first ── in doubt ── + piece_rows ── not sent yet ── rows
+ *
+ * A batch that is sent in pieces names the one under way. Earlier programs left those eight bytes 0: the whole batch. */
 typedef struct cp_wal_intent {
     uint64_t lo; /* first and last LSN */
     uint64_t hi;
-    uint64_t rows;
+    uint64_t rows; /* valid ones, of all these records */
     char token[CP_WAL_TOKEN];
+    uint32_t piece_first;
+    uint32_t piece_rows; /* 0, and piece_first 0: the whole batch is in doubt */
 } cp_wal_intent;
+static_assert(sizeof(cp_wal_intent) == 536, "intent");
 
 typedef struct cp_wal_checkpoint_block {
     cp_wal_block_head head;
@@ -181,6 +188,9 @@ int cp_wal_block_check(const void *block, uint64_t magic, unsigned unsafe);
 /* Checks beyond the CRC: CP_OK, CP_E_CORRUPT, CP_E_ABI. */
 int cp_wal_segment_header_check(const cp_wal_segment_header *header, unsigned unsafe);
 int cp_wal_checkpoint_check(const cp_wal_checkpoint_block *block, unsigned unsafe);
+
+/* True when the intent makes sense in a log that is delivered and durable so far. */
+bool cp_wal_intent_sane(const cp_wal_intent *intent, uint64_t delivered_lsn, uint64_t durable_lsn);
 
 uint32_t cp_wal_payload_crc(uint64_t lsn, const void *data, uint32_t size);
 

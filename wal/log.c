@@ -317,10 +317,12 @@ int cp_wal_checkpoint_write(cp_wal *wal, uint64_t delivered_lsn, const cp_wal_in
                             (unsigned long long)delivered_lsn, n, (unsigned long long)now->delivered_lsn,
                             (unsigned long long)block->durable_lsn);
     for (uint32_t i = 0; i < n; i++) {
-        if (intents[i].lo <= delivered_lsn || intents[i].lo > intents[i].hi ||
-            intents[i].hi > block->durable_lsn || !memchr(intents[i].token, 0, sizeof intents[i].token))
-            return cp_error_set(err, CP_E_INVAL, "intent %llu to %llu is not between delivered and durable",
-                                (unsigned long long)intents[i].lo, (unsigned long long)intents[i].hi);
+        if (!cp_wal_intent_sane(&intents[i], delivered_lsn, block->durable_lsn))
+            return cp_error_set(
+                err, CP_E_INVAL,
+                "intent %llu to %llu, piece %u+%u of %llu rows, is not between delivered and durable",
+                (unsigned long long)intents[i].lo, (unsigned long long)intents[i].hi, intents[i].piece_first,
+                intents[i].piece_rows, (unsigned long long)intents[i].rows);
         block->intents[i] = intents[i];
     }
     block->intent_count = wal->seams.unsafe & CP_UNSAFE_INTENT ? 0 : n;

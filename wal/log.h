@@ -111,7 +111,8 @@ bool cp_wal_step_wait(cp_wal *wal, uint64_t now_ns, uint64_t wait_ns);
 /* ---- flusher thread ---- */
 
 /* Stores how far ClickHouse has the log and which batches are about to be sent (n ≤ CP_WAL_INTENTS, lo > delivered_lsn,
- * hi ≤ durable); on CP_OK it is durable. delivered_lsn never goes back. CP_E_INVAL, CP_E_IO. */
+ * hi ≤ durable, a piece within the batch's rows); on CP_OK it is durable. delivered_lsn never goes back. CP_E_INVAL,
+ * CP_E_IO. */
 int cp_wal_checkpoint_write(cp_wal *wal, uint64_t delivered_lsn, const cp_wal_intent *intents, uint32_t n,
                             cp_error *err);
 

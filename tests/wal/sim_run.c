@@ -17,6 +17,7 @@ enum {
     GENERATION_ACTIONS = 120, /* of the workload before the power really fails */
     SHORT_ACTIONS = 30,
     GENERATIONS = 12, /* crashes in the life of one log */
+    BATCH_ROWS = 100, /* of every intent */
     OUTCOMES = 3,     /* random ones per operation */
     EXHAUSTIVE = 3    /* all 3^n outcomes up to so many undecided sectors */
 };
@@ -34,6 +35,7 @@ typedef struct model_checkpoint {
     uint64_t durable;
     bool intent;
     uint64_t lo, hi;
+    uint32_t piece_first, piece_rows;
 } model_checkpoint;
 
 typedef struct simulation {
@@ -109,12 +111,24 @@ static void log_drop(sim_disk *disk, cp_wal *wal)
 
 /* ---- comparing a recovered log with the model ---- */
 
+static cp_wal_intent intent_make(const model_checkpoint *checkpoint)
+{
+    cp_wal_intent intent = {.lo = checkpoint->lo,
+                            .hi = checkpoint->hi,
+                            .rows = BATCH_ROWS,
+                            .piece_first = checkpoint->piece_first,
+                            .piece_rows = checkpoint->piece_rows};
+    snprintf(intent.token, sizeof intent.token, "token-%llu", (unsigned long long)checkpoint->lo);
+    return intent;
+}
+
 static bool checkpoint_is(const cp_wal *wal, const model_checkpoint *expected)
 {
     const cp_wal_intent *intents;
     const uint32_t count = cp_wal_intents(wal, &intents);
+    const cp_wal_intent intent = intent_make(expected);
     return cp_wal_delivered(wal) == expected->delivered && count == (uint32_t)expected->intent &&
-           (count == 0 || (intents[0].lo == expected->lo && intents[0].hi == expected->hi));
+           (count == 0 || memcmp(&intents[0], &intent, sizeof intent) == 0);
 }
 
 /* What is due at the least: everything acknowledged; after damage, what was also stated to be, and when a whole file is gone,
@@ -308,16 +322,26 @@ static void act_step(simulation *sim)
         sim->now_ns += CP_NS_PER_S + 1;
 }
 
-/* The flusher: an intent, then its delivery. */
+/* The next piece of the batch that is under way; false: that was the last. */
+static bool piece_next(simulation *sim, model_checkpoint *checkpoint)
+{
+    const uint32_t first = checkpoint->piece_first + checkpoint->piece_rows;
+    if (checkpoint->piece_rows == 0 || first == BATCH_ROWS)
+        return false;
+    checkpoint->piece_first = first;
+    checkpoint->piece_rows = 1 + (uint32_t)sim_below(&sim->rng, BATCH_ROWS - first);
+    return true;
+}
+
+/* The flusher: an intent, whole or in pieces, then its delivery. */
 static void act_checkpoint(simulation *sim)
 {
     const uint64_t durable = cp_wal_durable(sim->wal);
     model_checkpoint next = sim->stored;
-    cp_wal_intent intent = {0};
     if (sim->retry) { /* the same again, as the one that failed may be on the disk */
         next = sim->attempted;
-        intent = (cp_wal_intent){.lo = next.lo, .hi = next.hi, .rows = 1};
-        snprintf(intent.token, sizeof intent.token, "token-%llu", (unsigned long long)next.lo);
+    } else if (next.intent && piece_next(sim, &next)) {
+        /* more of the same batch */
     } else if (next.intent) {
         next.delivered = next.hi;
         next.intent = false;
@@ -330,13 +354,14 @@ static void act_checkpoint(simulation *sim)
         next.intent = true;
         next.lo = next.delivered + 1;
         next.hi = next.lo + sim_below(&sim->rng, durable - next.delivered);
-        intent = (cp_wal_intent){.lo = next.lo, .hi = next.hi, .rows = 1};
-        snprintf(intent.token, sizeof intent.token, "token-%llu", (unsigned long long)next.lo);
+        next.piece_first = 0;
+        next.piece_rows = sim_chance(&sim->rng, 300) ? 1 + (uint32_t)sim_below(&sim->rng, BATCH_ROWS) : 0;
     } else {
         return;
     }
     next.durable = durable;
     sim->attempted = next;
+    const cp_wal_intent intent = intent_make(&next);
     cp_error err;
     sim->retry = cp_wal_checkpoint_write(sim->wal, next.delivered, &intent, next.intent, &err) != CP_OK;
     if (!sim->retry)

@@ -36,6 +36,8 @@ static void test_layout(void **state)
     assert_int_equal(offsetof(cp_wal_segment_header, rings), 112);
     assert_int_equal(offsetof(cp_wal_checkpoint_block, intents), 72);
     assert_int_equal(offsetof(cp_wal_checkpoint_block, rings), 2216);
+    assert_int_equal(offsetof(cp_wal_intent, piece_first), 528);
+    assert_int_equal(offsetof(cp_wal_intent, piece_rows), 532);
     assert_int_equal(offsetof(cp_wal_record, size), 72);
     assert_int_equal(offsetof(cp_wal_record, ring_slot), 96);
 }
@@ -84,6 +86,31 @@ static void test_checkpoint_blocks(void **state)
     assert_int_equal(cp_wal_checkpoint_check(&block, 0), CP_E_CORRUPT);
 }
 
+static void test_pieces(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t first, rows;
+        int code;
+    } cases[] = {
+        {0, 0, CP_OK},        {0, 10, CP_OK},       {3, 7, CP_OK},         {9, 1, CP_OK},
+        {3, 8, CP_E_CORRUPT}, {3, 0, CP_E_CORRUPT}, {0, 11, CP_E_CORRUPT}, {UINT32_MAX, 2, CP_E_CORRUPT},
+    };
+    static cp_wal_checkpoint_block block;
+    block.durable_lsn = 9;
+    block.intent_count = 1;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        block.intents[0] = (cp_wal_intent){.lo = 6,
+                                           .hi = 9,
+                                           .rows = 10,
+                                           .token = "t",
+                                           .piece_first = cases[i].first,
+                                           .piece_rows = cases[i].rows};
+        cp_wal_block_seal(&block, CP_WAL_CHECKPOINT_MAGIC);
+        assert_int_equal(cp_wal_checkpoint_check(&block, 0), cases[i].code);
+    }
+}
+
 static void test_records(void **state)
 {
     (void)state;
@@ -121,9 +148,10 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_crc),     cmocka_unit_test(test_layout),
-        cmocka_unit_test(test_blocks),  cmocka_unit_test(test_checkpoint_blocks),
-        cmocka_unit_test(test_records), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_crc),    cmocka_unit_test(test_layout),
+        cmocka_unit_test(test_blocks), cmocka_unit_test(test_checkpoint_blocks),
+        cmocka_unit_test(test_pieces), cmocka_unit_test(test_records),
+        cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

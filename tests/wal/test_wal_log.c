@@ -161,8 +161,12 @@ static void test_intents(void **state)
     scratch_open(&s);
     assert_true(scratch_append(&s, 1, 10));
     assert_true(scratch_wait(&s, 10));
-    const cp_wal_intent intents[] = {{.lo = 3, .hi = 5, .rows = 40, .token = "first"},
-                                     {.lo = 6, .hi = 10, .rows = 70, .token = "second"}};
+    const cp_wal_intent intents[] = {
+        {.lo = 3, .hi = 5, .rows = 40, .token = "first"},
+        {.lo = 6, .hi = 10, .rows = 70, .token = "second", .piece_first = 30, .piece_rows = 40}};
+    cp_wal_intent beyond = intents[1];
+    beyond.piece_rows = 41;
+    assert_int_equal(cp_wal_checkpoint_write(s.wal, 2, &beyond, 1, &err), CP_E_INVAL);
     assert_int_equal(cp_wal_checkpoint_write(s.wal, 3, intents, 2, &err), CP_E_INVAL);
     assert_int_equal(cp_wal_checkpoint_write(s.wal, 11, NULL, 0, &err), CP_E_INVAL);
     assert_int_equal(cp_wal_checkpoint_write(s.wal, 2, intents, 2, &err), CP_OK);
