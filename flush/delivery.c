@@ -369,7 +369,11 @@ static uint32_t batch_encode(cp_delivery *delivery, uint32_t offered, uint64_t l
 
 static cp_batch_intent batch_describe(const cp_batch *batch)
 {
-    return (cp_batch_intent){batch->range, batch->token, batch->rows, batch->span_count, batch->spans};
+    return (cp_batch_intent){.range = batch->range,
+                             .token = batch->token,
+                             .rows = batch->rows,
+                             .span_count = batch->span_count,
+                             .spans = batch->spans};
 }
 
 static void batch_delivered(cp_delivery *delivery)

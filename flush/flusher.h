@@ -102,9 +102,16 @@ typedef struct cp_batch_source {
     uint32_t (*take)(void *ctx, cp_chunk *const **chunks, uint64_t *lo);
 } cp_batch_source;
 
+/* Rows [first, first + rows) of a batch's valid rows: what is about to be sent, when it is sent in pieces. 0, 0: all. */
+typedef struct cp_batch_piece {
+    uint32_t first;
+    uint32_t rows;
+} cp_batch_piece;
+
 /* A batch that is about to be sent for the first time. */
 typedef struct cp_batch_intent {
     cp_lsn_range range;
+    cp_batch_piece piece;
     const char *token;
     uint32_t rows;
     uint32_t span_count;

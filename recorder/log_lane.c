@@ -414,6 +414,8 @@ static bool checkpoint_store(cp_log_lane *log_lane, const cp_batch_intent *batch
         intents[count].lo = batch->range.lo;
         intents[count].hi = batch->range.hi;
         intents[count].rows = batch->rows;
+        intents[count].piece_first = batch->piece.first;
+        intents[count].piece_rows = batch->piece.rows;
         snprintf(intents[count++].token, sizeof intents[0].token, "%s", batch->token);
     }
     if (cp_wal_checkpoint_write(log_lane->wal, log_lane->next - 1, intents, count, &err) < 0) {
