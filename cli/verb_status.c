@@ -3,7 +3,7 @@
  *   put = delivered + rejected + in the log (critical tables) + in the ring
  *
  * where "in the ring" includes what the recorder has copied out and not yet delivered (queued, in flight): its space is
- * given back only then. */
+ * given back only then. Where a critical table is behind, a second look a moment later says at which rate it catches up. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "cli/backlog.h"
 #include "cli/cli.h"
 #include "cli/health.h"
 #include "cli/place.h"
@@ -20,8 +21,40 @@
 
 enum { SETTLE_TRIES = 10, SETTLE_PAUSE_NS = 10 * 1000 * 1000 };
 
-static json_object *table_json(const cp_table_view *table)
+typedef struct status_view {
+    cp_observer observer;
+    cp_refusals refusals;     /* before the last look */
+    cp_backlog_mark backlogs; /* likewise */
+    uint64_t looked_ns;       /* the last look, boot-time clock */
+    cp_health health;
+} status_view;
+
+static cp_backlog backlog_of(const status_view *view, uint32_t table)
 {
+    cp_backlog backlog;
+    cp_backlog_judge(&view->backlogs, &view->observer, table, view->looked_ns, &backlog);
+    return backlog;
+}
+
+static json_object *backlog_json(const cp_backlog *backlog)
+{
+    if (!backlog->behind)
+        return NULL;
+    json_object *item = json_object_new_object();
+    cp_json_add_uint(item, "rows", backlog->rows);
+    cp_json_add_double(item, "put_per_s", backlog->put_per_s);
+    cp_json_add_double(item, "delivered_per_s", backlog->delivered_per_s);
+    if (backlog->seconds_left >= 0)
+        cp_json_add_double(item, "seconds_left", backlog->seconds_left);
+    else
+        cp_json_add(item, "seconds_left", NULL);
+    return item;
+}
+
+static json_object *table_json(const status_view *view, uint32_t index)
+{
+    const cp_table_view *table = &view->observer.tables[index];
+    const cp_backlog backlog = backlog_of(view, index);
     const cp_abi_counters *counters = &table->counters;
     json_object *item = json_object_new_object();
     cp_json_add_string(item, "table", table->entry->name);
@@ -37,6 +70,7 @@ static json_object *table_json(const cp_table_view *table)
     cp_json_add_uint(item, "rows_in_ring", table->in_ring);
     cp_json_add_uint(item, "rows_in_log", table->in_log);
     cp_json_add_uint(item, "rows_at_risk", table->at_risk);
+    cp_json_add(item, "backlog", backlog_json(&backlog));
     cp_json_add_uint(item, "rows_queued", counters->queued_rows);
     cp_json_add_uint(item, "rows_in_flight", counters->in_flight_rows);
     cp_json_add_bool(item, "balanced", table->balanced);
@@ -56,8 +90,10 @@ static json_object *table_json(const cp_table_view *table)
     return item;
 }
 
-static int status_json(const cp_observer *observer, const cp_health *health)
+static int status_json(const status_view *view)
 {
+    const cp_observer *observer = &view->observer;
+    const cp_health *health = &view->health;
     const cp_abi_control *header = observer->control.header;
     json_object *answer = cp_json_begin("status");
     json_object *recorder = json_object_new_object();
@@ -77,7 +113,7 @@ static int status_json(const cp_observer *observer, const cp_health *health)
     cp_json_add(answer, "recorder", recorder);
     bool balanced = true;
     for (uint32_t i = 0; i < observer->control.table_count; i++) {
-        json_object_array_add(tables, table_json(&observer->tables[i]));
+        json_object_array_add(tables, table_json(view, i));
         balanced = balanced && observer->tables[i].balanced;
     }
     cp_json_add_bool(answer, "balanced", balanced);
@@ -150,8 +186,44 @@ static void table_print(cp_text_table *text, const cp_table_view *table)
                       cp_guarantee_name(table->counters.guarantee), table->balanced ? "yes" : "NO");
 }
 
-static int status_text(const cp_observer *observer, const cp_health *health)
+/* "trades: 1,234,567 rows wait in its log; 850,000 rows/s are delivered, 20,000 put; about 2 s left" */
+static void backlog_print(const char *table, const cp_backlog *backlog, bool recorder_alive)
 {
+    char rows[CP_HUMAN_TEXT];
+    char delivered[CP_HUMAN_TEXT];
+    char put[CP_HUMAN_TEXT];
+    char left[CP_HUMAN_TEXT];
+    cp_human_count(rows, backlog->rows);
+    if (!recorder_alive) {
+        printf("%s: %s rows wait in its log\n", table, rows);
+        return;
+    }
+    cp_human_count(delivered, (uint64_t)backlog->delivered_per_s);
+    cp_human_count(put, (uint64_t)backlog->put_per_s);
+    printf("%s: %s rows wait in its log; %s rows/s are delivered, %s put; ", table, rows, delivered, put);
+    if (backlog->seconds_left >= 0)
+        printf("about %s s left\n", cp_human_count(left, (uint64_t)(backlog->seconds_left + 1)));
+    else
+        printf("it does not shrink\n");
+}
+
+static void backlogs_print(const status_view *view)
+{
+    bool begun = false;
+    for (uint32_t i = 0; i < view->observer.control.table_count; i++) {
+        const cp_backlog backlog = backlog_of(view, i);
+        if (!backlog.behind)
+            continue;
+        fputs(begun ? "" : "\n", stdout);
+        backlog_print(view->observer.tables[i].entry->name, &backlog, view->health.recorder_alive);
+        begun = true;
+    }
+}
+
+static int status_text(const status_view *view)
+{
+    const cp_observer *observer = &view->observer;
+    const cp_health *health = &view->health;
     recorder_print(observer, health);
     cp_text_table *text =
         cp_text_table_new("table\tclass\tput\tdelivered\tin ring\tin log\tleft out\tring %\tpeak "
@@ -162,14 +234,16 @@ static int status_text(const cp_observer *observer, const cp_health *health)
     cp_text_table_print(text, stdout);
     for (uint32_t i = 0; i < observer->control.table_count; i++)
         left_out_print(&observer->tables[i]);
+    backlogs_print(view);
     for (uint32_t i = 0; i < health->reason_count; i++)
         printf("%s%s\n", i == 0 ? "\n" : "", health->reasons[i]);
     return cp_output_finish();
 }
 
 /* The snapshot is not atomic: while rows pass, a ledger may seem off for a moment. What stays off is. */
-static int look_settled(cp_observer *observer)
+static int look_settled(status_view *view)
 {
+    cp_observer *observer = &view->observer;
     int rc = CP_OK;
     for (int tries = 0; tries < SETTLE_TRIES; tries++) {
         const struct timespec pause = {.tv_nsec = SETTLE_PAUSE_NS};
@@ -177,6 +251,7 @@ static int look_settled(cp_observer *observer)
         if (tries > 0)
             nanosleep(&pause, NULL);
         rc = cp_observer_look(observer);
+        view->looked_ns = cp_boottime_ns();
         for (uint32_t i = 0; rc == CP_OK && i < observer->control.table_count; i++)
             balanced = balanced && observer->tables[i].balanced;
         if (rc < 0 || balanced)
@@ -185,52 +260,67 @@ static int look_settled(cp_observer *observer)
     return rc;
 }
 
-/* One look, and a second a little later when rows have been refused before: are they still? */
-static int look_twice(cp_observer *observer, cp_refusals *before)
+static void pause_ms(long ms)
 {
-    const int rc = look_settled(observer);
+    const struct timespec pause = {.tv_nsec = ms * CP_NS_PER_MS};
+    nanosleep(&pause, NULL);
+}
+
+/* One look, and a second a little later when rows have been refused before (are they still?), or when a table is behind
+ * (how fast does it catch up?). */
+static int look_twice(status_view *view)
+{
+    int rc = look_settled(view);
     if (rc < 0)
         return rc;
-    cp_refusals_note(before, observer);
-    if (!before->any)
+    cp_refusals_note(&view->refusals, &view->observer);
+    cp_backlog_note(&view->backlogs, &view->observer);
+    if (!view->refusals.any && !view->backlogs.any)
         return CP_OK;
-    const struct timespec pause = {.tv_nsec = (long)CP_HEALTH_LOOK_MS * CP_NS_PER_MS};
-    nanosleep(&pause, NULL);
-    return look_settled(observer);
+    pause_ms(view->backlogs.any ? CP_BACKLOG_LOOK_MS : CP_HEALTH_LOOK_MS);
+    rc = look_settled(view);
+    for (int i = 0; rc == CP_OK && view->backlogs.any && i < CP_BACKLOG_LOOKS_MAX &&
+                    cp_backlog_stands(&view->backlogs, &view->observer);
+         i++) {
+        pause_ms(CP_BACKLOG_LOOK_MS);
+        rc = look_settled(view);
+    }
+    return rc;
 }
 
 int cp_verb_status(int argc, char **argv)
 {
     static const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
-    static const struct argp argp = {.parser = cp_common_parse_only,
-                                     .doc = "Shows the recorder's state and every table's ledger.\v"
-                                            "Needs no running recorder: it reads the region. Exit codes: 0 "
-                                            "all is well, 2 something is wrong (the reasons "
-                                            "are listed), 69 no recorder runs or there is no region.",
-                                     .children = children};
+    static const struct argp argp = {
+        .parser = cp_common_parse_only,
+        .doc = "Shows the recorder's state and every table's ledger.\v"
+               "Needs no running recorder: it reads the region. Of a critical table "
+               "that is behind it says how fast it catches up. Exit codes: 0 "
+               "all is well, 2 something is wrong (the reasons "
+               "are listed), 69 no recorder runs or there is no region.",
+        .children = children};
+    static status_view view;
     cp_common common = {0};
     cp_error err = {0};
     char path[PATH_MAX];
     argp_parse(&argp, argc, argv, 0, NULL, &common);
     cp_sigbus_install();
     int rc = cp_place_region(&common, path, &err);
-    cp_observer observer = {0};
     if (rc == CP_OK)
-        rc = cp_observer_open(&observer, path, &err);
+        rc = cp_observer_open(&view.observer, path, &err);
     if (rc != CP_OK)
         return cp_fail(&err);
-    cp_refusals before;
-    rc = look_twice(&observer, &before);
+    rc = look_twice(&view);
     if (rc < 0) {
-        cp_observer_close(&observer);
+        cp_observer_close(&view.observer);
         cp_error_set(&err, rc, "%s: the region was just replaced; try again", path);
         return cp_fail(&err);
     }
-    cp_health health;
-    cp_health_judge(&observer, &before, &health);
-    const int printed = common.json ? status_json(&observer, &health) : status_text(&observer, &health);
-    cp_observer_close(&observer);
+    cp_health_judge(&view.observer, &view.refusals, &view.health);
+    const int printed = common.json ? status_json(&view) : status_text(&view);
+    const bool alive = view.health.recorder_alive;
+    cp_observer_close(&view.observer);
     if (printed != CP_EXIT_OK)
         return printed;
-    return !health.recorder_alive ? CP_EXIT_ABSENT : health.sound ? CP_EXIT_OK : CP_EXIT_UNHEALTHY;
+    return !alive ? CP_EXIT_ABSENT : view.health.sound ? CP_EXIT_OK : CP_EXIT_UNHEALTHY;
 }

@@ -1,0 +1,88 @@
+"""What `coldpath status` says while things are not as they should be: how far a critical table is behind and when it will have
+caught up; whether ClickHouse answers before anything was sent to it."""
+
+import json
+import signal
+import sys
+import tempfile
+import time
+import unittest
+
+from tests.support.chdb import SKIP, ChdbServer, engine_present
+from tests.support.recorder import Recorder
+
+FLUSH = {"interval": "20ms", "rows": 500, "max_rows": 2000}  # small batches: a backlog lasts
+TABLES = {"trades": {"ring_size": "1MiB", "flush": FLUSH, "class": "critical", "wal_limit": "256MiB"}}
+
+
+def trades(first, count):
+    return "".join(json.dumps({"recv_ts": 1_700_000_000_000_000_000 + n, "exch_ts": 1_700_000_000_000, "venue": "test",
+                               "symbol": "A", "trade_id": n, "price": "1", "qty": "1", "buyer_is_maker": True}) + "\n"
+                   for n in range(first, first + count)).encode()
+
+
+class Status(unittest.TestCase):
+    def setUp(self):
+        path = tempfile.TemporaryDirectory(prefix="coldpath-status-")
+        self.addCleanup(path.cleanup)
+        self.server = ChdbServer(path=path.name).start()
+        self.server.args = ["--port", str(self.server.port)]
+        self.addCleanup(self.server.stop)
+        self.recorder = Recorder(self.server, TABLES, extra={"clickhouse": {"retry_min": "10ms", "retry_max": "100ms"}})
+        self.addCleanup(self.recorder.close)
+        self.recorder.run("coldpath", "init", check=True)
+
+    def put(self, first, count):
+        self.recorder.run("coldpath", "put", "trades", "--format", "JSONEachRow",
+                          input=trades(first, count), check=True)
+
+    def backlog(self):
+        return self.recorder.status()["tables"][0]["backlog"]
+
+    def test_backlog(self):
+        self.recorder.start()
+        self.put(0, 100)
+        self.recorder.wait_delivered()
+        self.assertIsNone(self.backlog())
+        self.server.end(signal.SIGKILL)
+        for first in range(100, 200100, 20000):
+            self.put(first, 20000)
+        deadline = time.monotonic() + 30
+        while self.recorder.status()["tables"][0]["rows_in_ring"] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        backlog = self.backlog()
+        self.assertEqual((backlog["rows"], backlog["delivered_per_s"], backlog["seconds_left"]), (200000, 0, None))
+        self.assertIn("trades: 200,000 rows wait in its log; 0 rows/s are delivered, 0 put; it does not shrink",
+                      self.recorder.run("coldpath", "status").stdout.decode())
+        self.server.start()
+        seen = []
+        begin = time.monotonic()
+        while (backlog := self.backlog()) is not None and time.monotonic() - begin < 60:
+            seen.append((time.monotonic(), backlog))
+        moving = [(at, one) for at, one in seen if one["seconds_left"] is not None]
+        self.assertTrue(moving, seen)
+        rows = [one["rows"] for _, one in moving]
+        self.assertEqual(rows, sorted(rows, reverse=True))
+        at, one = moving[len(moving) // 2]  # the forecast is of the right size: within a factor of four of what was
+        self.recorder.wait_delivered()
+        took = time.monotonic() - at
+        self.assertTrue(took / 4 - 1 < one["seconds_left"] < took * 4 + 1, (took, one))
+        self.assertIsNone(self.backlog())
+
+    def test_recorder_dead(self):
+        self.recorder.start()
+        self.server.end(signal.SIGKILL)
+        self.put(0, 20000)
+        deadline = time.monotonic() + 30
+        while self.recorder.status()["tables"][0]["rows_in_ring"] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.recorder.stop(signal.SIGKILL)
+        done = self.recorder.run("coldpath", "status")
+        self.assertEqual(done.returncode, 69)
+        self.assertIn("trades: 20,000 rows wait in its log\n", done.stdout.decode())
+
+
+if __name__ == "__main__":
+    if not engine_present():
+        sys.exit(SKIP)
+    unittest.main(verbosity=2)
