@@ -300,7 +300,9 @@ static cp_probe_result probe_done(cp_abilities *abilities)
 
 cp_probe_result cp_abilities_reply(cp_abilities *abilities, const cp_http_reply *reply, uint64_t now_ns)
 {
-    const bool good = reply->net == 0 && reply->status == 200 && !reply->exception_header && !reply->cut;
+    /* A part of the settings would be taken for all of them, and batches be sent without their tokens. */
+    const bool good = reply->net == 0 && reply->status == 200 && !reply->exception_header &&
+                      reply->exception_code == 0 && reply->whole && !reply->cut;
     if (abilities->step == STEP_SERVER && (!good || !take_server(abilities, reply->body)))
         return probe_failed(abilities, reply, now_ns);
     if (abilities->step == STEP_WINDOW && good)

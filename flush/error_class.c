@@ -98,7 +98,7 @@ cp_error_class cp_error_classify(const cp_http_reply *reply)
         return cp_error_class_of_code(reply->exception_code);
     if (reply->exception_header)
         return CP_CLASS_IN_DOUBT;
-    if (reply->status == 200 && reply->body_size == 0)
+    if (reply->status == 200 && reply->body_size == 0 && reply->whole)
         return CP_CLASS_OK;
     return class_of_status(reply->status);
 }

@@ -12,7 +12,7 @@
 #include "flush/http.h"
 
 typedef enum cp_error_class {
-    CP_CLASS_OK,            /* status 200, no exception header, empty body: and nothing else */
+    CP_CLASS_OK,            /* a whole reply: status 200, no exception header, empty body; nothing else */
     CP_CLASS_TRANSIENT,     /* not taken; will pass by itself */
     CP_CLASS_IN_DOUBT,      /* perhaps taken: the reply was lost or unclear */
     CP_CLASS_THROTTLE,      /* too many parts: this table must slow down */

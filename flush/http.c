@@ -36,6 +36,8 @@ struct cp_http_exchange {
     size_t reply_size;     /* bytes that came */
     bool exception_header;
     int exception_code;
+    bool sized;      /* the reply's head says where its body ends */
+    bool head_ended; /* with the empty line */
 };
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
@@ -231,10 +233,23 @@ bool cp_http_exception_code(const char *header, size_t size, int *code)
     return true;
 }
 
+static bool header_is(const char *header, size_t size, const char *name)
+{
+    const size_t length = strlen(name);
+    return size > length && strncasecmp(header, name, length) == 0;
+}
+
+/* libcurl takes the end of the connection for the end of the head, and of a body without a length. For us such a reply may have
+ * lost its exception on the way. */
 static size_t on_header(char *data, size_t size, size_t count, void *ctx)
 {
     cp_http_exchange *exchange = ctx;
     const size_t bytes = size * count;
+    if (header_is(data, bytes, "HTTP/"))
+        exchange->sized = exchange->head_ended = false;
+    exchange->sized |=
+        header_is(data, bytes, "Content-Length:") || header_is(data, bytes, "Transfer-Encoding:");
+    exchange->head_ended |= bytes > 0 && (data[0] == '\r' || data[0] == '\n');
     exchange->exception_header |= cp_http_exception_code(data, bytes, &exchange->exception_code);
     return bytes;
 }
@@ -291,6 +306,8 @@ int cp_http_start(cp_http_exchange *exchange, const char *url, const void *body,
     exchange->reply_size = 0;
     exchange->exception_header = false;
     exchange->exception_code = 0;
+    exchange->sized = false;
+    exchange->head_ended = false;
     exchange->net_text[0] = '\0';
     CURLcode rc = CURLE_OK;
     rc |= curl_easy_setopt(exchange->easy, CURLOPT_URL, url);
@@ -323,6 +340,7 @@ static void exchange_finish(cp_http_exchange *exchange, CURLcode net, cp_http_do
         .exception_code = exchange->exception_code,
         .body_size = exchange->reply_size,
         .cut = kept < exchange->reply_size,
+        .whole = exchange->sized && exchange->head_ended,
         .body = exchange->reply,
         .net_text = "",
     };
@@ -371,6 +389,8 @@ void cp_http_reply_text(const cp_http_reply *reply, char *text, size_t size)
         snprintf(text, size, "%.*s", (int)(line < size ? line : size - 1), source);
     else if (reply->exception_header)
         snprintf(text, size, "Code: %d, without a text", reply->exception_code);
+    else if (reply->status == 200 && !reply->whole)
+        snprintf(text, size, "HTTP status 200, but the reply is cut off, or does not say how long it is");
     else
         snprintf(text, size, "HTTP status %ld", reply->status);
 }

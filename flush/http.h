@@ -33,8 +33,9 @@ typedef struct cp_http_reply {
     int exception_code;    /* its value, or what the body says ("Code: 60. …"); 0: none */
     size_t body_size;      /* bytes of the reply's body, kept or not */
     bool cut;              /* body holds less than body_size */
-    const char *body;      /* NUL-terminated */
-    const char *net_text;  /* curl's words for net; "" when 0 */
+    bool whole;       /* the head ended, and said how long the body is: nothing of the reply can be missing */
+    const char *body; /* NUL-terminated */
+    const char *net_text; /* curl's words for net; "" when 0 */
 } cp_http_reply;
 
 typedef struct cp_http cp_http;

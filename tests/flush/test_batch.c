@@ -129,11 +129,12 @@ static void test_classes_of_replies(void **state)
         cp_http_reply reply;
         cp_error_class class;
     } cases[] = {
-        {{.status = 200}, CP_CLASS_OK},
-        {{.status = 200, .body_size = 1}, CP_CLASS_IN_DOUBT},
-        {{.status = 200, .exception_header = true}, CP_CLASS_IN_DOUBT},
-        {{.status = 200, .exception_header = true, .exception_code = 241}, CP_CLASS_TRANSIENT},
-        {{.status = 204}, CP_CLASS_IN_DOUBT},
+        {{.status = 200, .whole = true}, CP_CLASS_OK},
+        {{.status = 200}, CP_CLASS_IN_DOUBT},
+        {{.status = 200, .whole = true, .body_size = 1}, CP_CLASS_IN_DOUBT},
+        {{.status = 200, .whole = true, .exception_header = true}, CP_CLASS_IN_DOUBT},
+        {{.status = 200, .whole = true, .exception_header = true, .exception_code = 241}, CP_CLASS_TRANSIENT},
+        {{.status = 204, .whole = true}, CP_CLASS_IN_DOUBT},
         {{.status = 302}, CP_CLASS_PARK_ENDPOINT},
         {{.status = 404}, CP_CLASS_PARK_ENDPOINT},
         {{.status = 404, .exception_code = 60}, CP_CLASS_PARK_TABLE},
