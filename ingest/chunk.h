@@ -18,6 +18,7 @@ typedef struct cp_chunk {
     uint64_t end;           /*   rejected rows included */
     bool pressing;          /* its ring is filling up: do not wait for a larger batch */
     uint64_t first_seen_ns; /* boot-time clock: when the recorder first saw the oldest of these rows */
+    uint64_t put_after_ns;  /* boot-time clock: none of these rows was put before it; 0: not known */
     uint32_t rejected;      /* rows in the span that failed validation and are not in row_at */
     uint32_t byte_count;    /* bytes used in data */
     uint32_t data_capacity;

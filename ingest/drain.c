@@ -16,6 +16,7 @@ typedef struct drain_ring {
     const cp_abi_ack *ack;
     bool pressing;    /* more than half full when last looked at */
     uint64_t seen_ns; /* when the oldest row behind the cursor was first seen; 0 = none */
+    uint64_t bare_ns; /* when nothing was behind the cursor: what came after was put after; 0 = not known */
     uint32_t slot;
     bool open;
 } drain_ring;
@@ -184,7 +185,7 @@ void cp_drain_set_urgent(cp_drain *drain, bool urgent)
 /* ---- a turn -------------------------------------------------------------------------------------------- */
 
 static void ring_break(cp_drain *drain, uint32_t table, drain_ring *ring, cp_ring_fault fault,
-                            const char *reason)
+                       const char *reason)
 {
     ring->reader.fault = fault;
     drain->events.fault(drain->events.ctx, table, ring->slot, fault, reason);
@@ -236,6 +237,7 @@ static bool chunk_fill(drain_lane *lane, drain_ring *ring, uint32_t table, cp_ch
     chunk->epoch = ring->reader.map.epoch;
     chunk->begin = ring->reader.cursor;
     chunk->first_seen_ns = ring->seen_ns;
+    chunk->put_after_ns = ring->bare_ns;
     chunk->pressing = ring->pressing;
     *result = cp_records_parse(chunk, lane->table, ring->reader.row_max, copied, copied == pending, reason);
     return true;
@@ -299,6 +301,7 @@ static uint32_t ring_visit(cp_drain *drain, uint32_t table, drain_ring *ring, ui
     }
     if (pending == 0) {
         ring->seen_ns = 0;
+        ring->bare_ns = now;
         return 0;
     }
     if (!ring_is_due(drain, &drain->lanes[table], ring, pending, now))
@@ -312,6 +315,8 @@ static uint32_t ring_visit(cp_drain *drain, uint32_t table, drain_ring *ring, ui
         chunks++;
     }
     ring->seen_ns = pending ? now : 0;
+    if (pending == 0)
+        ring->bare_ns = now;
     return chunks;
 }
 

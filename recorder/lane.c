@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "shm/ack.h"
+#include "shm/histogram.h"
 #include "shm/ring_file.h"
 #include "shm/sigbus_guard.h"
 
@@ -176,6 +177,7 @@ void cp_lane_init(cp_lane *lane, const cp_region_owner *region, uint32_t table, 
     lane->logged = logged;
     lane->entry = &control->directory[table];
     lane->counters = &control->counters[table];
+    lane->measures = &control->measures[table];
     lane->intent = &control->intents[table];
     lane->acks = cp_control_ack(control, table, 0);
     for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
@@ -303,6 +305,8 @@ void cp_lane_attempt(cp_lane *lane, const cp_attempt *attempt)
         counter_add(&counters->delivered_batches, 1);
         counter_add(&counters->delivered_body_bytes, attempt->body_bytes);
         gauge_set(&counters->last_insert_ns, cp_realtime_ns());
+        cp_histogram_add(&lane->measures->insert_us, attempt->duration_ns / CP_NS_PER_US);
+        cp_histogram_add(&lane->measures->batch_rows, attempt->rows);
         return;
     }
     counter_add(attempt->result == CP_ATTEMPT_NET ? &counters->insert_errors_net
@@ -317,6 +321,13 @@ void cp_lane_progress(cp_lane *lane, uint32_t in_flight, uint64_t queued, uint64
     gauge_set(&lane->counters->in_flight_rows, in_flight);
     gauge_set(&lane->counters->queued_rows, queued);
     gauge_set(&lane->counters->oldest_unshipped_ns, oldest_seen_ns);
+}
+
+void cp_lane_log_size(cp_lane *lane, uint64_t bytes, uint64_t limit, uint32_t state)
+{
+    gauge_set(&lane->measures->log_bytes, bytes);
+    gauge_set(&lane->measures->log_limit, limit);
+    __atomic_store_n(&lane->measures->log_state, state, __ATOMIC_RELAXED);
 }
 
 void cp_lane_fault(cp_lane *lane, uint32_t slot, cp_ring_fault fault)

@@ -24,6 +24,7 @@ typedef struct cp_lane {
     bool lock;      /* of states: a logged lane's are moved by both threads */
     const cp_abi_table *entry;
     cp_abi_counters *counters;
+    cp_abi_measures *measures;              /* in the control file */
     cp_abi_intent *intent;                  /* in the control file */
     cp_abi_ack *acks;                       /* in the control file, one per slot */
     uint64_t reached[CP_REGION_MAX_SLOTS];  /* logged: how far batches have come in each ring, gaps or not */
@@ -61,6 +62,9 @@ void cp_lane_attempt(cp_lane *lane, const cp_attempt *attempt);
 
 /* What waits: rows under way and queued. */
 void cp_lane_progress(cp_lane *lane, uint32_t in_flight, uint64_t queued, uint64_t oldest_seen_ns);
+
+/* Logged lanes, drain thread: what the log takes of the disk, and whether it takes rows (cp_log_state). */
+void cp_lane_log_size(cp_lane *lane, uint64_t bytes, uint64_t limit, uint32_t state);
 
 /* Marks a ring as broken, for producers and monitors to see. Drain thread or before the threads start.
  */

@@ -13,14 +13,21 @@
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "shm/histogram.h"
 #include "wal/reader.h"
 
 enum {
     BEHIND_BATCHES = 3, /* more than this many full batches waiting: new rows go first */
     BACKLOG_SHARE = 4,  /* while they do, batches of the backlog are this many times smaller */
-    RECORD_MIN = 16,    /* bytes of the smallest record of a ring, header included */
+    UNDER_WAY =
+        256, /* records, of which the time is known when they become durable; of others it is not measured */
+    RECORD_MIN = 16, /* bytes of the smallest record of a ring, header included */
     COMPLAIN_EVERY_S = 10
 };
+
+_Static_assert((int)CP_LOG_STALLED == (int)CP_LOG_TAKES_ROWS + (int)CP_WAL_STALLED &&
+                   (int)CP_LOG_FAILING == (int)CP_LOG_TAKES_ROWS + (int)CP_WAL_FAILING,
+               "the log's state goes into the region as it is, behind CP_LOG_NONE");
 
 struct cp_log_lane {
     cp_wal *wal;
@@ -33,6 +40,10 @@ struct cp_log_lane {
     uint64_t watched_ns;
     uint64_t refused_ns;
     cp_wal_state seen_state;
+    struct {
+        uint64_t lsn;
+        uint64_t put_after_ns;
+    } under_way[UNDER_WAY]; /* by LSN */
     /* drain thread to flusher */
     _Atomic uint64_t durable_rows; /* ever, since this recorder started, and what it found */
     _Atomic uint64_t durable_bytes;
@@ -88,9 +99,24 @@ void cp_log_buffer_destroy(cp_log_buffer *buffer)
 
 /* ---- opening --------------------------------------------------------------------------------------------------- */
 
+static void on_committed(void *ctx, uint64_t duration_ns)
+{
+    const cp_log_lane *log_lane = ctx;
+    cp_histogram_add(&log_lane->lane->measures->sync_us, duration_ns / CP_NS_PER_US);
+}
+
+static void measure_durable(cp_log_lane *log_lane, uint64_t lsn)
+{
+    const uint64_t put_after_ns = log_lane->under_way[lsn % UNDER_WAY].put_after_ns;
+    if (log_lane->under_way[lsn % UNDER_WAY].lsn == lsn && put_after_ns != 0)
+        cp_histogram_add(&log_lane->lane->measures->put_durable_us,
+                         (cp_boottime_ns() - put_after_ns) / CP_NS_PER_US);
+}
+
 static void on_durable(void *ctx, const cp_wal_durable_event *event)
 {
     cp_log_lane *log_lane = ctx;
+    measure_durable(log_lane, event->lsn);
     cp_failpoint(CP_FP_LOG_DURABLE);
     cp_lane_durable(log_lane->lane, event->slot, event->epoch, event->end, event->rows, event->rejected);
     uint64_t none = 0;
@@ -158,7 +184,7 @@ int cp_log_lane_open(cp_log_lane **out, const cp_config *config, uint32_t table,
     log_lane->table = &config->tables[table];
     log_lane->lane = lane;
     log_lane->buffer = buffer;
-    const cp_wal_events events = {log_lane, on_durable};
+    const cp_wal_events events = {log_lane, on_durable, on_committed};
     int rc = cp_log_open(&log_lane->wal, config, table, &events, err);
     if (rc == CP_OK) {
         log_lane->next = cp_wal_delivered(log_lane->wal) + 1;
@@ -214,6 +240,10 @@ cp_submit_result cp_log_lane_append(cp_log_lane *log_lane, const cp_chunk *chunk
 {
     const int rc = cp_wal_append(log_lane->wal, chunk, &log_lane->appended_lsn);
     cp_failpoint(CP_FP_LOG_APPENDED);
+    if (rc == CP_OK) {
+        log_lane->under_way[log_lane->appended_lsn % UNDER_WAY].lsn = log_lane->appended_lsn;
+        log_lane->under_way[log_lane->appended_lsn % UNDER_WAY].put_after_ns = chunk->put_after_ns;
+    }
     if (rc < 0 && rc != CP_FULL &&
         cp_boottime_ns() - log_lane->refused_ns > COMPLAIN_EVERY_S * (uint64_t)CP_NS_PER_S) {
         log_lane->refused_ns = cp_boottime_ns();
@@ -231,6 +261,7 @@ static void watch_state(cp_log_lane *log_lane, uint64_t now_ns)
     log_lane->watched_ns = now_ns;
     cp_wal_status status;
     cp_wal_status_read(log_lane->wal, &status);
+    cp_lane_log_size(log_lane->lane, status.bytes, status.limit, CP_LOG_TAKES_ROWS + (uint32_t)status.state);
     if (status.state == log_lane->seen_state)
         return;
     log_lane->seen_state = status.state;

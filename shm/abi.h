@@ -20,6 +20,8 @@
  *     │ cp_abi_ack × rings     128 B │  two cache lines each: consumed, durable, delivered; what became of the rows
  *     ├──────────────────────────────┤  intents_offset
  *     │ cp_abi_intent × tables 8768 B│  the batch that is being sent
+ *     ├──────────────────────────────┤  measures_offset
+ *     │ cp_abi_measures × tables 4 KiB│  how long things took: histograms
  *     ├──────────────────────────────┤  text_offset
  *     │ CREATE TABLE texts           │  the full column descriptors, in ClickHouse's own words
  *     └──────────────────────────────┘  file_size
@@ -57,7 +59,7 @@
 
 enum {
     CP_ABI_MAJOR = 2,
-    CP_ABI_MINOR = 0,
+    CP_ABI_MINOR = 1, /* 1: measures */
     CP_CACHE_LINE = 64,
     CP_ABI_HEADER_SIZE = 4096,
     CP_ABI_RING_HOT_OFFSET = 4096,
@@ -106,7 +108,8 @@ typedef struct cp_abi_control {
     uint64_t text_size;
     uint64_t created_ns; /* real time */
     char namespace_name[CP_ABI_NAME];
-    uint8_t reserved0[280];
+    uint64_t measures_offset; /* 0: the file was made before there were any */
+    uint8_t reserved0[272];
 
     /* life signs, from offset 512 */
     uint64_t heartbeat_ns; /* boot-time clock; the drain thread's last turn */
@@ -177,6 +180,44 @@ typedef struct cp_abi_counters {
     uint8_t reserved[116];
 } cp_abi_counters;
 static_assert(sizeof(cp_abi_counters) == 512, "counter block");
+
+/* A log-linear histogram: four buckets to every doubling, so that a value is known to a quarter, in bounded room.
+ *
+ *     value     0 1 2 3 4 5 6 7 8-9 10-11 12-13 14-15 16-19 …
+ *     bucket    0 1 2 3 4 5 6 7  8    9    10    11    12   …
+ *
+ * One writer, relaxed stores; readers take what is there (shm/histogram.h). Monotonic. */
+enum { CP_ABI_HISTOGRAM_BUCKETS = 112 }; /* the last one holds all from 7 * 2^26 on: 469 s in microseconds */
+
+typedef struct cp_abi_histogram {
+    uint64_t sum; /* of the values */
+    uint64_t buckets[CP_ABI_HISTOGRAM_BUCKETS];
+    uint8_t reserved[120];
+} cp_abi_histogram;
+static_assert(sizeof(cp_abi_histogram) == 1024, "histogram");
+
+/* What the recorder measures of a table. No put is measured: what is said of puts comes from when the drain looked. */
+typedef struct cp_abi_measures {
+    /* the flusher's thread writes */
+    cp_abi_histogram insert_us;  /* an insert, from its first byte to ClickHouse's acknowledgement */
+    cp_abi_histogram batch_rows; /* rows of an acknowledged insert */
+    /* the drain thread writes; critical tables alone */
+    cp_abi_histogram sync_us; /* a write of the log, from handing it to the kernel until it is durable */
+    cp_abi_histogram put_durable_us; /* from put to durable, of a record's oldest row: at most this long */
+    uint64_t log_bytes; /* gauge: of the log on disk; of a recorder that is gone, the last it said */
+    uint64_t log_limit; /* gauge: what it may grow to */
+    uint32_t log_state; /* gauge: cp_log_state */
+    uint8_t reserved[108];
+} cp_abi_measures;
+static_assert(sizeof(cp_abi_measures) == 4 * sizeof(cp_abi_histogram) + 2 * (size_t)CP_CACHE_LINE,
+              "measures");
+
+typedef enum cp_log_state {
+    CP_LOG_NONE = 0, /* the table has no log, or no recorder has opened it yet */
+    CP_LOG_TAKES_ROWS = 1,
+    CP_LOG_STALLED = 2, /* its limit is reached, or the disk is full */
+    CP_LOG_FAILING = 3  /* writes or syncs fail */
+} cp_log_state;
 
 /* Written by the recorder under a sequence lock (odd = being written), so that positions and row counts agree.
  *

@@ -165,6 +165,8 @@ static int check_old_tables(const char *dir, const cp_control *old, const cp_con
 static void adopt_table(cp_control *new, uint32_t to, const cp_control *old, uint32_t from)
 {
     new->counters[to] = old->counters[from];
+    if (old->measures)
+        new->measures[to] = old->measures[from];
     new->intents[to] = old->intents[from];
     for (uint32_t slot = 0; slot < old->directory[from].slots; slot++) {
         cp_abi_ack ack;

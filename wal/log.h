@@ -54,6 +54,8 @@ typedef struct cp_wal_events {
     void *ctx;
     /* On the drain thread, out of cp_wal_step, in the order of LSNs. */
     void (*durable)(void *ctx, const cp_wal_durable_event *event);
+    /* Likewise: a write became durable, so long after it was handed to the kernel. NULL is allowed. */
+    void (*committed)(void *ctx, uint64_t duration_ns);
 } cp_wal_events;
 
 /* Strings are copied. 0 means the default where one is named. */

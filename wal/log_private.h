@@ -52,6 +52,7 @@ typedef struct cp_frame {
     uint64_t offset;  /* of the write in the segment */
     uint64_t stated;  /* durable LSN that its records state */
     uint32_t end_crc;
+    uint64_t placed_ns; /* boot-time clock: when its write was first handed to the kernel */
 } cp_frame;
 
 /* The end of what is durable: what the next segment's header links to. */

@@ -228,6 +228,8 @@ static bool frames_acknowledge(cp_wal *wal, uint64_t now_ns)
         if (frame->stated > wal->stated)
             wal->stated = frame->stated;
         records_report(wal, frame);
+        if (wal->config.events.committed)
+            wal->config.events.committed(wal->config.events.ctx, now_ns - frame->placed_ns);
         frame->state = CP_FRAME_EMPTY;
         wal->frame_first = (wal->frame_first + 1) % CP_WAL_FRAMES;
         wal->frame_count--;
@@ -319,6 +321,7 @@ static bool frames_place(cp_wal *wal, uint64_t now_ns)
                 wal->pause_until_ns = now_ns + (uint64_t)CP_WAL_STARVED_MS * CP_NS_PER_MS;
             break;
         }
+        frame->placed_ns = now_ns;
         moved = true;
         under_way++;
         if (wal->failing)
