@@ -15,7 +15,7 @@ const char *cp_recorder_state_name(uint32_t state)
 
 const char *cp_sink_state_name(uint32_t state)
 {
-    static const char *const names[] = {"unknown", "up", "down"};
+    static const char *const names[] = {"not asked yet", "up", "down"};
     return state < sizeof names / sizeof names[0] ? names[state] : "unknown";
 }
 
@@ -37,6 +37,16 @@ static void reason_add(cp_health *health, const char *fmt, ...)
     va_end(args);
 }
 
+static void judge_sink(const cp_abi_control *header, cp_health *health)
+{
+    if (__atomic_load_n(&header->sink_state, __ATOMIC_ACQUIRE) != CP_SINK_DOWN)
+        return;
+    if (header->sink_error[0])
+        reason_add(health, "ClickHouse does not answer: %.*s", CP_ABI_ERROR_TEXT - 1, header->sink_error);
+    else
+        reason_add(health, "the last insert into ClickHouse failed");
+}
+
 static void judge_recorder(const cp_observer *observer, cp_health *health)
 {
     const uint64_t beat = __atomic_load_n(&observer->control.header->heartbeat_ns, __ATOMIC_RELAXED);
@@ -52,8 +62,7 @@ static void judge_recorder(const cp_observer *observer, cp_health *health)
         state == CP_RECORDER_RUNNING)
         reason_add(health, "the recorder's heartbeat is over %d s old: it is stuck or stopped",
                    CP_HEALTH_STALE_MS / 1000);
-    if (__atomic_load_n(&observer->control.header->sink_state, __ATOMIC_RELAXED) == CP_SINK_DOWN)
-        reason_add(health, "the last insert into ClickHouse failed");
+    judge_sink(observer->control.header, health);
 }
 
 static void judge_table(const cp_table_view *table, uint64_t full_before, cp_health *health)

@@ -19,6 +19,7 @@
 
 enum {
     BASE_ROOM = 1024,
+    TEXT_ROOM = 512,
     POLL_LONGEST_MS =
         100, /* chunks are submitted without a wake-up: this is how often their queues are looked at, */
     POLL_SHORTEST_MS = 5, /*   or twice per the shortest interval of a table, within these bounds */
@@ -174,11 +175,22 @@ void cp_flusher_free(cp_flusher *flusher)
 
 /* ---- the thread ----------------------------------------------------------------------------------------------- */
 
+static void server_show(const cp_flusher *flusher, bool up, const cp_http_reply *reply)
+{
+    char text[TEXT_ROOM] = "";
+    if (!up)
+        cp_http_reply_text(reply, text, sizeof text);
+    if (flusher->events.server)
+        flusher->events.server(flusher->events.ctx, up, text);
+}
+
 /* A probe ended: tell those who wait for it. */
 static void on_probe(cp_flusher *flusher, const cp_http_reply *reply, uint64_t now_ns)
 {
     const bool was_known = cp_abilities_known(flusher->abilities);
     const cp_probe_result result = cp_abilities_reply(flusher->abilities, reply, now_ns);
+    if (result != CP_PROBE_GOING_ON)
+        server_show(flusher, result == CP_PROBE_DONE, reply);
     for (uint32_t i = 0; i < flusher->table_count; i++) {
         if (result == CP_PROBE_DONE && !was_known)
             cp_delivery_hurry(flusher->deliveries[i], now_ns);

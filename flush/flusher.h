@@ -127,6 +127,8 @@ typedef struct cp_flush_events {
     void (*release)(void *ctx, cp_chunk *chunk); /* the chunk's bytes are no longer needed */
     void (*attempt)(void *ctx, uint32_t table, const cp_attempt *attempt);
     void (*delivered)(void *ctx, uint32_t table, const cp_batch_intent *batch);
+    /* A probe ended: the server answers, or does not (text says why; "" when it does). NULL is allowed. */
+    void (*server)(void *ctx, bool up, const char *text);
     /* in_flight: rows in the batch under way; queued: rows and their oldest first_seen_ns (0 = none) behind
      * it */
     void (*progress)(void *ctx, uint32_t table, uint32_t in_flight, uint64_t queued, uint64_t oldest_seen_ns);

@@ -111,15 +111,30 @@ static void on_delivered(void *ctx, uint32_t table, const cp_batch_intent *batch
         cp_lane_delivered(&recorder->lanes[table], batch);
 }
 
+static void guarantee_show(const cp_recorder *recorder, uint32_t table)
+{
+    /* The two enumerations say the same, one to the flusher's owner, one to whoever maps the region. */
+    __atomic_store_n(&recorder->lanes[table].counters->guarantee,
+                     (uint32_t)cp_flusher_guarantee(recorder->flusher, table), __ATOMIC_RELAXED);
+}
+
+static void on_server(void *ctx, bool up, const char *text)
+{
+    cp_recorder *recorder = ctx;
+    cp_abi_control *header = recorder->region.control.header;
+    snprintf(header->sink_error, sizeof header->sink_error, "%s", text);
+    __atomic_store_n(&header->sink_state, (uint32_t)(up ? CP_SINK_UP : CP_SINK_DOWN), __ATOMIC_RELEASE);
+    for (uint32_t i = 0; up && i < recorder->config->table_count; i++)
+        guarantee_show(recorder, i);
+}
+
 static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)
 {
     cp_recorder *recorder = ctx;
     const uint32_t state = attempt->result == CP_ATTEMPT_OK ? CP_SINK_UP : CP_SINK_DOWN;
     __atomic_store_n(&recorder->region.control.header->sink_state, state, __ATOMIC_RELAXED);
     cp_lane_attempt(&recorder->lanes[table], attempt);
-    /* The two enumerations say the same, one to the flusher's owner, one to whoever maps the region. */
-    __atomic_store_n(&recorder->lanes[table].counters->guarantee,
-                     (uint32_t)cp_flusher_guarantee(recorder->flusher, table), __ATOMIC_RELAXED);
+    guarantee_show(recorder, table);
 }
 
 static void on_progress(void *ctx, uint32_t table, uint32_t in_flight, uint64_t queued,
@@ -189,6 +204,7 @@ static int make_flusher(cp_recorder *recorder, cp_error *err)
         .release = on_release,
         .attempt = on_attempt,
         .delivered = on_delivered,
+        .server = on_server,
         .progress = on_progress,
     };
     int rc = cp_flusher_create(&recorder->flusher, &sink, &events, err);
@@ -237,6 +253,7 @@ int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err
         recorder->region.control.header->recorder_pid = (uint32_t)getpid();
         recorder->region.control.header->started_ns = cp_realtime_ns();
         recorder->region.control.header->sink_state = CP_SINK_UNKNOWN;
+        recorder->region.control.header->sink_error[0] = '\0';
         rc = make_lanes(recorder, err);
     }
     if (rc == CP_OK)

@@ -86,9 +86,9 @@ typedef enum cp_recorder_state {
 } cp_recorder_state;
 
 typedef enum cp_sink_state {
-    CP_SINK_UNKNOWN = 0, /* nothing sent yet */
-    CP_SINK_UP = 1,      /* the last attempt was acknowledged */
-    CP_SINK_DOWN = 2     /* the last attempt failed */
+    CP_SINK_UNKNOWN = 0, /* not asked yet, or it has not answered yet */
+    CP_SINK_UP = 1,      /* it answered the recorder's probe, or the last attempt was acknowledged */
+    CP_SINK_DOWN = 2     /* it did not; sink_error says why */
 } cp_sink_state;
 
 typedef struct cp_abi_control {
@@ -121,7 +121,9 @@ typedef struct cp_abi_control {
     uint32_t sink_state; /* cp_sink_state */
     uint32_t chunks_free;
     uint32_t chunk_count;
-    uint8_t reserved1[3532];
+    uint32_t reserved2;
+    char sink_error[CP_ABI_ERROR_TEXT]; /* of the last probe that failed; "" when the last one did not */
+    uint8_t reserved1[3272];
 } cp_abi_control;
 static_assert(sizeof(cp_abi_control) == CP_ABI_HEADER_SIZE, "control header is one page");
 static_assert(offsetof(cp_abi_control, heartbeat_ns) == 512, "life signs start at 512");

@@ -83,6 +83,8 @@ static void test_others(void **state)
     setup(NULL);
     header.sink_state = CP_SINK_DOWN;
     check(&before, "last insert");
+    snprintf(header.sink_error, sizeof header.sink_error, "no such host");
+    check(&before, "ClickHouse does not answer: no such host");
     setup(NULL);
     header.heartbeat_ns -= (uint64_t)CP_HEALTH_STALE_MS * CP_NS_PER_MS + CP_NS_PER_S;
     check(&before, "heartbeat");

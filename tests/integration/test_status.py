@@ -69,6 +69,31 @@ class Status(unittest.TestCase):
         self.assertTrue(took / 4 - 1 < one["seconds_left"] < took * 4 + 1, (took, one))
         self.assertIsNone(self.backlog())
 
+    def clickhouse(self, state, timeout=20):
+        """Waits until status says so; the whole answer."""
+        deadline = time.monotonic() + timeout
+        while (status := self.recorder.status())["recorder"]["clickhouse"] != state and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.assertEqual(status["recorder"]["clickhouse"], state)
+        return status
+
+    def test_probe(self):
+        """Before a row was put: what the probe found."""
+        self.assertEqual(self.recorder.status()["recorder"]["clickhouse"], "not asked yet")
+        self.recorder.start()
+        status = self.clickhouse("up")
+        self.assertEqual((status["healthy"], status["tables"][0]["guarantee"]), (True, "exactly once"), status)
+        self.recorder.stop()
+        self.server.end(signal.SIGKILL)
+        self.recorder.start()
+        status = self.clickhouse("down")
+        self.assertFalse(status["healthy"])
+        self.assertRegex(status["reasons"][0], "ClickHouse does not answer: .+")
+        self.assertEqual(self.recorder.run("coldpath", "status").returncode, 2)
+        self.server.start()
+        status = self.clickhouse("up")
+        self.assertEqual((status["healthy"], status["reasons"]), (True, []))
+
     def test_recorder_dead(self):
         self.recorder.start()
         self.server.end(signal.SIGKILL)
