@@ -105,8 +105,7 @@ static void ring_note(const cp_observer *observer, uint32_t index, uint32_t slot
     const bool sound = cp_ack_read(cp_control_ack(&observer->control, index, slot), &ack);
     *ring = (cp_audit_ring){
         .slot = slot, .epoch = ack.epoch, .position = ack.delivered, .rows = ack.delivered_rows};
-    ring->exact =
-        sound && ack.consumed == ack.delivered && ack.consumed_rows == cp_ack_settled_rows(&ack);
+    ring->exact = sound && ack.consumed == ack.delivered && ack.consumed_rows == cp_ack_settled_rows(&ack);
     ring->left_out = cp_ack_settled_rows(&ack) - ack.delivered_rows;
 }
 
@@ -305,7 +304,7 @@ bool cp_audit_ring_differs(const cp_audit_ring *ring)
 
 bool cp_audit_differs(const cp_audit *audit)
 {
-    bool differs = audit->missing > 0; /* without provenance that is all there is */
+    bool differs = audit->absent || audit->missing > 0; /* without provenance that is all there is */
     for (uint32_t i = 0; i < audit->ring_count; i++)
         differs = differs || cp_audit_ring_differs(&audit->rings[i]);
     return differs;
@@ -400,6 +399,21 @@ static int audit_place(cp_audit *audit, const cp_table *table, const char *datab
     return CP_OK;
 }
 
+static bool table_is_absent(const cp_audit *audit, const cp_sink_config *sink, answer *into)
+{
+    char sql[CP_AUDIT_PLACE + 64];
+    uint64_t there[3] = {1};
+    snprintf(sql, sizeof sql, "EXISTS TABLE %s FORMAT TSV", audit->place);
+    return numbers_ask(sink, sql, into, there, NULL) == CP_OK && there[0] == 0;
+}
+
+static void audit_absent(cp_audit *audit, const cp_observer *observer, uint32_t index)
+{
+    audit->absent = true;
+    audit->ring_count = 0;
+    audit->delivered = audit->missing = observer->tables[index].delivered;
+}
+
 int cp_audit_table(cp_audit *audit, cp_observer *observer, uint32_t index, const cp_sink_config *sink,
                    const char *database, cp_error *err)
 {
@@ -416,6 +430,10 @@ int cp_audit_table(cp_audit *audit, cp_observer *observer, uint32_t index, const
         audit->merges = merges_rows(table);
         rc = audit->provenance ? audit_rings(audit, observer, index, sink, into, err)
                                : audit_total(audit, observer, index, sink, into, err);
+        if (rc == CP_E_SERVER && table_is_absent(audit, sink, into)) {
+            audit_absent(audit, observer, index);
+            rc = CP_OK;
+        }
     }
     cp_table_free(table);
     free(into);

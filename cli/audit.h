@@ -68,6 +68,7 @@ typedef struct cp_audit {
     const char *name;
     bool critical;
     bool provenance;
+    bool absent; /* ClickHouse has no such table: every delivered row is missing */
     bool merges; /* an engine that may merge rows away, or a TTL: fewer rows need not be lost */
     uint64_t delivered;
     uint64_t held;    /* of the rings of this region; without provenance: all rows of the table */

@@ -47,7 +47,8 @@ cp_format cp_format_of_path(const char *path);
 int cp_row_source_open(cp_row_source **out, const cp_row_source_options *options, const cp_table *table,
                        cp_error *err);
 
-/* From now on rejected lines are copied to rejects as they are; it must outlive the source. */
+/* From now on rejected lines are copied to rejects as they are; it must outlive the source, or be taken back with
+ * NULL. */
 void cp_row_source_set_rejects(cp_row_source *source, FILE *rejects);
 
 /* True when fd is open on the same file as the input. */

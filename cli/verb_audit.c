@@ -29,6 +29,7 @@ typedef struct audit_run {
     cp_audit *audits; /* of count tables */
     uint32_t count;
     bool unknown_table;
+    bool unasked; /* ClickHouse refused to answer about some table */
 } audit_run;
 
 static json_object *ring_json(const cp_audit_ring *ring)
@@ -72,6 +73,7 @@ static json_object *table_json(const cp_audit *audit)
     json_object *rings = json_object_new_array();
     cp_json_add_string(item, "table", audit->name);
     cp_json_add_string(item, "class", audit->critical ? "critical" : "lossy");
+    cp_json_add_bool(item, "absent", audit->absent);
     cp_json_add_bool(item, "provenance", audit->provenance);
     cp_json_add_bool(item, "equal", !cp_audit_differs(audit));
     cp_json_add_uint(item, "rows_delivered", audit->delivered);
@@ -109,6 +111,8 @@ static void ring_print(const cp_audit *audit, const cp_audit_ring *ring)
 
 static const char *verdict(const cp_audit *audit)
 {
+    if (audit->absent)
+        return "NO SUCH TABLE in ClickHouse";
     if (cp_audit_differs(audit))
         return "DIFFERS";
     return audit->provenance ? "equal" : "enough rows (no provenance columns: counted only)";
@@ -187,9 +191,16 @@ static int audit_tables(audit_run *run, cp_error *err)
         const char *name = run->observer.control.directory[i].name;
         if (run->args->table && strcmp(run->args->table, name) != 0)
             continue;
-        rc = cp_audit_table(&run->audits[run->count++], &run->observer, i, &sink, run->config->database, err);
+        rc = cp_audit_table(&run->audits[run->count], &run->observer, i, &sink, run->config->database, err);
         if (rc < 0)
             cp_error_prefix(err, "table %s", name);
+        if (rc == CP_E_SERVER) { /* about this table: go on with the others */
+            cp_message("%s", err->text);
+            run->unasked = true;
+            rc = CP_OK;
+        } else {
+            run->count += rc == CP_OK;
+        }
     }
     return rc;
 }
@@ -218,7 +229,9 @@ static int audit_report(const audit_run *run)
     for (uint32_t i = 0; i < run->count; i++)
         equal = equal && !cp_audit_differs(&run->audits[i]);
     const int printed = run->args->common.json ? audit_json(run, equal) : audit_text(run);
-    return printed != CP_EXIT_OK ? printed : equal ? CP_EXIT_OK : CP_EXIT_UNHEALTHY;
+    if (printed != CP_EXIT_OK)
+        return printed;
+    return !equal ? CP_EXIT_UNHEALTHY : run->unasked ? CP_EXIT_FAILED : CP_EXIT_OK;
 }
 
 int cp_verb_audit(int argc, char **argv)
@@ -233,7 +246,7 @@ int cp_verb_audit(int argc, char **argv)
                "need the columns _cp_epoch, _cp_slot and _cp_position; of others only the number of rows is "
                "compared. Exit codes: 0 equal, 1 ClickHouse cannot be asked, 2 a difference (which ring, how "
                "many rows, "
-               "between which positions), 69 there is no region.",
+               "between which positions) or a table that ClickHouse does not have, 69 there is no region.",
         .children = children};
     audit_args args = {0};
     argp_parse(&argp, argc, argv, 0, NULL, &args);

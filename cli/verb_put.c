@@ -244,11 +244,26 @@ static int put_open(put_run *run, cp_error *err)
     return run->buffer ? CP_OK : cp_error_set(err, CP_E_NOMEM, "no memory for a row");
 }
 
+/* Rejected lines that cannot be kept are the only copy lost: no small matter. */
+static int rejects_close(put_run *run)
+{
+    FILE *rejects = run->rejects;
+    run->rejects = NULL;
+    if (!rejects)
+        return CP_EXIT_OK;
+    cp_row_source_set_rejects(run->source, NULL);
+    const bool failed = ferror(rejects) != 0; /* its errno is gone */
+    if (fclose(rejects) == 0 && !failed)
+        return CP_EXIT_OK;
+    cp_message("cannot write all rejected lines to %s: %s", run->args->reject_path,
+               failed ? "is its disk full?" : strerror(errno));
+    return CP_EXIT_IO;
+}
+
 static void put_close(put_run *run)
 {
+    rejects_close(run);
     cp_row_source_close(run->source);
-    if (run->rejects && (ferror(run->rejects) | fclose(run->rejects)) != 0)
-        cp_message("cannot write all of %s", run->args->reject_path);
     cp_producer_free(&run->producer);
     cp_detach(run->region);
     free(run->buffer);
@@ -431,7 +446,10 @@ static int put_execute(put_run *run)
     if (rc == CP_OK && run->args->wait && !stop_signal)
         rc = put_wait_delivered(run, &err);
     int status = rc < 0 ? cp_fail(&err) : CP_EXIT_OK;
+    const int kept = rejects_close(run);
     const int reported = put_report(run, rc, &err);
+    if (status == CP_EXIT_OK)
+        status = kept;
     if (status == CP_EXIT_OK)
         status = run->rejected > 0 || stop_signal ? CP_EXIT_FAILED : reported;
     return status;
@@ -447,7 +465,8 @@ int cp_verb_put(int argc, char **argv)
         .doc = "Puts rows into TABLE's ring; FILE is - or left out for standard input.\v"
                "Plain or gzip, by content. A bad line is rejected with a message, all others are put; the "
                "exit code is "
-               "then 1. In CSV and TSV without a header the fields are the table's columns in order; in CSV "
+               "then 1 (74 when --reject-file cannot be written). In CSV and TSV without a header the fields "
+               "are the table's columns in order; in CSV "
                "an empty "
                "field, in JSON a missing one, gets the column's default; \\N is NULL.",
         .children = children};

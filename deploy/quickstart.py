@@ -541,9 +541,11 @@ def main():
         say("\nEvery row arrived, once." if balanced else "\nThe account does NOT balance." if not numbers[
             "tables_different"] else "\nClickHouse does NOT hold what the file holds.")
         if options.json:
-            print(json.dumps(numbers), flush=True)
+            print(json.dumps(numbers | {"error": None}), flush=True)
         return 0 if balanced else 1
     say(f"\nquickstart: {wrong}\n  logs: {os.path.relpath(run.dir, ROOT)}")
+    if options.json:
+        print(json.dumps((numbers or {}) | {"error": wrong}), flush=True)
     return 130 if wrong == "interrupted" else 1
 
 

@@ -212,7 +212,8 @@ static int ring_take_slot(const cp_region *region, uint32_t table, cp_ring *ring
     }
     if (rc == CP_E_BUSY)
         return cp_error_set(err, CP_E_BUSY,
-                            "the rings of all slots of table %s are broken: `coldpath status` says why", entry->name);
+                            "the rings of all slots of table %s are broken: `coldpath status` says why",
+                            entry->name);
     return rc;
 }
 
@@ -275,6 +276,11 @@ void cp_ring_close(cp_ring *ring)
 
 /* ---- the slow half of put ------------------------------------------------------------------------------ */
 
+static bool region_retired(const cp_ring *ring)
+{
+    return cp_control_state(&ring->priv->region->control) == CP_RECORDER_RETIRED;
+}
+
 /* Looks at the recorder's position again, and claims if there is room now. */
 static void *claim_again(cp_ring *ring, uint32_t bytes)
 {
@@ -294,14 +300,9 @@ void *cp_claim_slow_(cp_ring *ring, uint32_t bytes)
         return NULL;
     }
     void *row = claim_again(ring, bytes);
-    if (!row)
+    if (!row && !region_retired(ring)) /* else it is put again into the new region's ring */
         __atomic_store_n(&priv->map.counters->full, ++priv->full, __ATOMIC_RELAXED);
     return row;
-}
-
-static bool region_retired(const cp_ring *ring)
-{
-    return cp_control_state(&ring->priv->region->control) == CP_RECORDER_RETIRED;
 }
 
 int cp_claim_refusal(const cp_ring *ring, uint32_t bytes)

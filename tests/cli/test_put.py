@@ -128,6 +128,14 @@ class BadInput(support.Case):
         self.put(GOOD + 'one "bad"\n' + GOOD + "half", "--reject-file", path)
         self.assertEqual(path.read_text(), 'one "bad"\nhalf\n')
 
+    def test_reject_file_on_a_full_disk(self):
+        """Good rows are put; that rejected lines are lost is said, and is the exit code."""
+        self.init()
+        for bad in ("half", "x" * 3000000):  # lost at the end, and meanwhile
+            code, answer, messages = self.put(GOOD + bad + "\n" + GOOD, "--reject-file", "/dev/full")
+            self.assertEqual((code, answer["rows_put"], answer["rows_rejected"]), (74, 2, 1), messages)
+            self.assertTrue(any("cannot write all rejected lines to /dev/full: " in line for line in messages), messages)
+
     def test_reject_file_is_the_input(self):
         """Under whatever name, and also as standard input: refused before anything is written."""
         path = self.directory / "rows.json"

@@ -60,6 +60,22 @@ class Audit(unittest.TestCase):
         return self.recorder.popen("coldpath-market", "--region", str(self.recorder.region), "--synthetic", "--rate",
                                    "20000", "--seconds", str(seconds), "--json", *args, stdout=-1, stderr=-1)
 
+    def test_a_table_is_missing(self):
+        """It is reported, and the other tables are audited all the same."""
+        self.recorder.run("coldpath", "put", "trades", "--wait", "--format", "JSONEachRow", input=trades(0, 100), check=True)
+        self.server.query("DROP TABLE test.l2_updates SYNC")
+        tables = self.audit()
+        self.assertEqual({name: (table["absent"], table["equal"]) for name, table in tables.items()},
+                         {"quotes": (False, True), "l2_updates": (True, False), "trades": (False, True),
+                          "plain": (False, True)})
+        self.assertEqual((tables["trades"]["rows_held"], tables["l2_updates"]["missing"]), (100, 0))
+        self.server.query("DROP TABLE test.trades SYNC")
+        done = self.recorder.run("coldpath", "audit")
+        self.assertEqual(done.returncode, 2)
+        self.assertRegex(done.stdout.decode(), r"trades\tcritical\t100\t0\t100\t.*NO SUCH TABLE in ClickHouse\n")
+        self.server.query("DROP DATABASE test SYNC")
+        self.assertEqual([table["absent"] for table in self.audit().values()], [True] * 4)
+
     def test_live(self):
         """Never a false alarm: beside traffic, with ClickHouse killed, after the recorder is killed, and when it is back."""
         market = self.market(6)
@@ -147,10 +163,15 @@ class Audit(unittest.TestCase):
         done = self.recorder.run("coldpath", "audit", "trade")
         self.assertEqual(done.returncode, 64)
         self.assertIn(b"did you mean 'trades'?", done.stderr)
-        self.server.query("DROP TABLE test.quotes")
-        done = self.recorder.run("coldpath", "audit")
+
+    def test_a_table_cannot_be_asked(self):
+        """It has other columns: that is said, the others are audited, and the exit code is not that of a difference."""
+        self.server.query("DROP TABLE test.quotes SYNC")
+        self.server.query("CREATE TABLE test.quotes (a UInt8) ENGINE = MergeTree ORDER BY a")
+        done = self.recorder.run("coldpath", "audit", "--json")
         self.assertEqual(done.returncode, 1)
-        self.assertIn(b"table quotes", done.stderr)
+        self.assertIn(b"coldpath: table quotes: ", done.stderr)
+        self.assertEqual([table["table"] for table in json.loads(done.stdout)["tables"]], ["l2_updates", "trades", "plain"])
 
 
 if __name__ == "__main__":

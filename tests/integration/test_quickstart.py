@@ -203,8 +203,10 @@ class Quickstart(unittest.TestCase):
         with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
             file.write("a,,b\n1,2,3\n")
             file.flush()
-            _, err = self.finish(start("--seconds", "1", "--data", file.name), 1)
+            out, err = self.finish(start("--seconds", "1", "--json", "--data", file.name), 1)
         self.assertIn(f"{file.name}: the first line has to name every column", err)
+        self.assertEqual(len(out.splitlines()), 1)
+        self.assertIn(f"{file.name}: the first line has to name every column", json.loads(out)["error"])
 
     def test_a_damaged_file_is_named(self):
         with tempfile.TemporaryDirectory() as directory:

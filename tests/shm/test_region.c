@@ -117,6 +117,9 @@ static void test_more_slots_keep_the_rows(void **state)
         ;
     assert_int_equal(rc, CP_E_RETIRED);
     assert_int_equal(cp_put_wait(ring, &row, sizeof row, 0), CP_E_RETIRED);
+    cp_ring_stats stats;
+    cp_ring_get_stats(ring, &stats);
+    assert_int_equal(stats.full, 0); /* no row was refused: it goes into the new region */
     cp_ring_close(ring);
     cp_detach(region);
 }

@@ -179,7 +179,7 @@ typedef struct cp_ring_stats {
     uint64_t consumed;  /* position */
     uint64_t delivered; /* position */
     uint64_t delivered_rows;
-    uint64_t full;     /* claims refused because the ring was full */
+    uint64_t full;     /* claims refused because the ring was full; not those of a replaced region */
     uint64_t too_big;  /* claims refused because of the row's size */
     uint64_t capacity; /* bytes */
     uint32_t slot;
