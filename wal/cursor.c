@@ -3,22 +3,97 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 
-int cp_wal_window_init(cp_wal_window *window, uint32_t max_payload, uint64_t least)
+enum { TAG_AHEAD = 1 };
+
+int cp_wal_window_init(cp_wal_window *window, uint32_t max_payload, uint64_t least, bool ahead)
 {
     /* A record lies anywhere in its first block. */
-    uint64_t capacity = cp_wal_block_up((uint64_t)max_payload + CP_WAL_RECORD_HEADER) + CP_WAL_BLOCK;
-    if (capacity < least)
-        capacity = cp_wal_block_up(least);
-    *window = (cp_wal_window){.data = aligned_alloc(CP_IO_BLOCK, capacity), .capacity = capacity};
-    return window->data ? CP_OK : CP_E_NOMEM;
+    const uint64_t record = cp_wal_block_up((uint64_t)max_payload + CP_WAL_RECORD_HEADER) + CP_WAL_BLOCK;
+    *window = (cp_wal_window){.keep = ahead ? record : 0};
+    window->capacity = least > record ? cp_wal_block_up(least) : record;
+    window->buffer = aligned_alloc(CP_IO_BLOCK, window->keep + window->capacity);
+    if (ahead)
+        window->other = aligned_alloc(CP_IO_BLOCK, window->keep + window->capacity);
+    if (window->buffer && (window->other || !ahead))
+        return CP_OK;
+    cp_wal_window_destroy(window);
+    return CP_E_NOMEM;
 }
 
 void cp_wal_window_destroy(cp_wal_window *window)
 {
-    free(window->data);
-    window->data = NULL;
+    free(window->buffer);
+    free(window->other);
+    window->buffer = window->other = NULL;
+}
+
+/* ---- reading ahead ---- */
+
+/* How much can be read at offset: what the window holds, or less where the file, or what is written of it, ends. */
+static uint64_t read_size(const cp_wal_cursor *cursor, uint64_t offset)
+{
+    const uint64_t end = cursor->written && cursor->written < cursor->size ? cursor->written : cursor->size;
+    const uint64_t there = end > offset ? cp_wal_block_up(end - offset) : 0;
+    return there < cursor->window.capacity ? there : cursor->window.capacity;
+}
+
+/* Asks for what follows the window, if it is known to be there. */
+static void ahead_begin(cp_wal_cursor *cursor)
+{
+    cp_wal_window *window = &cursor->window;
+    const cp_io_ops *ops = cursor->io->ops;
+    const uint64_t offset = cursor->window_at + cursor->window_size;
+    if (!window->other || !cursor->written || !ops->submit_read || offset % CP_WAL_BLOCK != 0)
+        return;
+    const uint64_t size = read_size(cursor, offset);
+    if (size == 0 || ops->submit_read(cursor->io, cursor->file, window->other + window->keep, size, offset,
+                                      TAG_AHEAD) != 0)
+        return;
+    window->ahead_at = offset;
+    window->ahead_size = size;
+}
+
+/* Waits for it: the bytes that came; 0: none was under way, or it failed. */
+static uint64_t ahead_end(cp_wal_cursor *cursor)
+{
+    cp_io_done done = {0};
+    int count = 0;
+    if (cursor->window.ahead_size == 0)
+        return 0;
+    while (count == 0)
+        count = cursor->io->ops->reap(cursor->io, &done, 1, CP_NS_PER_S);
+    cursor->window.ahead_size = 0;
+    return count > 0 && done.result > 0 ? (uint64_t)done.result : 0;
+}
+
+/* Makes the bytes read ahead the window's, behind those of it from offset on. False: there are none, or not for here. */
+static bool ahead_take(cp_wal_cursor *cursor, uint64_t offset)
+{
+    cp_wal_window *window = &cursor->window;
+    const uint64_t edge = window->ahead_at;
+    const uint64_t got = ahead_end(cursor);
+    const bool follows = got > 0 && cursor->window_size > 0 && offset >= cursor->window_at &&
+                         offset <= edge && edge - offset <= window->keep;
+    if (!follows)
+        return false;
+    const uint64_t left = edge - offset;
+    uint8_t *const filled = window->other;
+    memcpy(filled + window->keep - left, cursor->read + (offset - cursor->window_at), left);
+    window->other = window->buffer;
+    window->buffer = filled;
+    cursor->read = filled + window->keep - left;
+    cursor->window_at = offset;
+    cursor->window_size = left + got;
+    return true;
+}
+
+void cp_wal_cursor_forget(cp_wal_cursor *cursor)
+{
+    ahead_end(cursor);
+    cursor->window_size = 0;
 }
 
 void cp_wal_cursor_begin(cp_wal_cursor *cursor, const cp_wal_origin *origin, cp_io *io, int file)
@@ -28,10 +103,37 @@ void cp_wal_cursor_begin(cp_wal_cursor *cursor, const cp_wal_origin *origin, cp_
     cursor->segment_id = origin->id;
     cursor->salt = origin->salt;
     cursor->size = origin->size;
+    cursor->written = 0;
     cursor->offset = CP_WAL_FIRST_FRAME;
     cursor->next_lsn = origin->base_lsn;
     cursor->previous_crc = origin->header_crc;
     cursor->window_size = 0;
+}
+
+/* ---- records ---- */
+
+static bool window_has(const cp_wal_cursor *cursor, uint64_t offset, uint64_t end)
+{
+    return offset >= cursor->window_at && end <= cursor->window_at + cursor->window_size;
+}
+
+/* Reads the window anew, from offset's block on. size: needed at least, if the file has it. */
+static int window_read(cp_wal_cursor *cursor, uint64_t offset, uint64_t size, cp_error *err)
+{
+    cp_wal_window *window = &cursor->window;
+    const uint64_t at = offset / CP_WAL_BLOCK * CP_WAL_BLOCK;
+    const uint64_t need = cp_wal_block_up(offset + size - at);
+    uint64_t want = read_size(cursor, at);
+    if (want < need)
+        want = need;
+    cursor->read = window->buffer + window->keep;
+    cursor->window_at = at;
+    const int64_t got =
+        cursor->io->ops->read(cursor->io, cursor->file, window->buffer + window->keep, want, at);
+    cursor->window_size = got < 0 ? 0 : (uint64_t)got;
+    return got < 0 ? cp_error_errno(err, CP_E_IO, (int)-got, "cannot read %llu bytes at offset %llu",
+                                    (unsigned long long)want, (unsigned long long)at)
+                   : CP_OK;
 }
 
 /* Makes [offset, offset + size) of the segment readable in the window; *at is where. NULL when the file is shorter.
@@ -40,22 +142,16 @@ static int window_reach(cp_wal_cursor *cursor, uint64_t offset, uint64_t size, c
                         cp_error *err)
 {
     const uint64_t end = offset + size;
-    if (offset < cursor->window_at || end > cursor->window_at + cursor->window_size) {
-        cursor->window_at = offset / CP_WAL_BLOCK * CP_WAL_BLOCK;
-        uint64_t want = cursor->window.capacity;
-        const uint64_t there = cursor->size > cursor->window_at ? cursor->size - cursor->window_at : 0;
-        if (want > there)
-            want = there;
-        const int64_t got =
-            cursor->io->ops->read(cursor->io, cursor->file, cursor->window.data, want, cursor->window_at);
-        cursor->window_size = got < 0 ? 0 : (uint64_t)got;
-        if (got < 0)
-            return cp_error_errno(err, CP_E_IO, (int)-got, "cannot read %llu bytes at offset %llu",
-                                  (unsigned long long)want, (unsigned long long)cursor->window_at);
+    int code = CP_OK;
+    if (!window_has(cursor, offset, end)) {
+        if (!ahead_take(cursor, offset) || !window_has(cursor, offset, end))
+            code = window_read(cursor, offset, size, err);
+        if (code == CP_OK)
+            ahead_begin(cursor);
     }
-    const bool whole = end <= cursor->window_at + cursor->window_size;
-    *at = whole ? cursor->window.data + (offset - cursor->window_at) : NULL;
-    return CP_OK;
+    *at =
+        code == CP_OK && window_has(cursor, offset, end) ? cursor->read + (offset - cursor->window_at) : NULL;
+    return code;
 }
 
 /* What is wrong with a header at the cursor, or NULL. */

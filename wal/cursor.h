@@ -2,6 +2,12 @@
  *
  *   file ──► window (a few MiB, aligned) ──► header: CRC, segment, LSN, chain ──► payload: CRC ──► record
  *
+ * A window that reads ahead has a second buffer, filled from the file while the first one's records are verified. What the
+ * last record lacks at the first one's edge then follows it: its beginning is copied in front.
+ *
+ *   1:   keep │ record 7 │ record 8 │ reco
+ *   2:        keep                    reco│rd 9 │ record 10 │ …
+ *
  * One thread. The window is the caller's to share among cursors that are used one after the other. */
 #ifndef CP_WAL_CURSOR_H
 #define CP_WAL_CURSOR_H
@@ -12,8 +18,13 @@
 enum { CP_WAL_WINDOW = 4 * 1024 * 1024 }; /* large reads, and few records read twice at its edge */
 
 typedef struct cp_wal_window {
-    uint8_t *data; /* aligned to CP_IO_BLOCK */
+    uint8_t *buffer; /* aligned to CP_IO_BLOCK: room for the largest record, then for `capacity` bytes */
     uint64_t capacity;
+    /* reading ahead */
+    uint8_t *other; /* as buffer; NULL: this one does not */
+    uint64_t keep;  /* bytes in front of where either is read to */
+    uint64_t ahead_at;
+    uint64_t ahead_size; /* asked for; 0: nothing is under way */
 } cp_wal_window;
 
 /* One activation of a slot, as far as its records depend on it. */
@@ -31,21 +42,30 @@ typedef struct cp_wal_cursor {
     uint64_t segment_id;
     uint64_t salt;
     uint64_t size;         /* nothing is looked for behind this */
+    uint64_t written;      /* to read further than this is of no use yet; 0: not known */
     uint64_t offset;       /* of the next record */
     uint64_t next_lsn;     /* that it must have */
     uint32_t previous_crc; /* that it must hold */
     uint32_t max_payload;
     unsigned unsafe;
     cp_wal_window window;
-    uint64_t window_at;
-    uint64_t window_size; /* bytes read; 0: none */
+    const uint8_t *read;  /* what was read, in the window */
+    uint64_t window_at;   /* its offset */
+    uint64_t window_size; /* bytes; 0: none */
 } cp_wal_cursor;
 
-/* A window for payloads up to max_payload; at least `least` bytes. CP_E_NOMEM. */
-int cp_wal_window_init(cp_wal_window *window, uint32_t max_payload, uint64_t least);
+/* A window for payloads up to max_payload; at least `least` bytes. ahead: one that reads ahead, as far as a cursor's `written`
+ * allows, if the cursor's io can. CP_E_NOMEM. */
+int cp_wal_window_init(cp_wal_window *window, uint32_t max_payload, uint64_t least, bool ahead);
+
+/* Nothing is being read ahead: the last cursor has forgotten. */
 void cp_wal_window_destroy(cp_wal_window *window);
 
-/* Places the cursor on the first record of a segment. window, max_payload and unsafe are set by the caller. */
+/* Drops what was read, and waits for what is being read: before the file is closed, and when the file has changed. */
+void cp_wal_cursor_forget(cp_wal_cursor *cursor);
+
+/* Places the cursor on the first record of a segment. window, max_payload and unsafe are set by the caller; the cursor has
+ * forgotten another file. */
 void cp_wal_cursor_begin(cp_wal_cursor *cursor, const cp_wal_origin *origin, cp_io *io, int file);
 
 /* The record at the cursor; then steps over it. *record and *payload live in the window until the next call.

@@ -3,8 +3,9 @@
  *
  *   log, checkpoint, maintenance, reader
  *        │ cp_io_ops
- *        ├── io_uring  O_DIRECT, registered file and buffers, completions reaped without a system call
- *        ├── posix     pwritev2 and fdatasync by a worker thread; chosen where io_uring is refused
+ *        ├── io_uring  O_DIRECT, registered file and buffers, completions reaped without a system call: the writer's
+ *        ├── posix     pwritev2, fdatasync and reads ahead by a worker thread; for all others, and for the writer where
+ *        │             io_uring is refused
  *        └── simulated disk (tests)
  *
  * An instance is bound to one directory; names are file names in it. One thread at a time uses an instance; several
@@ -33,7 +34,7 @@ enum {
 
 typedef struct cp_io_done {
     uint64_t tag;
-    int64_t result; /* bytes written, 0 for a sync, or -errno */
+    int64_t result; /* bytes written or read, 0 for a sync, or -errno */
 } cp_io_done;
 
 typedef struct cp_io cp_io;
@@ -63,6 +64,8 @@ typedef struct cp_io_ops {
     int (*submit_write)(cp_io *io, int file, const void *data, uint64_t size, uint64_t offset, bool dsync,
                         uint64_t tag);
     int (*submit_sync)(cp_io *io, int file, uint64_t tag);
+    /* As read, for readers; NULL where an instance serves only a writer. */
+    int (*submit_read)(cp_io *io, int file, void *data, uint64_t size, uint64_t offset, uint64_t tag);
     /* Up to max completions, in any order; waits up to wait_ns for the first. Their number, or -errno. */
     int (*reap)(cp_io *io, cp_io_done *done, int max, uint64_t wait_ns);
     /* Says which buffers submit_write will be given, and which file next; may help, never fails. */

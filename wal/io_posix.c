@@ -1,5 +1,6 @@
-/* Writes and syncs by a worker thread, one after the other in the order of submission. What it costs against io_uring is
- * two wake-ups per operation; what it gains is that it works everywhere. */
+/* Writes, syncs and reads ahead by a worker thread, one after the other in the order of submission. What it costs against
+ * io_uring is two wake-ups per operation, which is much for a commit and nothing for a read of a MiB; what it gains is that it
+ * works everywhere, and from any thread. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -11,10 +12,13 @@
 #include "base/error.h"
 #include "wal/io_file.h"
 
+typedef enum operation_kind { OPERATION_WRITE, OPERATION_SYNC, OPERATION_READ } operation_kind;
+
 typedef struct operation {
+    operation_kind kind;
     int file;
     bool dsync;
-    const void *data; /* NULL: a sync */
+    void *data; /* a write's is only looked at */
     uint64_t size;
     uint64_t offset;
     uint64_t tag;
@@ -36,15 +40,13 @@ typedef struct io_posix {
     cp_io_done done[CP_IO_DEPTH];
 } io_posix;
 
-static int64_t operation_run(const operation *op)
+static int64_t operation_run(io_posix *io, const operation *op)
 {
-    if (!op->data)
+    if (op->kind == OPERATION_SYNC)
         return fdatasync(op->file) == 0 ? 0 : -errno;
-    union {
-        const void *in;
-        void *out;
-    } data = {.in = op->data};
-    const struct iovec part = {.iov_base = data.out, .iov_len = op->size};
+    if (op->kind == OPERATION_READ)
+        return cp_io_file_read(&io->files.base, op->file, op->data, op->size, op->offset);
+    const struct iovec part = {.iov_base = op->data, .iov_len = op->size};
     const ssize_t put = pwritev2(op->file, &part, 1, (off_t)op->offset, op->dsync ? RWF_DSYNC : 0);
     return put < 0 ? -errno : put;
 }
@@ -60,7 +62,7 @@ static void *worker_run(void *arg)
             break;
         const operation op = io->queue[io->taken++ % CP_IO_DEPTH];
         pthread_mutex_unlock(&io->mutex);
-        const int64_t result = operation_run(&op);
+        const int64_t result = operation_run(io, &op);
         pthread_mutex_lock(&io->mutex);
         io->done[io->finished++ % CP_IO_DEPTH] = (cp_io_done){.tag = op.tag, .result = result};
         pthread_cond_signal(&io->progress);
@@ -90,14 +92,30 @@ static int posix_submit(io_posix *io, const operation *op)
 static int posix_submit_write(cp_io *base, int file, const void *data, uint64_t size, uint64_t offset,
                               bool dsync, uint64_t tag)
 {
-    const operation op = {
-        .file = file, .dsync = dsync, .data = data, .size = size, .offset = offset, .tag = tag};
+    union {
+        const void *in;
+        void *out;
+    } bytes = {.in = data};
+    const operation op = {.kind = OPERATION_WRITE,
+                          .file = file,
+                          .dsync = dsync,
+                          .data = bytes.out,
+                          .size = size,
+                          .offset = offset,
+                          .tag = tag};
     return posix_submit((io_posix *)base, &op);
 }
 
 static int posix_submit_sync(cp_io *base, int file, uint64_t tag)
 {
-    const operation op = {.file = file, .tag = tag};
+    const operation op = {.kind = OPERATION_SYNC, .file = file, .tag = tag};
+    return posix_submit((io_posix *)base, &op);
+}
+
+static int posix_submit_read(cp_io *base, int file, void *data, uint64_t size, uint64_t offset, uint64_t tag)
+{
+    const operation op = {
+        .kind = OPERATION_READ, .file = file, .data = data, .size = size, .offset = offset, .tag = tag};
     return posix_submit((io_posix *)base, &op);
 }
 
@@ -155,6 +173,7 @@ static const cp_io_ops posix_ops = {
     CP_IO_FILE_OPS,
     .submit_write = posix_submit_write,
     .submit_sync = posix_submit_sync,
+    .submit_read = posix_submit_read,
     .reap = posix_reap,
     .use_buffers = posix_use_buffers,
     .use_file = posix_use_file,

@@ -22,9 +22,10 @@ enum {
 typedef struct cp_wal_seams {
     int (*io_create)(void *ctx, cp_io **out, cp_error *err); /* NULL: the real ones */
     void *ctx;
-    unsigned unsafe;       /* cp_wal_unsafe */
-    bool no_thread;        /* maintenance is called by the test: cp_wal_maintain */
-    uint64_t random_state; /* not 0: salts come from here, so that a run can be repeated */
+    unsigned unsafe;        /* cp_wal_unsafe */
+    uint32_t reader_window; /* bytes that a reader reads at once; 0: what is good for a disk */
+    bool no_thread;         /* maintenance is called by the test: cp_wal_maintain */
+    uint64_t random_state;  /* not 0: salts come from here, so that a run can be repeated */
 } cp_wal_seams;
 
 typedef enum cp_frame_state {
@@ -72,6 +73,7 @@ struct cp_wal {
     pthread_cond_t wake;   /* of maintenance */
     cp_wal_segments segments;
     cp_wal_ring rings[CP_WAL_RINGS]; /* durable */
+    cp_wal_tail durable_tail;        /* as tail, for readers */
     char note[256];
     char error[512];
     uint64_t prepare_after_ns; /* boot-time clock: a failed preparation is not tried again before */

@@ -7,6 +7,10 @@
 #include "base/error.h"
 #include "wal/log_private.h"
 
+/* Of each of two buffers: large enough for the device, small enough that the first read of a segment, which nothing overlaps,
+ * is a small part of it. */
+enum { WINDOW = 2 * 1024 * 1024 };
+
 struct cp_wal_reader {
     cp_wal *wal;
     cp_io *io;
@@ -21,6 +25,7 @@ static void segment_leave(cp_wal_reader *reader)
 {
     if (!reader->holds)
         return;
+    cp_wal_cursor_forget(&reader->cursor);
     reader->io->ops->close(reader->io, reader->cursor.file);
     pthread_mutex_lock(&reader->wal->mutex);
     cp_wal_segments_by_slot(&reader->wal->segments, reader->slot)->pins--;
@@ -28,17 +33,27 @@ static void segment_leave(cp_wal_reader *reader)
     reader->holds = false;
 }
 
+/* How far a segment is written and durable; 0: not known. The log's mutex is held. */
+static uint64_t segment_written(const cp_wal *wal, const cp_wal_segment *segment)
+{
+    if (segment->state != CP_SEGMENT_ACTIVE)
+        return segment->end;
+    return wal->durable_tail.segment_id == segment->origin.id ? wal->durable_tail.end : 0;
+}
+
 /* Takes hold of the segment with next_lsn and opens it. */
 static int segment_enter(cp_wal_reader *reader, cp_error *err)
 {
     cp_wal *wal = reader->wal;
     cp_wal_origin origin = {0};
+    uint64_t written = 0;
     pthread_mutex_lock(&wal->mutex);
     cp_wal_segment *segment = cp_wal_segments_by_lsn(&wal->segments, reader->next_lsn);
     if (segment) {
         segment->pins++;
         reader->slot = segment->slot;
         origin = segment->origin;
+        written = segment_written(wal, segment);
     }
     pthread_mutex_unlock(&wal->mutex);
     if (!segment)
@@ -49,6 +64,7 @@ static int segment_enter(cp_wal_reader *reader, cp_error *err)
     const int file = reader->io->ops->open(reader->io, name, CP_IO_READ_ONLY);
     reader->holds = true;
     cp_wal_cursor_begin(&reader->cursor, &origin, reader->io, file);
+    reader->cursor.written = written;
     if (file >= 0)
         return CP_OK;
     pthread_mutex_lock(&wal->mutex);
@@ -58,13 +74,15 @@ static int segment_enter(cp_wal_reader *reader, cp_error *err)
     return cp_error_errno(err, cp_error_code_of_errno(-file), -file, "%s/%s", wal->dir, name);
 }
 
-/* True when the held segment ends before next_lsn: it was sealed, or left for another. */
+/* True when the held segment ends before next_lsn: it was sealed, or left for another. If not, the cursor learns how far it
+ * is written. */
 static bool segment_over(cp_wal_reader *reader)
 {
     cp_wal *wal = reader->wal;
     pthread_mutex_lock(&wal->mutex);
     const cp_wal_segment *held = cp_wal_segments_by_slot(&wal->segments, reader->slot);
     const bool over = held->state != CP_SEGMENT_ACTIVE && reader->next_lsn > held->end_lsn;
+    reader->cursor.written = segment_written(wal, held);
     pthread_mutex_unlock(&wal->mutex);
     return over;
 }
@@ -78,7 +96,7 @@ static int record_read(cp_wal_reader *reader, const cp_wal_record **record, cons
     do {
         code = cp_wal_cursor_next(cursor, record, payload, err);
         if (code == CP_E_CORRUPT) {
-            cursor->window_size = 0;
+            cp_wal_cursor_forget(cursor);
             code = cp_wal_cursor_next(cursor, record, payload, err);
         }
     } while (code == CP_OK && ((*record)->kind == CP_WAL_MARK || (*record)->lsn < reader->next_lsn));
@@ -161,7 +179,9 @@ int cp_wal_reader_next(cp_wal_reader *reader, cp_chunk *into, uint64_t *lsn, cp_
         return code == CP_E_ABSENT ? cp_error_set(err, CP_E_CORRUPT, "%s: record %llu is gone", wal->dir,
                                                   (unsigned long long)reader->next_lsn)
                                    : code;
-    const cp_wal_cursor before = reader->cursor;
+    const uint64_t offset = reader->cursor.offset;
+    const uint64_t next_lsn = reader->cursor.next_lsn;
+    const uint32_t previous_crc = reader->cursor.previous_crc;
     const cp_wal_record *record;
     const uint8_t *payload;
     code = record_read(reader, &record, &payload, err);
@@ -176,8 +196,10 @@ int cp_wal_reader_next(cp_wal_reader *reader, cp_chunk *into, uint64_t *lsn, cp_
     if (code == CP_OK)
         code = chunk_fill(into, record, payload, err);
     if (code != CP_OK) {
-        reader->cursor = before; /* stays on the record */
-        reader->cursor.window_size = 0;
+        cp_wal_cursor_forget(&reader->cursor); /* stays on the record */
+        reader->cursor.offset = offset;
+        reader->cursor.next_lsn = next_lsn;
+        reader->cursor.previous_crc = previous_crc;
         return code;
     }
     *lsn = record->lsn;
@@ -210,9 +232,10 @@ int cp_wal_reader_create(cp_wal_reader **out, cp_wal *wal, uint64_t lsn, cp_erro
     reader->wal = wal;
     reader->cursor.max_payload = wal->config.max_chunk_bytes;
     reader->cursor.unsafe = wal->seams.unsafe;
-    int code = cp_wal_window_init(&reader->cursor.window, wal->config.max_chunk_bytes,
-                                  wal->config.segment_size < CP_WAL_WINDOW ? wal->config.segment_size
-                                                                           : CP_WAL_WINDOW);
+    const uint64_t window = wal->seams.reader_window ? wal->seams.reader_window : WINDOW;
+    int code =
+        cp_wal_window_init(&reader->cursor.window, wal->config.max_chunk_bytes,
+                           wal->config.segment_size < window ? wal->config.segment_size : window, true);
     if (code != CP_OK)
         cp_error_set(err, code, "out of memory");
     else

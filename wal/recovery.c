@@ -291,7 +291,7 @@ static int newest_scan(recovery *r)
     cp_wal_segment_name(name, segment->slot);
     cp_wal_cursor cursor = {.max_payload = wal->config.max_chunk_bytes, .unsafe = wal->seams.unsafe};
     const uint64_t window = segment->file_size < CP_WAL_WINDOW ? segment->file_size : CP_WAL_WINDOW;
-    if (cp_wal_window_init(&cursor.window, cursor.max_payload, window) != CP_OK)
+    if (cp_wal_window_init(&cursor.window, cursor.max_payload, window, false) != CP_OK)
         return cp_error_set(r->err, CP_E_NOMEM, "out of memory");
     const int file = r->io->ops->open(r->io, name, CP_IO_READ_ONLY);
     cp_wal_cursor_begin(&cursor, &segment->origin, r->io, file);

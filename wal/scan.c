@@ -26,7 +26,7 @@ int cp_wal_scan_init(cp_wal_scan *scan, cp_error *err)
     scan->cursor.max_payload = CP_WAL_SCAN_PAYLOAD;
     scan->search = aligned_alloc(CP_IO_BLOCK, SEARCH + CP_WAL_BLOCK);
     if (!scan->search ||
-        cp_wal_window_init(&scan->cursor.window, CP_WAL_SCAN_PAYLOAD, CP_WAL_WINDOW) != CP_OK) {
+        cp_wal_window_init(&scan->cursor.window, CP_WAL_SCAN_PAYLOAD, CP_WAL_WINDOW, false) != CP_OK) {
         cp_wal_scan_destroy(scan);
         return cp_error_set(err, CP_E_NOMEM, "out of memory");
     }
@@ -105,7 +105,7 @@ static int record_read(cp_wal_scan *scan, const cp_wal_record **record, const ui
         if (cursor->next_lsn > scan->stated)
             return CP_E_CORRUPT; /* nobody was told of it: the end */
     }
-    cursor->window_size = 0;
+    cp_wal_cursor_forget(cursor);
     return cp_wal_cursor_next(cursor, record, payload, err);
 }
 
@@ -129,7 +129,7 @@ static int damage_pass(cp_wal_scan *scan, const char *what, cp_error *err)
         cursor->offset = next.found_at;
         cursor->next_lsn = begins;
         cursor->previous_crc = next.found.previous_crc;
-        cursor->window_size = 0;
+        cp_wal_cursor_forget(cursor);
     } else {
         cursor->next_lsn = hi + 1;
     }

@@ -194,6 +194,7 @@ static void records_report(cp_wal *wal, const cp_frame *frame)
             cp_wal_rings_note(wal->rings, record->ring_slot, record->ring_epoch, record->ring_end,
                               record->lsn);
     }
+    wal->durable_tail = wal->tail;
     pthread_mutex_unlock(&wal->mutex);
     atomic_store_explicit(&wal->durable, frame->last_lsn, memory_order_release);
     at = 0;

@@ -2,7 +2,7 @@
  *
  *   bare      O_DIRECT reads of 4 MiB, one at a time, of every segment's used part: no look at the bytes
  *   replay    the log's reader over the same segments: header and payload CRCs, chain, rows indexed into a chunk, as delivery
- *             gets them
+ *             gets them; it reads ahead, so that the disk is the bound as long as it is slower than a CPU
  *   open      the log opened: directory, headers, the newest segment's records
  *
  * The reader copies payloads, and counts the bytes of the files, as the bare reads do. Rounds are interleaved. */

@@ -8,9 +8,19 @@
 #include "base/error.h"
 #include "wal/crc32c.h"
 
+typedef struct sim_reading {
+    bool used;
+    int file;
+    void *data;
+    uint64_t size;
+    uint64_t offset;
+    uint64_t tag;
+} sim_reading;
+
 typedef struct sim_io {
     cp_io base; /* first */
     sim_disk *disk;
+    sim_reading reading;
 } sim_io;
 
 /* ---- random numbers: splitmix64 ---- */
@@ -333,6 +343,17 @@ static int sim_submit_sync(cp_io *io, int file, uint64_t tag)
     return sim_submit(disk, &op);
 }
 
+/* A reader's own, not among the writer's: it waits in its instance. */
+static int sim_submit_read(cp_io *io, int file, void *data, uint64_t size, uint64_t offset, uint64_t tag)
+{
+    sim_io *sim = (sim_io *)io;
+    if (sim->reading.used)
+        return -EAGAIN;
+    sim->reading =
+        (sim_reading){.used = true, .file = file, .data = data, .size = size, .offset = offset, .tag = tag};
+    return 0;
+}
+
 static int64_t write_complete(sim_disk *disk, const sim_operation *op)
 {
     disk->buffer_touched |= cp_crc32c(0, op->data, op->size) != op->sum;
@@ -364,6 +385,13 @@ static int sim_reap(cp_io *io, cp_io_done *done, int max, uint64_t wait_ns)
     int count = 0;
     (void)wait_ns;
     (void)max;
+    sim_reading *reading = &((sim_io *)io)->reading;
+    if (reading->used) {
+        reading->used = false;
+        *done = (cp_io_done){reading->tag,
+                             sim_read(io, reading->file, reading->data, reading->size, reading->offset)};
+        return 1;
+    }
     for (int i = 0; i < SIM_OPERATIONS; i++) {
         if (disk->queue[i].used)
             used[count++] = i;
@@ -414,6 +442,7 @@ int sim_io_create(void *ctx, cp_io **out, cp_error *err)
                                   .list = sim_list,
                                   .submit_write = sim_submit_write,
                                   .submit_sync = sim_submit_sync,
+                                  .submit_read = sim_submit_read,
                                   .reap = sim_reap,
                                   .use_buffers = sim_use_buffers,
                                   .use_file = sim_use_file,

@@ -95,6 +95,7 @@ static int log_open(simulation *sim, sim_disk *disk, cp_wal **wal, cp_error *err
     const cp_wal_seams seams = {.io_create = sim_io_create,
                                 .ctx = disk,
                                 .unsafe = sim->options->unsafe,
+                                .reader_window = CP_WAL_BLOCK, /* records lie across its edges */
                                 .no_thread = true,
                                 .random_state = sim_random(&sim->rng) | 1};
     sim->result->recoveries++;

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "tests/wal/scratch.h"
+#include "wal/log_private.h"
 
 enum { RECORDS = 150, KILLS = 8 };
 
@@ -90,6 +91,56 @@ static void test_a_reader_follows(void **state)
 }
 
 /* Many times its limit goes through the log, as it is delivered and released. */
+static int64_t (*real_read)(cp_io *io, int file, void *data, uint64_t size, uint64_t offset);
+static int plain_reads;
+
+static int64_t counting_read(cp_io *io, int file, void *data, uint64_t size, uint64_t offset)
+{
+    plain_reads++;
+    return real_read(io, file, data, size, offset);
+}
+
+/* Only the first window of a segment is waited for from its beginning; records across the edges come whole. */
+static void test_reading_ahead(void **state)
+{
+    scratch s;
+    cp_error err = {0};
+    cp_io *io = NULL;
+    scratch_init(&s, backend_of(state));
+    scratch_open(&s);
+    assert_true(scratch_append(&s, 1, RECORDS));
+    assert_true(scratch_wait(&s, RECORDS));
+    scratch_close(&s);
+    scratch_open(&s);
+    const cp_wal_segment *segment = cp_wal_segments_by_lsn(&s.wal->segments, 1);
+    char name[CP_WAL_SEGMENT_NAME];
+    cp_wal_segment_name(name, segment->slot);
+    assert_int_equal(cp_io_posix_create(&io, s.dir, &err), CP_OK);
+    cp_io_ops counting = *io->ops;
+    real_read = counting.read;
+    counting.read = counting_read;
+    io->ops = &counting;
+    plain_reads = 0;
+    cp_wal_cursor cursor = {.max_payload = SCRATCH_CHUNK};
+    assert_int_equal(cp_wal_window_init(&cursor.window, SCRATCH_CHUNK, CP_WAL_BLOCK, true), CP_OK);
+    const int file = io->ops->open(io, name, CP_IO_READ_ONLY);
+    cp_wal_cursor_begin(&cursor, &segment->origin, io, file);
+    cursor.written = segment->end;
+    while (cursor.next_lsn <= segment->end_lsn) {
+        const cp_wal_record *record;
+        const uint8_t *payload;
+        assert_int_equal(cp_wal_cursor_next(&cursor, &record, &payload, &err), CP_OK);
+    }
+    assert_true(segment->end > 4 * cursor.window.capacity);
+    assert_int_equal(plain_reads, 1);
+    cp_wal_cursor_forget(&cursor);
+    cp_wal_window_destroy(&cursor.window);
+    io->ops->close(io, file);
+    io->ops->destroy(io);
+    scratch_close(&s);
+    scratch_destroy(&s);
+}
+
 static void test_segments_are_used_again(void **state)
 {
     scratch s;
@@ -250,6 +301,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
             cmocka_unit_test_prestate(test_round_trip, &backends[i]),
             cmocka_unit_test_prestate(test_a_reader_follows, &backends[i]),
+            cmocka_unit_test_prestate(test_reading_ahead, &backends[i]),
             cmocka_unit_test_prestate(test_segments_are_used_again, &backends[i]),
             cmocka_unit_test_prestate(test_the_limit_stops_and_release_goes_on, &backends[i]),
             cmocka_unit_test_prestate(test_intents, &backends[i]),

@@ -133,7 +133,7 @@ static int second_record(unsigned unsafe)
     memcpy(blocks + CP_WAL_BLOCK + sizeof stale, payload, sizeof payload);
     io->ops->write(io, file, blocks, sizeof blocks, CP_WAL_FIRST_FRAME);
     cp_wal_cursor cursor = {.max_payload = CP_WAL_BLOCK, .unsafe = unsafe};
-    assert_int_equal(cp_wal_window_init(&cursor.window, CP_WAL_BLOCK, 0), CP_OK);
+    assert_int_equal(cp_wal_window_init(&cursor.window, CP_WAL_BLOCK, 0, false), CP_OK);
     cp_wal_cursor_begin(&cursor, &origin, io, file);
     const cp_wal_record *record;
     const uint8_t *data;
