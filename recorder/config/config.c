@@ -8,7 +8,6 @@
  */
 #include "recorder/config/config.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,64 +18,9 @@
 #include "recorder/config/env.h"
 #include "recorder/config/file.h"
 #include "recorder/config/print.h"
+#include "recorder/config/shipped.h"
 
-#ifndef CP_SCHEMA_DIR
-#define CP_SCHEMA_DIR "/usr/local/share/coldpath/ddl"
-#endif
-
-enum { MAX_SHIPPED = 64, LIST_ROOM = 320 };
-
-/* ---- the shipped tables ---------------------------------------------------------------------------------- */
-
-/* <prefix>/share/coldpath/ddl of the running program in <prefix>/bin, so that an unpacked tree can be moved
- * and a build tree works uninstalled; else where it was to be installed. */
-static char *default_schema_dir(void)
-{
-    char exe[CP_MAX_CONFIG_VALUE];
-    const ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    char *dir = NULL;
-    if (n > 0) {
-        exe[n] = '\0';
-        for (int up = 0; up < 2 && strrchr(exe, '/'); up++)
-            *strrchr(exe, '/') = '\0';
-        if (asprintf(&dir, "%s/share/coldpath/ddl", exe) < 0)
-            return NULL;
-        if (access(dir, R_OK | X_OK) == 0)
-            return dir;
-        free(dir);
-    }
-    return strdup(CP_SCHEMA_DIR);
-}
-
-/* Says which tables a schema directory has: "did you mean …" or a list. */
-static void describe_shipped(const char *dir, const char *wanted, char *out, size_t size)
-{
-    char *names[MAX_SHIPPED];
-    size_t count = 0, used;
-    DIR *stream = opendir(dir);
-    const struct dirent *entry;
-    while (stream && count < MAX_SHIPPED && (entry = readdir(stream))) {
-        const size_t len = strlen(entry->d_name);
-        if (len > 4 && strcmp(entry->d_name + len - 4, ".sql") == 0) {
-            names[count] = strndup(entry->d_name, len - 4);
-            count += names[count] != NULL;
-        }
-    }
-    if (stream)
-        closedir(stream);
-    const int near = cp_config_nearest((const char *const *)names, count, wanted, strlen(wanted));
-    if (near >= 0) {
-        snprintf(out, size,
-                 "did you mean \"%s\"? Else write its CREATE TABLE there, or name it with ddl:", names[near]);
-    } else {
-        snprintf(out, size, "write its CREATE TABLE there, or name it with ddl:%s",
-                 count ? "; there are:" : "");
-        for (size_t i = 0; i < count && (used = strlen(out)) + strlen(names[i]) + 2 < size; i++)
-            snprintf(out + used, size - used, " %s", names[i]);
-    }
-    for (size_t i = 0; i < count; i++)
-        free(names[i]);
-}
+enum { LIST_ROOM = 320 };
 
 /* ---- filling --------------------------------------------------------------------------------------------- */
 
@@ -180,7 +124,7 @@ static uint64_t table_number(const cp_config_layers *layers, uint32_t table, cp_
 }
 
 static int fill_table(cp_table_config *out, const cp_config_layers *layers, uint32_t i,
-                      const char *schema_dir)
+                      const cp_config *config)
 {
     const cp_config_value *ddl = &layers->tables[i].values[CP_TKEY_DDL];
     out->critical = table_number(layers, i, CP_TKEY_CLASS) == CP_CLASS_CRITICAL;
@@ -196,10 +140,8 @@ static int fill_table(cp_table_config *out, const cp_config_layers *layers, uint
         .interval_ns = table_number(layers, i, CP_TKEY_FLUSH_INTERVAL),
     };
     out->name = strdup(layers->tables[i].name);
-    if (ddl->set)
-        out->ddl = strdup(ddl->text);
-    else if (asprintf(&out->ddl, "%s/%s.sql", schema_dir, layers->tables[i].name) < 0)
-        out->ddl = NULL;
+    out->ddl = ddl->set ? strdup(ddl->text)
+                        : cp_shipped_table(config->schema_dir, config->schema_set, layers->tables[i].name);
     return out->name && out->ddl ? CP_OK : CP_E_NOMEM;
 }
 
@@ -223,7 +165,7 @@ static void check_descriptor(cp_config_layers *layers, uint32_t i, const cp_tabl
     }
 }
 
-static int load_ddl(cp_config_layers *layers, uint32_t i, cp_table_config *table)
+static int load_ddl(cp_config_layers *layers, uint32_t i, const cp_config *config, cp_table_config *table)
 {
     const cp_config_value *ddl = &layers->tables[i].values[CP_TKEY_DDL];
     const cp_config_place *place = cp_config_table_place(layers, i, ddl->set ? ddl : NULL);
@@ -233,12 +175,7 @@ static int load_ddl(cp_config_layers *layers, uint32_t i, cp_table_config *table
         check_descriptor(layers, i, table);
     } else if (rc == CP_E_ABSENT) {
         char remedy[LIST_ROOM];
-        const char *slash = strrchr(table->ddl, '/');
-        char *dir = slash ? strndup(table->ddl, (size_t)(slash - table->ddl)) : strdup(".");
-        if (!dir)
-            return CP_E_NOMEM;
-        describe_shipped(dir, table->name, remedy, sizeof remedy);
-        free(dir);
+        cp_shipped_describe(config->schema_dir, table->ddl, table->name, remedy, sizeof remedy);
         cp_config_problem_add(&layers->problems, place, remedy, "table %s: there is no file %s", table->name,
                               table->ddl);
     } else if (rc != CP_E_NOMEM) {
@@ -250,16 +187,17 @@ static int load_ddl(cp_config_layers *layers, uint32_t i, cp_table_config *table
 static int fill_tables(cp_config *config, cp_config_layers *layers)
 {
     const cp_config_value *dir = &layers->global[CP_KEY_SCHEMA_DIR];
-    char *schema_dir = dir->set ? strdup(dir->text) : default_schema_dir();
+    config->schema_dir = dir->set ? strdup(dir->text) : cp_shipped_dir();
     config->tables = calloc(layers->table_count ? layers->table_count : 1, sizeof *config->tables);
-    int rc = schema_dir && config->tables ? CP_OK : CP_E_NOMEM;
+    int rc = config->schema_dir && config->tables ? CP_OK : CP_E_NOMEM;
+    if (!copy_text(&config->schema_set, &layers->global[CP_KEY_SCHEMA_SET], NULL))
+        rc = CP_E_NOMEM;
     for (uint32_t i = 0; i < layers->table_count && rc == CP_OK; i++) {
         config->table_count = i + 1;
-        rc = fill_table(&config->tables[i], layers, i, schema_dir);
+        rc = fill_table(&config->tables[i], layers, i, config);
         if (rc == CP_OK)
-            rc = load_ddl(layers, i, &config->tables[i]);
+            rc = load_ddl(layers, i, config, &config->tables[i]);
     }
-    free(schema_dir);
     return rc;
 }
 
@@ -347,9 +285,11 @@ void cp_config_free(cp_config *config)
     }
     if (config->password)
         explicit_bzero(config->password, strlen(config->password));
-    char *const texts[] = {config->path,         config->namespace_name, config->region_dir, config->wal_dir,
-                           config->region_group, config->log_level,      config->url,        config->user,
-                           config->password,     config->database,       config->ca_file};
+    char *const texts[] = {config->path,      config->namespace_name, config->region_dir,
+                           config->wal_dir,   config->region_group,   config->log_level,
+                           config->url,       config->user,           config->password,
+                           config->database,  config->ca_file,        config->schema_dir,
+                           config->schema_set};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free(texts[i]);
     free(config->tables);

@@ -55,7 +55,9 @@ typedef struct cp_config {
     uint32_t request_timeout_ms;
     uint32_t retry_min_ms;
     uint32_t retry_max_ms;
-    char *wal_dir; /* <wal.dir>/<namespace> */
+    char *schema_dir; /* where CREATE TABLEs are found; see shipped.h */
+    char *schema_set; /* its folder with the tables that belong together, or NULL */
+    char *wal_dir;    /* <wal.dir>/<namespace> */
     cp_wal_backend wal_backend;
     cp_wal_sync wal_sync;
     uint64_t wal_segment_size;

@@ -127,6 +127,10 @@ const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
     [CP_KEY_SCHEMA_DIR] = {.path = "schema.dir",
                            .kind = CP_CONFIG_PATH,
                            .help = "holds <table>.sql; default: the shipped tables"},
+    [CP_KEY_SCHEMA_SET] = {.path = "schema.set",
+                           .kind = CP_CONFIG_NAME,
+                           .help =
+                               "its folder with the tables that belong together: dolphin, trading, platform"},
     [CP_KEY_WAL_DIR] = {.path = "wal.dir",
                         .kind = CP_CONFIG_PATH,
                         .fallback = "/var/lib/coldpath",

@@ -79,7 +79,7 @@ static void measure(bench *b, const char *what, uint64_t (*run)(bench *b), doubl
 
 int main(int argc, char **argv)
 {
-    const char *ddl = argc > 1 ? argv[1] : "schema/ddl/obf_universe.sql";
+    const char *ddl = argc > 1 ? argv[1] : "schema/ddl/dolphin/obf_universe.sql";
     const uint64_t rows = argc > 2 ? strtoull(argv[2], NULL, 10) : 100000;
     const double seconds = argc > 3 ? strtod(argv[3], NULL) : 1;
     static bench b;

@@ -246,6 +246,25 @@ static void example_shows_every_key(void **state)
     free(text);
 }
 
+/* A set's tables first, then those of the directory; without a set, a table that one folder alone has. */
+static void tables_of_a_set(void **state)
+{
+    (void)state;
+    cp_config *config = fixture_load_good(with_schema(
+        "namespace: demo\ntables: {fills: {}, trade_events: {}, quotes: {}, system_stats: {}}\n"));
+    assert_non_null(strstr(config->tables[0].ddl, "/ddl/trading/fills.sql"));
+    assert_non_null(strstr(config->tables[1].ddl, "/ddl/dolphin/trade_events.sql"));
+    assert_non_null(strstr(config->tables[2].ddl, "/ddl/quotes.sql"));
+    assert_non_null(strstr(config->tables[3].ddl, "/ddl/system_stats.sql"));
+    cp_config_free(config);
+    setenv("COLDPATH_SCHEMA__SET", "dolphin", 1);
+    config = fixture_load_good(with_schema("namespace: demo\ntables: {quotes: {}, system_stats: {}}\n"));
+    assert_non_null(strstr(config->tables[0].ddl, "/ddl/quotes.sql"));
+    assert_non_null(strstr(config->tables[1].ddl, "/ddl/dolphin/system_stats.sql"));
+    cp_config_free(config);
+    unsetenv("COLDPATH_SCHEMA__SET");
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, fixture_enter, fixture_leave)
@@ -254,7 +273,7 @@ int main(void)
         CASE(sources_in_their_order),           CASE(host_of_an_older_recorder),
         CASE(passwords_and_their_order),        CASE(anchors_and_merge_keys),
         CASE(relative_paths_begin_at_the_file), CASE(print_reads_back),
-        CASE(example_shows_every_key),
+        CASE(example_shows_every_key),          CASE(tables_of_a_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

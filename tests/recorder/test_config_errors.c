@@ -192,6 +192,10 @@ static void ddl_problems(void **state)
     holds(report, "= did you mean \"quotes\"? Else write its CREATE TABLE there, or name it with ddl:\n");
     holds(report, "= write its CREATE TABLE there, or name it with ddl:; there are: ");
     free(report);
+    snprintf(text, sizeof text, "namespace: demo\n%stables: {market_data: {}}\n", fixture_schema());
+    report_of(text, &report);
+    holds(report, "= write schema.set with the set that is meant: ");
+    free(report);
     fixture_write("a.sql", "CREATE TABLE b (n UInt64) ENGINE = MergeTree ORDER BY n", 0600);
     fixture_write("c.sql", "CREATE TABLE c (\n  n Uint64\n) ENGINE = MergeTree ORDER BY n", 0600);
     report_of("namespace: demo\ntables: {a: {ddl: a.sql}, c: {ddl: c.sql}}\n", &report);

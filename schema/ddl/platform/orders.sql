@@ -1,0 +1,32 @@
+-- Every change of an order's state, topic orders. Kept for 7 years.
+-- The column list is of this design: the platform's reference names the table and its topic.
+CREATE TABLE IF NOT EXISTS orders
+(
+    ts DateTime64(9, 'UTC') COMMENT 'when the change was known' CODEC(Delta, ZSTD(1)),
+    order_id String COMMENT 'id of the order' CODEC(ZSTD(1)),
+    strategy_id LowCardinality(String) COMMENT 'who sent it',
+    symbol LowCardinality(String) COMMENT 'instrument',
+    exchange LowCardinality(String) COMMENT 'venue',
+    side Enum8('BUY' = 1, 'SELL' = 2) COMMENT 'direction',
+    order_type LowCardinality(String) COMMENT 'LIMIT, MARKET …',
+    tif LowCardinality(String) COMMENT 'time in force',
+    price Decimal(18, 8) COMMENT 'limit; 0 for market orders' CODEC(T64, ZSTD(1)),
+    qty Decimal(18, 8) COMMENT 'wanted' CODEC(T64, ZSTD(1)),
+    filled_qty Decimal(18, 8) COMMENT 'filled so far' CODEC(T64, ZSTD(1)),
+    status LowCardinality(String) COMMENT 'state after the change',
+    reason String COMMENT 'why it was rejected or canceled' CODEC(ZSTD(1)),
+    latency_us UInt32 COMMENT 'from intent to this state, µs' CODEC(T64, ZSTD(1)),
+    source LowCardinality(String) COMMENT 'the process that reported it',
+    environment LowCardinality(String) COMMENT 'live, paper, backtest …',
+    _cp_epoch UInt64 COMMENT 'provenance: the epoch of the ring the row came through' CODEC(ZSTD(1)),
+    _cp_slot UInt16 COMMENT 'provenance: the slot of the producer' CODEC(ZSTD(1)),
+    _cp_position UInt64 COMMENT 'provenance: where in the ring the row began; with epoch and slot unique' CODEC(Delta, ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY toDate(ts)
+ORDER BY (symbol, ts, order_id)
+TTL toDateTime(ts) + INTERVAL 7 YEAR
+-- A plain MergeTree ignores insert_deduplication_token unless it is told to remember some blocks: without this setting a
+-- repeated insert, after a lost answer or a restart, would put its rows in twice. 10000 blocks are hours of batches.
+SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
+COMMENT 'orders';
