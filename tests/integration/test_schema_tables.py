@@ -97,7 +97,7 @@ def comparable(value, kind):
     if value is None:
         return None
     if "Decimal" in kind:
-        return decimal.Decimal(value)
+        return decimal.Decimal(value).normalize(decimal.Context(60))
     if "Float32" in kind:
         return struct.pack("f", float(value))
     if "Float64" in kind:
