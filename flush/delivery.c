@@ -590,8 +590,8 @@ void cp_delivery_hurry(cp_delivery *delivery, uint64_t now_ns)
 
 void cp_delivery_report_waiting(cp_delivery *delivery, const cp_http_reply *reply, uint64_t retry_in_ns)
 {
-    if (delivery->state == STATE_IDLE && delivery->seen == 0)
-        return;
+    if (delivery->state == STATE_IDLE && cut_time(delivery, 0, true) == UINT64_MAX)
+        return; /* nothing waits */
     char text[TEXT_ROOM];
     cp_http_reply_text(reply, text, sizeof text);
     const uint64_t rows = delivery->state == STATE_IDLE ? delivery->queued_rows : delivery->batch.rows;
