@@ -149,6 +149,7 @@ static int audit_json(const audit_run *run, bool equal)
     for (uint32_t i = 0; i < run->count; i++)
         json_object_array_add(tables, table_json(&run->audits[i]));
     cp_json_add_bool(answer, "equal", equal);
+    cp_json_add_bool(answer, "complete", !run->unasked);
     cp_json_add(answer, "tables", tables);
     return cp_json_end(answer);
 }

@@ -171,7 +171,8 @@ class Audit(unittest.TestCase):
         done = self.recorder.run("coldpath", "audit", "--json")
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"coldpath: table quotes: ", done.stderr)
-        self.assertEqual([table["table"] for table in json.loads(done.stdout)["tables"]], ["l2_updates", "trades", "plain"])
+        answer = json.loads(done.stdout)
+        self.assertEqual((answer["complete"], [table["table"] for table in answer["tables"]]), (False, ["l2_updates", "trades", "plain"]))
 
 
 if __name__ == "__main__":
