@@ -1,5 +1,6 @@
 #include "flush/abilities.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +74,12 @@ struct cp_abilities {
 
 /* ---- creating ------------------------------------------------------------------------------------------------- */
 
+static bool url_set(cp_abilities *abilities, const char *base)
+{
+    const int length = snprintf(abilities->url, sizeof abilities->url, "%s/?wait_end_of_query=1", base);
+    return length > 0 && (size_t)length < sizeof abilities->url;
+}
+
 int cp_abilities_create(cp_abilities **out, cp_http *http, const cp_sink_config *config, const char *base)
 {
     *out = NULL;
@@ -83,8 +90,7 @@ int cp_abilities_create(cp_abilities **out, cp_http *http, const cp_sink_config 
     abilities->wanted = true;
     abilities->sql = malloc(SQL_ROOM);
     abilities->exchange = cp_http_exchange_create(http, PROBE_REPLY, abilities);
-    const int length = snprintf(abilities->url, sizeof abilities->url, "%s/?wait_end_of_query=1", base);
-    if (!abilities->sql || !abilities->exchange || length < 0 || (size_t)length >= sizeof abilities->url) {
+    if (!abilities->sql || !abilities->exchange || !url_set(abilities, base)) {
         cp_abilities_free(abilities);
         return CP_E_NOMEM;
     }
@@ -323,6 +329,18 @@ void cp_abilities_suspect(cp_abilities *abilities)
 {
     abilities->known = false;
     abilities->wanted = true;
+}
+
+void cp_abilities_configure(cp_abilities *abilities, const char *base)
+{
+    const bool fits = url_set(abilities, base);
+    assert(fits);
+    (void)fits;
+    cp_http_cancel(abilities->exchange);
+    abilities->probing = false;
+    abilities->failures = 0;
+    abilities->retry_at = 0;
+    cp_abilities_suspect(abilities);
 }
 
 void cp_abilities_refresh(cp_abilities *abilities)

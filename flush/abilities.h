@@ -42,6 +42,10 @@ int cp_abilities_add_table(cp_abilities *abilities, const char *database, const 
 /* The server could not be reached, or not used: nothing is to be sent until a probe succeeds. */
 void cp_abilities_suspect(cp_abilities *abilities);
 
+/* The configuration names another server, or other credentials: base is its URL. What is known is forgotten, a probe under way
+ * ended, and the next one is due at once. */
+void cp_abilities_configure(cp_abilities *abilities, const char *base);
+
 /* Something may have changed: probe again when convenient. */
 void cp_abilities_refresh(cp_abilities *abilities);
 

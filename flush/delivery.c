@@ -525,6 +525,22 @@ void cp_delivery_set_source(cp_delivery *delivery, const cp_batch_source *source
     delivery->has_source = true;
 }
 
+void cp_delivery_configure(cp_delivery *delivery, const cp_batch_policy *policy, bool server_changed)
+{
+    delivery->policy = *policy;
+    if (delivery->has_source)
+        delivery->source.set_policy(delivery->source.ctx, policy);
+    if (!server_changed)
+        return;
+    cp_url url;
+    cp_url_begin(&url, delivery->url, delivery->url_capacity);
+    const bool complete = url_build_head(&url, delivery);
+    assert(complete); /* URL_ROOM has room for any server's name */
+    (void)complete;
+    delivery->url_head = url.size;
+    delivery->retry_at = 0;
+}
+
 int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t count, const char *token,
                        cp_lsn_range range, cp_error *err)
 {

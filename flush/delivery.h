@@ -47,6 +47,10 @@ void cp_delivery_free(cp_delivery *delivery);
 /* As cp_flusher_set_source. Before the thread runs. */
 void cp_delivery_set_source(cp_delivery *delivery, const cp_batch_source *source);
 
+/* A changed configuration. policy: from the next batch on; its max_bytes is at most that of the start. server_changed: the
+ * next attempt goes to env->base, at once, whatever pause the last one's failure asked for. */
+void cp_delivery_configure(cp_delivery *delivery, const cp_batch_policy *policy, bool server_changed);
+
 /* As cp_flusher_resume: the batch begins FROZEN and prepared. Before the thread runs. */
 int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t count, const char *token,
                        cp_lsn_range range, cp_error *err);

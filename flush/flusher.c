@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -27,6 +28,17 @@ enum {
     ARENA_KEEP = 1024 * 1024
 };
 
+/* A changed configuration on its way to the thread, complete, so that taking it cannot fail; and what it replaced on its
+ * way back. */
+typedef struct flusher_update {
+    cp_sink_config config;
+    char base[BASE_ROOM];
+    cp_http_headers *headers;
+    cp_compressor *compressor;
+    const cp_batch_policy *policies;
+    bool server_changed;
+} flusher_update;
+
 struct cp_flusher {
     cp_sink_config config; /* strings are our copies */
     cp_flush_events events;
@@ -45,7 +57,10 @@ struct cp_flusher {
     bool running;
     pthread_t thread;
     _Atomic bool urgent;
-    _Atomic uint64_t stop_at; /* deadline; 0: not stopping */
+    _Atomic uint64_t stop_at;               /* deadline; 0: not stopping */
+    uint64_t max_bytes[CP_MAX_SINK_TABLES]; /* of each table when it was added: there is room for no more */
+    flusher_update *_Atomic update;         /* for the thread to take; NULL: none */
+    sem_t updated;
 };
 
 /* ---- creating ------------------------------------------------------------------------------------------------- */
@@ -80,6 +95,16 @@ static bool config_copy(cp_sink_config *to, const cp_sink_config *from)
     return !failed;
 }
 
+static void config_drop(cp_sink_config *config)
+{
+    drop_text(config->url);
+    drop_text(config->user);
+    drop_text(config->password);
+    drop_text(config->database);
+    drop_text(config->ca_file);
+    drop_text(config->instance);
+}
+
 int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_flush_events *events,
                       cp_error *err)
 {
@@ -89,6 +114,7 @@ int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_f
         return cp_error_set(err, CP_E_NOMEM, "no memory for the flusher");
     flusher->events = *events;
     flusher->poll_ms = POLL_LONGEST_MS;
+    sem_init(&flusher->updated, 0, 0);
     int rc = CP_OK;
     if (!config->url)
         rc = cp_error_set(err, CP_E_INVAL, "no ClickHouse URL is given");
@@ -120,6 +146,13 @@ int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_f
     return CP_OK;
 }
 
+static void poll_shorten(cp_flusher *flusher, const cp_batch_policy *policy)
+{
+    const uint64_t half_ms = policy->interval_ns / 2 / CP_NS_PER_MS;
+    if (half_ms < flusher->poll_ms)
+        flusher->poll_ms = half_ms > POLL_SHORTEST_MS ? (uint32_t)half_ms : POLL_SHORTEST_MS;
+}
+
 int cp_flusher_add_table(cp_flusher *flusher, const cp_table *table, const cp_batch_policy *policy,
                          uint32_t queue_capacity, cp_error *err)
 {
@@ -138,13 +171,13 @@ int cp_flusher_add_table(cp_flusher *flusher, const cp_table *table, const cp_ba
         cp_delivery_free(delivery);
         return cp_error_set(err, CP_E_NOMEM, "table %s: out of memory", table->name);
     }
-    flusher->deliveries[flusher->table_count++] = delivery;
+    const uint32_t index = flusher->table_count++;
+    flusher->deliveries[index] = delivery;
     const size_t arena = cp_delivery_arena_bytes(policy, table);
     if (arena > flusher->arena_bytes)
         flusher->arena_bytes = arena;
-    const uint64_t half_ms = policy->interval_ns / 2 / CP_NS_PER_MS;
-    if (half_ms < flusher->poll_ms)
-        flusher->poll_ms = half_ms > POLL_SHORTEST_MS ? (uint32_t)half_ms : POLL_SHORTEST_MS;
+    flusher->max_bytes[index] = policy->max_bytes;
+    poll_shorten(flusher, policy);
     return CP_OK;
 }
 
@@ -164,13 +197,86 @@ void cp_flusher_free(cp_flusher *flusher)
     cp_http_free(flusher->http);
     cp_compressor_free(flusher->compressor);
     cp_arena_unmap(&flusher->arena);
-    drop_text(flusher->config.url);
-    drop_text(flusher->config.user);
-    drop_text(flusher->config.password);
-    drop_text(flusher->config.database);
-    drop_text(flusher->config.ca_file);
-    drop_text(flusher->config.instance);
+    config_drop(&flusher->config);
+    sem_destroy(&flusher->updated);
     free(flusher);
+}
+
+/* ---- a changed configuration ---------------------------------------------------------------------------------- */
+
+static bool text_differs(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) != 0 : a != b;
+}
+
+static bool server_differs(const cp_sink_config *a, const cp_sink_config *b)
+{
+    return text_differs(a->url, b->url) || text_differs(a->user, b->user) ||
+           text_differs(a->password, b->password) || text_differs(a->ca_file, b->ca_file);
+}
+
+static int update_make(flusher_update *update, const cp_flusher *flusher, const cp_sink_config *sink,
+                       const cp_batch_policy *policies, cp_error *err)
+{
+    cp_sink_config config = *sink;
+    config.database = flusher->config.database;
+    config.instance = flusher->config.instance;
+    update->policies = policies;
+    update->server_changed = server_differs(sink, &flusher->config);
+    for (uint32_t i = 0; i < flusher->table_count; i++) {
+        if (policies[i].max_rows < 1 || policies[i].max_rows > CP_MAX_BATCH_ROWS ||
+            policies[i].max_bytes < 1 || policies[i].max_bytes > flusher->max_bytes[i])
+            return cp_error_set(err, CP_E_INVAL, "table %u: max_rows or max_bytes is out of range", i);
+    }
+    if (!config_copy(&update->config, &config))
+        return cp_error_set(err, CP_E_NOMEM, "no memory for another configuration");
+    int rc = cp_http_check_url(sink->url, update->base, sizeof update->base, err);
+    if (rc == CP_OK)
+        rc = cp_http_headers_create(&update->headers, &update->config, err);
+    if (rc == CP_OK && sink->compression == CP_COMPRESS_ZSTD)
+        rc = cp_compressor_create(&update->compressor, sink->compression_level, err);
+    return rc;
+}
+
+/* The thread, between two steps: everything changes here, and nothing can fail. */
+static void update_take(cp_flusher *flusher, flusher_update *update)
+{
+    const cp_sink_config config = flusher->config;
+    cp_compressor *compressor = flusher->compressor;
+    flusher->config = update->config;
+    flusher->compressor = flusher->env.compressor = update->compressor;
+    memcpy(flusher->base, update->base, sizeof flusher->base);
+    cp_http_configure(flusher->http, update->headers);
+    if (update->server_changed)
+        cp_abilities_configure(flusher->abilities, flusher->base);
+    flusher->poll_ms = POLL_LONGEST_MS;
+    for (uint32_t i = 0; i < flusher->table_count; i++) {
+        cp_delivery_configure(flusher->deliveries[i], &update->policies[i], update->server_changed);
+        poll_shorten(flusher, &update->policies[i]);
+    }
+    update->config = config;
+    update->compressor = compressor;
+    update->headers = NULL;
+    sem_post(&flusher->updated);
+}
+
+int cp_flusher_configure(cp_flusher *flusher, const cp_sink_config *sink, const cp_batch_policy *policies,
+                         cp_error *err)
+{
+    flusher_update update = {.headers = NULL};
+    if (!flusher->running)
+        return cp_error_set(err, CP_E_INVAL, "the flusher does not run");
+    const int rc = update_make(&update, flusher, sink, policies, err);
+    if (rc == CP_OK) {
+        atomic_store_explicit(&flusher->update, &update, memory_order_release);
+        cp_http_wake(flusher->http);
+        while (sem_wait(&flusher->updated) < 0 && errno == EINTR)
+            ;
+    }
+    cp_http_headers_free(update.headers);
+    cp_compressor_free(update.compressor);
+    config_drop(&update.config);
+    return rc;
 }
 
 /* ---- the thread ----------------------------------------------------------------------------------------------- */
@@ -256,6 +362,9 @@ static void *flusher_main(void *arg)
         const uint64_t now_ns = cp_boottime_ns();
         const uint64_t stop_at = atomic_load_explicit(&flusher->stop_at, memory_order_acquire);
         const bool urgent = atomic_load_explicit(&flusher->urgent, memory_order_relaxed);
+        flusher_update *update = atomic_exchange_explicit(&flusher->update, NULL, memory_order_acquire);
+        if (update)
+            update_take(flusher, update);
         uint64_t next_ns = cp_abilities_step(flusher->abilities, now_ns);
         bool hope = false;
         bool idle = true;

@@ -96,6 +96,8 @@ typedef struct cp_batch_source {
     /* When the next batch is due: now (at most now_ns), later, or UINT64_MAX when there is nothing. urgent: without waiting
      * for rows, bytes or interval. */
     uint64_t (*due)(void *ctx, uint64_t now_ns, bool urgent);
+    /* The policy of the table has changed; cp_flusher_configure. */
+    void (*set_policy)(void *ctx, const cp_batch_policy *policy);
     /* Lends the chunks of the next batch: one per record, in the order of the log, from LSN *lo on, at most CP_BATCH_CHUNKS
      * and within the table's policy. They are read before take is called again for any table of this flusher; the batch
      * may take fewer of them. 0: reading failed, asked again a little later. */
@@ -164,6 +166,14 @@ int cp_flusher_resume(cp_flusher *flusher, uint32_t table, cp_chunk *const *chun
 
 /* Starts the thread (on cpu, or anywhere when cpu < 0). */
 int cp_flusher_start(cp_flusher *flusher, int cpu, cp_error *err);
+
+/* Changes the configuration of a flusher that runs, all of it between two steps of its thread, and waits until that is done
+ * (a fraction of a second). Of sink everything but database and instance, which stay; policies: one per table, whose
+ * max_bytes must not be over the one the table was added with. Requests under way end as they began; the next ones go to the new
+ * server, with the new credentials, once it has answered a probe. The owner's thread, between start and stop. Nothing is
+ * changed on an error: CP_E_INVAL, CP_E_NOMEM. */
+int cp_flusher_configure(cp_flusher *flusher, const cp_sink_config *sink, const cp_batch_policy *policies,
+                         cp_error *err);
 
 /* Hands a chunk over. False when the table's queue is full: the caller keeps the chunk. Never blocks. */
 bool cp_flusher_submit(cp_flusher *flusher, uint32_t table, cp_chunk *chunk);

@@ -18,16 +18,24 @@ enum {
     HEADER_MAX = 1024           /* one of our own headers: credentials are shorter */
 };
 
+struct cp_http_headers {
+    struct curl_slist *plain;
+    struct curl_slist *zstd;
+    uint32_t users; /* exchanges under way with them, and http itself while they are the ones to start with */
+};
+
 struct cp_http {
     CURLM *multi;
     const cp_sink_config *config;
-    struct curl_slist *headers;
-    struct curl_slist *headers_zstd;
+    cp_http_headers *headers;
+    uint32_t configured; /* how often the configuration has changed */
 };
 
 struct cp_http_exchange {
     cp_http *http;
     CURL *easy;
+    cp_http_headers *headers; /* of the request under way */
+    uint32_t configured;      /* http->configured when the options were set */
     void *owner;
     bool active;
     char net_text[CURL_ERROR_SIZE];
@@ -174,6 +182,41 @@ int cp_http_exception_in_(const char *body)
     return text && sscanf(text, "Code: %9d", &code) == 1 && code > 0 ? code : 0;
 }
 
+/* ---- headers of many requests --------------------------------------------------------------------------------- */
+
+void cp_http_headers_free(cp_http_headers *headers)
+{
+    if (!headers)
+        return;
+    cp_http_headers_free_(headers->plain);
+    cp_http_headers_free_(headers->zstd);
+    free(headers);
+}
+
+int cp_http_headers_create(cp_http_headers **out, const cp_sink_config *config, cp_error *err)
+{
+    *out = NULL;
+    cp_http_headers *headers = calloc(1, sizeof *headers);
+    if (headers) {
+        headers->plain = cp_http_headers_(config, false);
+        headers->zstd = cp_http_headers_(config, true);
+        headers->users = 1;
+    }
+    if (!headers || !headers->plain || !headers->zstd) {
+        cp_http_headers_free(headers);
+        return cp_error_set(err, CP_E_NOMEM, "no memory for HTTP, or user or password longer than %d bytes",
+                            HEADER_MAX);
+    }
+    *out = headers;
+    return CP_OK;
+}
+
+static void headers_release(cp_http_headers *headers)
+{
+    if (headers && --headers->users == 0)
+        cp_http_headers_free(headers);
+}
+
 /* ---- creating ------------------------------------------------------------------------------------------------- */
 
 int cp_http_create(cp_http **out, const cp_sink_config *config, cp_error *err)
@@ -186,16 +229,23 @@ int cp_http_create(cp_http **out, const cp_sink_config *config, cp_error *err)
         return cp_error_set(err, CP_E_NOMEM, "no memory for HTTP");
     http->config = config;
     http->multi = curl_multi_init();
-    http->headers = cp_http_headers_(config, false);
-    http->headers_zstd = cp_http_headers_(config, true);
-    if (!http->multi || !http->headers || !http->headers_zstd ||
-        curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)CACHED_CONNECTIONS) != CURLM_OK) {
+    int rc = cp_http_headers_create(&http->headers, config, err);
+    if (rc == CP_OK && (!http->multi || curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS,
+                                                          (long)CACHED_CONNECTIONS) != CURLM_OK))
+        rc = cp_error_set(err, CP_E_NOMEM, "no memory for HTTP");
+    if (rc < 0) {
         cp_http_free(http);
-        return cp_error_set(err, CP_E_NOMEM, "no memory for HTTP, or user or password longer than %d bytes",
-                            HEADER_MAX);
+        return rc;
     }
     *out = http;
     return CP_OK;
+}
+
+void cp_http_configure(cp_http *http, cp_http_headers *headers)
+{
+    headers_release(http->headers);
+    http->headers = headers;
+    http->configured++;
 }
 
 void cp_http_free(cp_http *http)
@@ -204,8 +254,7 @@ void cp_http_free(cp_http *http)
         return;
     if (http->multi)
         curl_multi_cleanup(http->multi);
-    cp_http_headers_free_(http->headers);
-    cp_http_headers_free_(http->headers_zstd);
+    headers_release(http->headers);
     free(http);
 }
 
@@ -254,6 +303,23 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx)
     return bytes;
 }
 
+/* All options that are the same for every request of the exchange. */
+static int exchange_set_up(cp_http_exchange *exchange)
+{
+    const cp_sink_config *config = exchange->http->config;
+    if (cp_http_options_(exchange->easy, config) < 0)
+        return CP_E_NOMEM;
+    CURLcode rc = curl_easy_setopt(exchange->easy, CURLOPT_ERRORBUFFER, exchange->net_text);
+    rc |= curl_easy_setopt(exchange->easy, CURLOPT_WRITEFUNCTION, on_body);
+    rc |= curl_easy_setopt(exchange->easy, CURLOPT_WRITEDATA, exchange);
+    rc |= curl_easy_setopt(exchange->easy, CURLOPT_HEADERFUNCTION, on_header);
+    rc |= curl_easy_setopt(exchange->easy, CURLOPT_HEADERDATA, exchange);
+    rc |= curl_easy_setopt(exchange->easy, CURLOPT_PRIVATE, exchange);
+    rc |= curl_easy_setopt(exchange->easy, CURLOPT_TIMEOUT_MS, (long)config->request_timeout_ms);
+    exchange->configured = exchange->http->configured;
+    return rc == CURLE_OK ? CP_OK : CP_E_NOMEM;
+}
+
 cp_http_exchange *cp_http_exchange_create(cp_http *http, size_t reply_bytes, void *owner)
 {
     cp_http_exchange *exchange = calloc(1, sizeof *exchange);
@@ -264,17 +330,7 @@ cp_http_exchange *cp_http_exchange_create(cp_http *http, size_t reply_bytes, voi
     exchange->reply_capacity = reply_bytes;
     exchange->reply = malloc(reply_bytes + 1);
     exchange->easy = curl_easy_init();
-    CURLcode rc = CURLE_OUT_OF_MEMORY;
-    if (exchange->reply && exchange->easy && cp_http_options_(exchange->easy, http->config) == CP_OK) {
-        rc = curl_easy_setopt(exchange->easy, CURLOPT_ERRORBUFFER, exchange->net_text);
-        rc |= curl_easy_setopt(exchange->easy, CURLOPT_WRITEFUNCTION, on_body);
-        rc |= curl_easy_setopt(exchange->easy, CURLOPT_WRITEDATA, exchange);
-        rc |= curl_easy_setopt(exchange->easy, CURLOPT_HEADERFUNCTION, on_header);
-        rc |= curl_easy_setopt(exchange->easy, CURLOPT_HEADERDATA, exchange);
-        rc |= curl_easy_setopt(exchange->easy, CURLOPT_PRIVATE, exchange);
-        rc |= curl_easy_setopt(exchange->easy, CURLOPT_TIMEOUT_MS, (long)http->config->request_timeout_ms);
-    }
-    if (rc != CURLE_OK) {
+    if (!exchange->reply || !exchange->easy || exchange_set_up(exchange) < 0) {
         cp_http_exchange_free(exchange);
         return NULL;
     }
@@ -310,12 +366,20 @@ int cp_http_start(cp_http_exchange *exchange, const char *url, const void *body,
     exchange->head_ended = false;
     exchange->net_text[0] = '\0';
     CURLcode rc = CURLE_OK;
+    if (exchange->configured != http->configured) {
+        curl_easy_reset(exchange->easy); /* what is no longer set, a ca_file, must be forgotten */
+        if (exchange_set_up(exchange) < 0)
+            return CP_E_NOMEM;
+    }
     rc |= curl_easy_setopt(exchange->easy, CURLOPT_URL, url);
-    rc |= curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, zstd ? http->headers_zstd : http->headers);
+    rc |= curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER,
+                           zstd ? http->headers->zstd : http->headers->plain);
     rc |= curl_easy_setopt(exchange->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
     rc |= curl_easy_setopt(exchange->easy, CURLOPT_POSTFIELDS, body);
     if (rc != CURLE_OK || curl_multi_add_handle(http->multi, exchange->easy) != CURLM_OK)
         return CP_E_NOMEM;
+    exchange->headers = http->headers;
+    exchange->headers->users++;
     exchange->active = true;
     return CP_OK;
 }
@@ -325,6 +389,8 @@ void cp_http_cancel(cp_http_exchange *exchange)
     if (!exchange->active)
         return;
     curl_multi_remove_handle(exchange->http->multi, exchange->easy);
+    headers_release(exchange->headers);
+    exchange->headers = NULL;
     exchange->active = false;
 }
 

@@ -41,6 +41,9 @@ typedef struct cp_http_reply {
 typedef struct cp_http cp_http;
 typedef struct cp_http_exchange cp_http_exchange;
 
+/* The headers that every request has: made on any thread, given over with cp_http_configure. */
+typedef struct cp_http_headers cp_http_headers;
+
 /* Called by cp_http_poll for each exchange that has ended. The reply is valid during the call; the exchange may be
  * started again in it. */
 typedef void cp_http_done(void *ctx, cp_http_exchange *exchange, const cp_http_reply *reply);
@@ -54,6 +57,16 @@ int cp_http_create(cp_http **out, const cp_sink_config *config, cp_error *err);
 
 /* All exchanges must have been freed. NULL is allowed. */
 void cp_http_free(cp_http *http);
+
+/* The headers that config asks for. CP_E_NOMEM, also when user or password are too long. */
+int cp_http_headers_create(cp_http_headers **out, const cp_sink_config *config, cp_error *err);
+
+/* NULL is allowed. */
+void cp_http_headers_free(cp_http_headers *headers);
+
+/* What http's config points to has changed: exchanges that start from now on take it from there, and these headers, which are
+ * http's afterwards. Those under way end as they began. */
+void cp_http_configure(cp_http *http, cp_http_headers *headers);
 
 /* Makes an exchange that keeps reply_bytes of a reply. NULL when out of memory. */
 cp_http_exchange *cp_http_exchange_create(cp_http *http, size_t reply_bytes, void *owner);

@@ -26,9 +26,9 @@ typedef struct drain_lane {
     const cp_abi_table *entry;
     cp_abi_counters *counters;
     drain_ring *rings;
-    uint64_t interval_ns;
-    uint32_t taken;    /* chunks handed on, ever; the drain thread's */
-    uint32_t released; /* and come back; the flusher's thread's, atomic */
+    uint64_t interval_ns; /* atomic */
+    uint32_t taken;       /* chunks handed on, ever; the drain thread's */
+    uint32_t released;    /* and come back; the flusher's thread's, atomic */
 } drain_lane;
 
 struct cp_drain {
@@ -111,6 +111,11 @@ int cp_drain_create(cp_drain **out, const cp_region_owner *region, const cp_tabl
     }
     *out = drain;
     return CP_OK;
+}
+
+void cp_drain_set_interval(cp_drain *drain, uint32_t table, uint64_t interval_ns)
+{
+    __atomic_store_n(&drain->lanes[table].interval_ns, interval_ns, __ATOMIC_RELAXED);
 }
 
 void cp_drain_start_at(cp_drain *drain, uint32_t table, uint32_t slot, uint64_t position)
@@ -222,7 +227,8 @@ static bool ring_is_due(const cp_drain *drain, const drain_lane *lane, drain_rin
     if (permille > lane->counters->peak_usage_permille)
         lane->counters->peak_usage_permille = permille;
     return pending >= CP_DRAIN_LUMP || pending >= lane->entry->ring_size / 4 ||
-           now - ring->seen_ns >= lane->interval_ns || __atomic_load_n(&drain->urgent, __ATOMIC_ACQUIRE);
+           now - ring->seen_ns >= __atomic_load_n(&lane->interval_ns, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&drain->urgent, __ATOMIC_ACQUIRE);
 }
 
 /* Fills a chunk from the ring; false when the file was truncated under us. */

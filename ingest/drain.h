@@ -65,6 +65,9 @@ void cp_drain_release(cp_drain *drain, cp_chunk *chunk);
 /* While urgent, every published row is due at once. */
 void cp_drain_set_urgent(cp_drain *drain, bool urgent);
 
+/* Changes the longest a row of a table may wait in its ring. Any thread. */
+void cp_drain_set_interval(cp_drain *drain, uint32_t table, uint64_t interval_ns);
+
 /* How far ring `ring` (index of its acknowledgement block) is published; false when it cannot be read any more. Any thread. */
 bool cp_drain_published(const cp_drain *drain, uint32_t ring, uint64_t *position);
 
