@@ -90,9 +90,11 @@ static int process_check(const char *dir, uint32_t pid, int signal, cp_error *er
                             "container (run this beside it)",
                             pid, path);
     if (!process_catches(pid, signal))
-        return cp_error_set(
-            err, CP_E_UNSUPPORTED,
-            "the recorder, process %" PRIu32 ", is of a version that does not flush when asked to", pid);
+        return cp_error_set(err, CP_E_UNSUPPORTED,
+                            "the recorder, process %" PRIu32
+                            ", does not know that signal: it is of an older version, or "
+                            "`coldpath replay`",
+                            pid);
     return CP_OK;
 }
 

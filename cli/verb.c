@@ -24,6 +24,7 @@ const cp_verb cp_verbs[] = {
      cp_verb_put},
     {"flush", "", "Ship now, without waiting for batches to fill; --wait until delivered", true,
      cp_verb_flush},
+    {"reload", "", "Make the running recorder read its configuration anew", true, cp_verb_reload},
     {"replay", "", "Deliver what critical tables' logs hold, without a recorder; or send it again", true,
      cp_verb_replay},
     {NULL, NULL, NULL, false, NULL},

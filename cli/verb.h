@@ -30,6 +30,7 @@ int cp_verb_help(int argc, char **argv);
 int cp_verb_init(int argc, char **argv);
 int cp_verb_put(int argc, char **argv);
 int cp_verb_query(int argc, char **argv);
+int cp_verb_reload(int argc, char **argv);
 int cp_verb_replay(int argc, char **argv);
 int cp_verb_schema(int argc, char **argv);
 int cp_verb_stat(int argc, char **argv);

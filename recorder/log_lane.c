@@ -49,6 +49,7 @@ struct cp_log_lane {
     _Atomic uint64_t durable_bytes;
     _Atomic uint64_t waiting_since; /* boot time; when the first row came that no batch has taken; 0: none */
     /* flusher's thread */
+    cp_batch_policy policy;
     cp_wal_reader *reader;       /* of the next batch in order */
     cp_wal_reader *ahead_reader; /* of new rows, when they go first */
     _Atomic uint64_t next;       /* first LSN that ClickHouse may not have */
@@ -182,6 +183,7 @@ int cp_log_lane_open(cp_log_lane **out, const cp_config *config, uint32_t table,
         return cp_error_set(err, CP_E_NOMEM, "no memory for a log");
     log_lane->config = config;
     log_lane->table = &config->tables[table];
+    log_lane->policy = log_lane->table->batch;
     log_lane->lane = lane;
     log_lane->buffer = buffer;
     const cp_wal_events events = {log_lane, on_durable, on_committed};
@@ -306,7 +308,7 @@ static uint64_t ahead_records(const cp_log_lane *log_lane, uint64_t durable)
 /* When the rows that came last make a batch by the table's policy. */
 static uint64_t live_due(const cp_log_lane *log_lane, uint64_t now_ns, bool urgent)
 {
-    const cp_batch_policy *policy = &log_lane->table->batch;
+    const cp_batch_policy *policy = &log_lane->policy;
     const uint64_t since = atomic_load(&log_lane->waiting_since);
     const uint64_t bytes =
         atomic_load_explicit(&log_lane->durable_bytes, memory_order_acquire) - log_lane->taken_bytes;
@@ -315,6 +317,12 @@ static uint64_t live_due(const cp_log_lane *log_lane, uint64_t now_ns, bool urge
     if (urgent || bytes >= policy->bytes || rows >= policy->rows)
         return now_ns;
     return since ? since + policy->interval_ns : now_ns;
+}
+
+static void source_set_policy(void *ctx, const cp_batch_policy *policy)
+{
+    cp_log_lane *log_lane = ctx;
+    log_lane->policy = *policy;
 }
 
 static uint64_t source_due(void *ctx, uint64_t now_ns, bool urgent)
@@ -381,7 +389,7 @@ static uint32_t buffer_fill(cp_log_lane *log_lane, cp_wal_reader *reader, uint64
                             uint32_t share)
 {
     cp_error err = {0};
-    cp_batch_policy policy = log_lane->table->batch;
+    cp_batch_policy policy = log_lane->policy;
     policy.max_bytes /= share;
     policy.max_rows /= share;
     const uint32_t count = cp_log_buffer_fill(log_lane->buffer, &policy, reader, lo, hi, &err);
@@ -520,7 +528,7 @@ static int resume_intent(cp_log_lane *log_lane, const cp_wal_intent *intent, cp_
 
 int cp_log_lane_connect(cp_log_lane *log_lane, cp_flusher *flusher, cp_error *err)
 {
-    const cp_batch_source source = {log_lane, source_due, source_take};
+    const cp_batch_source source = {log_lane, source_due, source_set_policy, source_take};
     const cp_wal_intent *intents = NULL;
     const uint32_t count = cp_wal_intents(log_lane->wal, &intents);
     cp_flusher_set_source(flusher, log_lane->lane->index, &source);

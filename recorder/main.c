@@ -1,7 +1,8 @@
 /* coldpathd: reads the configuration, runs the recorder until SIGTERM or SIGINT, ends cleanly.
  *
  * The first signal ships what the rings hold, then exits 0; a second one ends at once, leaving rows in the
- * region. SIGUSR1 (`coldpath flush`) ships what the rings hold, and the recorder goes on.
+ * region. SIGUSR1 (`coldpath flush`) ships what the rings hold, and the recorder goes on. SIGHUP (`coldpath
+ * reload`) reads the configuration anew.
  *
  * Exit codes: 0 ok, 1 failed, 64 usage, 69 already running or region unusable, 74 I/O, 78 configuration. */
 #include <argp.h>
@@ -18,16 +19,20 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "recorder/recorder.h"
+#include "recorder/reload.h"
 
 enum { FLUSH_POLL_NS = 2 * 1000 * 1000 };
 
 static volatile sig_atomic_t signals_seen;
 static volatile sig_atomic_t flush_asked;
+static volatile sig_atomic_t reload_asked;
 
 static void on_signal(int number)
 {
     if (number == SIGUSR1)
         flush_asked = 1;
+    else if (number == SIGHUP)
+        reload_asked = 1;
     else
         signals_seen = signals_seen + 1;
 }
@@ -90,18 +95,20 @@ static void catch_signals(void)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGUSR1, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
     sigset_t stops;
     sigemptyset(&stops);
     sigaddset(&stops, SIGTERM);
     sigaddset(&stops, SIGINT);
     sigaddset(&stops, SIGUSR1);
+    sigaddset(&stops, SIGHUP);
     sigprocmask(SIG_BLOCK, &stops, NULL);
 }
 
-/* Sleeps until a signal to stop; flushes when asked. Signals are blocked since before any thread was made, and so in all
+/* Sleeps until a signal to stop; flushes and reloads when asked. Signals are blocked since before any thread was made, and so in all
  * threads; here they get in while sleeping, and from the signal to stop on. */
-static void wait_for_signal(cp_recorder *recorder)
+static void wait_for_signal(cp_recorder *recorder, cp_reload *reload)
 {
     const struct timespec poll_time = {.tv_nsec = FLUSH_POLL_NS};
     sigset_t none;
@@ -110,6 +117,10 @@ static void wait_for_signal(cp_recorder *recorder)
         if (flush_asked) {
             flush_asked = 0;
             cp_recorder_flush(recorder);
+        }
+        if (reload_asked) {
+            reload_asked = 0;
+            cp_reload_run(reload);
         }
         ppoll(NULL, 0, cp_recorder_is_flushing(recorder) ? &poll_time : NULL, &none);
     }
@@ -130,11 +141,13 @@ static int run(const cp_config *config)
     }
     cp_log(CP_LOG_INFO, "ready", "namespace=%s region=%s tables=%u url=%s pid=%d", config->namespace_name,
            config->region_dir, config->table_count, config->url, (int)getpid());
-    wait_for_signal(recorder);
+    cp_reload reload = {.recorder = recorder, .started = config};
+    wait_for_signal(recorder, &reload);
     cp_log(CP_LOG_INFO, "stopping", "namespace=%s", config->namespace_name);
     cp_stop_report report;
     cp_recorder_stop(recorder, in_a_hurry, &report);
     cp_recorder_free(recorder);
+    cp_reload_free(&reload);
     cp_log(report.clean ? CP_LOG_INFO : CP_LOG_WARN, "stopped",
            "namespace=%s rows_kept_in_region=%llu rows_kept_in_logs=%llu clean=%s", config->namespace_name,
            (unsigned long long)report.rows_left, (unsigned long long)report.rows_in_logs,
@@ -151,7 +164,8 @@ int main(int argc, char **argv)
         NULL,
         "coldpathd: drains shared-memory rings into ClickHouse.\v"
         "SIGTERM ships what the rings hold and exits; rows that ClickHouse does not take in time "
-        "stay in the region. SIGUSR1 ships what the rings hold and goes on (`coldpath flush`).",
+        "stay in the region. SIGUSR1 ships what the rings hold and goes on (`coldpath flush`). SIGHUP reads "
+        "the configuration anew (`coldpath reload`).",
         NULL,
         NULL,
         NULL};

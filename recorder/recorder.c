@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "ingest/drain.h"
+#include "recorder/config/change.h"
 #include "recorder/config_apply.h"
 #include "recorder/lane.h"
 #include "recorder/log_lane.h"
@@ -46,6 +47,9 @@ struct cp_recorder {
     cp_log_lane **logs; /* per table; NULL: it has none */
     cp_log_buffer log_buffer;
     const cp_table **tables;
+    cp_batch_policy *policies; /* per table, as they hold now */
+    bool busy_poll;            /* atomic */
+    uint64_t stop_timeout_ns;
     pthread_t drain_thread;
     bool drain_running;
     bool stopping;                     /* atomic: tells the drain thread to end */
@@ -151,10 +155,12 @@ static int make_lanes(cp_recorder *recorder, cp_error *err)
     const uint32_t count = recorder->config->table_count;
     recorder->lanes = calloc(count + 1u, sizeof *recorder->lanes);
     recorder->tables = calloc(count + 1u, sizeof(void *));
-    if (!recorder->lanes || !recorder->tables)
+    recorder->policies = calloc(count + 1u, sizeof *recorder->policies);
+    if (!recorder->lanes || !recorder->tables || !recorder->policies)
         return cp_error_set(err, CP_E_NOMEM, "no memory for %u lanes", count);
     for (uint32_t i = 0; i < count; i++) {
         recorder->tables[i] = recorder->config->tables[i].table;
+        recorder->policies[i] = recorder->config->tables[i].batch;
         cp_lane_init(&recorder->lanes[i], &recorder->region, i, recorder->config->tables[i].critical);
     }
     return CP_OK;
@@ -244,6 +250,8 @@ int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err
     if (!recorder)
         return cp_error_set(err, CP_E_NOMEM, "no memory for the recorder");
     recorder->config = config;
+    recorder->busy_poll = config->poll == CP_POLL_BUSY;
+    recorder->stop_timeout_ns = config->stop_timeout_ns;
     recorder->region.lock_fd = -1;
     sem_init(&recorder->started, 0, 0);
     cp_sigbus_install();
@@ -253,6 +261,7 @@ int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err
         recorder->region.control.header->recorder_pid = (uint32_t)getpid();
         recorder->region.control.header->started_ns = cp_realtime_ns();
         recorder->region.control.header->sink_state = CP_SINK_UNKNOWN;
+        recorder->region.control.header->reload_count += recorder->region.control.header->reload_count & 1;
         recorder->region.control.header->sink_error[0] = '\0';
         rc = make_lanes(recorder, err);
     }
@@ -292,6 +301,7 @@ void cp_recorder_free(cp_recorder *recorder)
     free(recorder->flush_targets);
     free(recorder->logs);
     free(recorder->lanes);
+    free(recorder->policies);
     free(recorder->tables);
     free(recorder);
 }
@@ -310,7 +320,7 @@ static uint64_t next_nap(uint64_t nap, uint64_t now, uint64_t last_work_ns)
 
 static void pause_for(const cp_recorder *recorder, uint64_t nap)
 {
-    if (recorder->config->poll == CP_POLL_BUSY) {
+    if (__atomic_load_n(&recorder->busy_poll, __ATOMIC_RELAXED)) {
         for (int i = 0; i < 64; i++)
             __builtin_ia32_pause();
         return;
@@ -410,6 +420,58 @@ int cp_recorder_start(cp_recorder *recorder, cp_error *err)
     return CP_OK;
 }
 
+/* ---- a changed configuration --------------------------------------------------------------------------- */
+
+int cp_recorder_configure(cp_recorder *recorder, const cp_config *fresh, cp_error *err)
+{
+    const uint32_t count = recorder->config->table_count;
+    cp_sink_config sink;
+    cp_batch_policy *policies = calloc(count + 1u, sizeof *policies);
+    if (!policies)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for %u tables", count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!cp_config_batch_policy(recorder->config, i, fresh, &policies[i]))
+            policies[i] = recorder->policies[i];
+    }
+    cp_config_sink(fresh, &sink);
+    const int rc = cp_flusher_configure(recorder->flusher, &sink, policies, err);
+    if (rc < 0) {
+        free(policies);
+        return rc;
+    }
+    free(recorder->policies);
+    recorder->policies = policies;
+    for (uint32_t i = 0; i < count; i++)
+        cp_drain_set_interval(recorder->drain, i,
+                              recorder->config->tables[i].critical ? 0 : policies[i].interval_ns);
+    recorder->stop_timeout_ns = fresh->stop_timeout_ns;
+    __atomic_store_n(&recorder->busy_poll, fresh->poll == CP_POLL_BUSY, __ATOMIC_RELAXED);
+    return CP_OK;
+}
+
+void cp_recorder_reload_begins(cp_recorder *recorder)
+{
+    cp_abi_control *header = recorder->region.control.header;
+    __atomic_store_n(&header->reload_count, header->reload_count | 1, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void cp_recorder_reload_ended(cp_recorder *recorder, uint32_t result, const char *text)
+{
+    static const char more[] = "…";
+    cp_abi_control *header = recorder->region.control.header;
+    size_t keep = sizeof header->reload_text - sizeof more;
+    header->reload_ns = cp_realtime_ns();
+    header->reload_result = result;
+    snprintf(header->reload_text, sizeof header->reload_text, "%s", text);
+    if (strlen(text) >= sizeof header->reload_text) {
+        while (keep > 0 && text[keep - 1] != '\n')
+            keep--;
+        memcpy(header->reload_text + keep, more, sizeof more);
+    }
+    __atomic_store_n(&header->reload_count, (header->reload_count | 1) + 1, __ATOMIC_RELEASE);
+}
+
 /* ---- shipping without waiting for batches ---------------------------------------------------------------- */
 
 typedef struct ship_target {
@@ -450,7 +512,7 @@ void cp_recorder_flush(cp_recorder *recorder)
 {
     free(recorder->flush_targets);
     recorder->flush_targets = targets_note(recorder);
-    recorder->flush_until = cp_boottime_ns() + recorder->config->stop_timeout_ns;
+    recorder->flush_until = cp_boottime_ns() + recorder->stop_timeout_ns;
     set_urgent(recorder, recorder->flush_targets != NULL);
 }
 
@@ -492,7 +554,7 @@ void cp_recorder_stop(cp_recorder *recorder, bool (*hurry)(void), cp_stop_report
 {
     set_state(recorder, CP_RECORDER_STOPPING);
     ship_target *targets = targets_note(recorder);
-    const uint64_t deadline = cp_boottime_ns() + recorder->config->stop_timeout_ns;
+    const uint64_t deadline = cp_boottime_ns() + recorder->stop_timeout_ns;
     set_urgent(recorder, true);
     *report = (cp_stop_report){0};
     while (targets && !(report->clean = targets_reached(recorder, targets)) && cp_boottime_ns() < deadline &&

@@ -33,6 +33,15 @@ void cp_recorder_flush(cp_recorder *recorder);
  * config->stop_timeout_ns, the recorder goes back to batches as they are configured, and the answer is false. */
 bool cp_recorder_is_flushing(cp_recorder *recorder);
 
+/* Takes over what a configuration read anew has for the live keys (recorder/config/key.h), all of it or, on an error, nothing:
+ * CP_E_INVAL, CP_E_NOMEM. Other keys stay as they were at the start. fresh is not kept. Between start and stop, the thread
+ * that starts and stops. */
+int cp_recorder_configure(cp_recorder *recorder, const cp_config *fresh, cp_error *err);
+
+/* Tells the region that a reload begins, and what came of it (cp_reload_result and text of shm/abi.h). The same thread. */
+void cp_recorder_reload_begins(cp_recorder *recorder);
+void cp_recorder_reload_ended(cp_recorder *recorder, uint32_t result, const char *text);
+
 /* Of a critical table's log: the first LSN that ClickHouse may not have, and the last durable one. False: the table has none. Any
  * thread, between create and free. */
 bool cp_recorder_log_position(const cp_recorder *recorder, uint32_t table, uint64_t *next, uint64_t *durable);

@@ -139,7 +139,7 @@ static int flusher_make(cp_resend *resend, uint64_t lo, uint64_t hi, cp_error *e
         .delivered = on_delivered,
         .progress = on_progress,
     };
-    const cp_batch_source source = {resend, source_due, source_take};
+    const cp_batch_source source = {.ctx = resend, .due = source_due, .take = source_take};
     int rc = cp_flusher_create(&resend->flusher, &sink, &events, err);
     if (rc == CP_OK)
         rc = cp_flusher_add_table(resend->flusher, resend->table->table, &resend->table->batch, QUEUE, err);

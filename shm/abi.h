@@ -68,6 +68,7 @@ enum {
     CP_ABI_NAME = 128, /* a name and its NUL */
     CP_ABI_PRODUCER_NAME = 32,
     CP_ABI_ERROR_TEXT = 256,
+    CP_ABI_RELOAD_TEXT = 2048,
 
     CP_REGION_MAX_TABLES = 256,
     CP_REGION_MAX_SLOTS = 64,                 /* producers of one table at a time */
@@ -90,6 +91,15 @@ typedef enum cp_sink_state {
     CP_SINK_UP = 1,      /* it answered the recorder's probe, or the last attempt was acknowledged */
     CP_SINK_DOWN = 2     /* it did not; sink_error says why */
 } cp_sink_state;
+
+/* What came of reading the configuration anew. reload_text has a line for each changed key, "applied clickhouse.url" or
+ * "restart tables.quotes.ring_size"; of a refusal the problems. What does not fit is left out behind "…". */
+typedef enum cp_reload_result {
+    CP_RELOAD_NEVER = 0,
+    CP_RELOAD_APPLIED = 1, /* everything that changed, if anything did */
+    CP_RELOAD_RESTART = 2, /* what could be; the rest needs a restart */
+    CP_RELOAD_REFUSED = 3  /* the configuration is not valid: nothing is changed */
+} cp_reload_result;
 
 typedef struct cp_abi_control {
     uint64_t magic;
@@ -123,7 +133,12 @@ typedef struct cp_abi_control {
     uint32_t chunk_count;
     uint32_t reserved2;
     char sink_error[CP_ABI_ERROR_TEXT]; /* of the last probe that failed; "" when the last one did not */
-    uint8_t reserved1[3272];
+    uint64_t reload_count;  /* goes up when a reload begins and when it has ended: odd, one is under way */
+    uint64_t reload_ns;     /* real time of the last one's end */
+    uint32_t reload_result; /* cp_reload_result; this and the text hold while the count is even */
+    uint32_t reserved3;
+    char reload_text[CP_ABI_RELOAD_TEXT];
+    uint8_t reserved1[1200];
 } cp_abi_control;
 static_assert(sizeof(cp_abi_control) == CP_ABI_HEADER_SIZE, "control header is one page");
 static_assert(offsetof(cp_abi_control, heartbeat_ns) == 512, "life signs start at 512");

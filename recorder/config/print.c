@@ -4,66 +4,9 @@
 #include <json-c/json.h>
 #include <string.h>
 
-#include "recorder/config/layer.h"
+#include "recorder/config/item.h"
 
-enum { ITEM_ROOM = CP_MAX_CONFIG_VALUE + 64, ORIGIN_COLUMN = 44 };
-
-/* One key ready to print. */
-typedef struct item {
-    const cp_config_key *key;
-    bool present; /* else there is no value: ~ or null */
-    char text[ITEM_ROOM];
-    char origin[CP_ERROR_TEXT];
-} item;
-
-static void set_origin(item *it, const cp_config_value *value)
-{
-    if (value)
-        cp_config_place_format(&value->place, it->origin, sizeof it->origin);
-    else
-        snprintf(it->origin, sizeof it->origin, "default");
-}
-
-static void set_text(item *it, const char *text)
-{
-    it->present = text != NULL;
-    snprintf(it->text, sizeof it->text, "%s", text ? text : "");
-}
-
-static void fill_global(item *it, const cp_config *config, cp_config_key_id id)
-{
-    const cp_config_layers *layers = config->origins;
-    const cp_config_value *value = &layers->global[id];
-    it->key = &cp_config_keys[id];
-    set_origin(it, value->set ? value : NULL);
-    if (it->key->secret) {
-        set_text(it, value->set ? "(set)" : "(not set)");
-    } else if (id == CP_KEY_DATABASE) {
-        set_text(it, config->database);
-    } else if (id == CP_KEY_USER) {
-        set_text(it, config->user);
-    } else if (value->set && value->text) {
-        set_text(it, value->text);
-    } else if (value->set) {
-        it->present = true;
-        cp_config_value_format(it->key, value->number, it->text, sizeof it->text);
-    } else {
-        set_text(it, it->key->fallback);
-    }
-}
-
-static void fill_table(item *it, const cp_config *config, uint32_t table, cp_config_table_key_id id)
-{
-    uint64_t number = 0;
-    const cp_config_value *value = cp_config_layers_table_value(config->origins, table, id, &number);
-    it->key = &cp_config_table_keys[id];
-    it->present = true;
-    set_origin(it, value);
-    if (id == CP_TKEY_DDL)
-        set_text(it, config->tables[table].ddl);
-    else
-        cp_config_value_format(it->key, number, it->text, sizeof it->text);
-}
+enum { ORIGIN_COLUMN = 44 };
 
 /* ---- YAML ---------------------------------------------------------------------------------------------- */
 
@@ -81,7 +24,7 @@ static int print_scalar(FILE *out, const char *text)
 }
 
 /* section is the one that is open; the key's own section line is printed when it begins. */
-static void print_item(FILE *out, const item *it, int indent, const char **section, bool origin)
+static void print_item(FILE *out, const cp_config_item *it, int indent, const char **section, bool origin)
 {
     const char *path = it->key->path, *dot = strchr(path, '.');
     if (dot && (!*section || strncmp(*section, path, (size_t)(dot - path) + 1) != 0)) {
@@ -97,10 +40,10 @@ static void print_item(FILE *out, const item *it, int indent, const char **secti
 
 void cp_config_print_yaml(const cp_config *config, FILE *out, bool origin)
 {
-    item it;
+    cp_config_item it;
     const char *section = NULL;
     for (int id = 0; id < CP_KEY_COUNT; id++) {
-        fill_global(&it, config, (cp_config_key_id)id);
+        cp_config_item_global(&it, config, (cp_config_key_id)id);
         if (it.key->secret) /* as a comment, so that the output reads back */
             fprintf(out, "  # %s: %s%s%s\n", strchr(it.key->path, '.') + 1, it.text, origin ? "  # " : "",
                     origin ? it.origin : "");
@@ -112,7 +55,7 @@ void cp_config_print_yaml(const cp_config *config, FILE *out, bool origin)
         fprintf(out, "  %s:\n", config->tables[table].name);
         section = NULL;
         for (int id = 0; id < CP_TKEY_COUNT; id++) {
-            fill_table(&it, config, table, (cp_config_table_key_id)id);
+            cp_config_item_table(&it, config, table, (cp_config_table_key_id)id);
             print_item(out, &it, 4, &section, origin);
         }
     }
@@ -120,7 +63,7 @@ void cp_config_print_yaml(const cp_config *config, FILE *out, bool origin)
 
 /* ---- JSON ---------------------------------------------------------------------------------------------- */
 
-static void add_item(struct json_object *object, const item *it, bool origin)
+static void add_item(struct json_object *object, const cp_config_item *it, bool origin)
 {
     struct json_object *value = NULL;
     if (it->present && it->key->kind == CP_CONFIG_COUNT)
@@ -138,17 +81,17 @@ static void add_item(struct json_object *object, const item *it, bool origin)
 
 void cp_config_print_json(const cp_config *config, FILE *out, bool origin)
 {
-    item it;
+    cp_config_item it;
     struct json_object *root = json_object_new_object(), *values = json_object_new_object();
     struct json_object *tables = json_object_new_object();
     for (int id = 0; id < CP_KEY_COUNT; id++) {
-        fill_global(&it, config, (cp_config_key_id)id);
+        cp_config_item_global(&it, config, (cp_config_key_id)id);
         add_item(values, &it, origin);
     }
     for (uint32_t table = 0; table < config->table_count; table++) {
         struct json_object *object = json_object_new_object();
         for (int id = 0; id < CP_TKEY_COUNT; id++) {
-            fill_table(&it, config, table, (cp_config_table_key_id)id);
+            cp_config_item_table(&it, config, table, (cp_config_table_key_id)id);
             add_item(object, &it, origin);
         }
         json_object_object_add(tables, config->tables[table].name, object);

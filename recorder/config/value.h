@@ -40,6 +40,7 @@ typedef struct cp_config_key {
     const char *help;           /* one line */
     cp_config_kind kind;
     bool secret; /* never printed */
+    bool live;   /* a recorder that runs takes a changed value over; else it needs a restart */
 } cp_config_key;
 
 /* Why a value was refused. */
