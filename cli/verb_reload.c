@@ -75,10 +75,10 @@ static bool outcome_read(reload_run *run)
     const uint64_t count = count_read(run);
     if (count & 1 || (int64_t)(count - run->target) < 0)
         return false;
-    run->result = header->reload_result;
-    memcpy(run->text, header->reload_text, sizeof run->text);
-    run->text[sizeof run->text - 1] = '\0';
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    run->result = __atomic_load_n(&header->reload_result, __ATOMIC_ACQUIRE);
+    for (size_t i = 0; i + 1 < sizeof run->text;
+         i++) /* acquired, as in ack.c: the count is read again behind them */
+        run->text[i] = __atomic_load_n(&header->reload_text[i], __ATOMIC_ACQUIRE);
     return count_read(run) == count;
 }
 

@@ -452,8 +452,7 @@ int cp_recorder_configure(cp_recorder *recorder, const cp_config *fresh, cp_erro
 void cp_recorder_reload_begins(cp_recorder *recorder)
 {
     cp_abi_control *header = recorder->region.control.header;
-    __atomic_store_n(&header->reload_count, header->reload_count | 1, __ATOMIC_RELEASE);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    __atomic_exchange_n(&header->reload_count, header->reload_count | 1, __ATOMIC_ACQ_REL);
 }
 
 void cp_recorder_reload_ended(cp_recorder *recorder, uint32_t result, const char *text)
