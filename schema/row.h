@@ -54,6 +54,23 @@ CP_PUBLIC int cp_row_array_add(cp_row_array *array, const char *text, size_t len
                                cp_error *err);
 CP_PUBLIC int cp_row_array_end(cp_row_array *array, cp_error *err);
 
+/* The pieces that the functions above are made of, for language bindings, which put values of their own at a column's
+ * offset.
+ *
+ * cp_row_fail     fails about a value: "column 'bid_px' (Decimal(18, 8)): 'x' <problem>"; returns code
+ * cp_row_reserve  takes size bytes at a multiple of align from the tail; *offset is where they lie in the row.
+ *                 CP_E_TOO_BIG, with err, when the buffer or CP_MAX_ROW is too small
+ * cp_row_write    writes one value of the column's type, or of its elements' type, that is not NULL, at a byte of the row:
+ *                 scalars by value, Strings into the tail. Errors of cp_row_set_text
+ * cp_row_mark     marks a column as given */
+CP_PUBLIC int cp_row_fail(const cp_row *row, uint32_t column, int code, const char *text, size_t len,
+                          const char *problem, cp_error *err);
+CP_PUBLIC int cp_row_reserve(cp_row *row, uint32_t column, uint64_t size, uint32_t align, uint32_t *offset,
+                             cp_error *err);
+CP_PUBLIC int cp_row_write(cp_row *row, uint32_t column, const char *text, size_t len, uint32_t at,
+                           cp_error *err);
+CP_PUBLIC void cp_row_mark(cp_row *row, uint32_t column);
+
 /* Finishes a row: columns not given take their DEFAULT when it is a literal, else the type's zero value; a
  * column whose DEFAULT is an expression (now(), other columns) must be given: CP_E_PARSE names it. row->used
  * is then the size. */
