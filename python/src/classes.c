@@ -1,0 +1,64 @@
+/* The classes of the standard library that columns take, and numpy's scalars by their names. */
+#include <string.h>
+
+#include "fill.h"
+
+static PyObject *decimal_class;
+static PyObject *uuid_class;
+static PyObject *enum_class;
+static PyObject *address_classes; /* a tuple */
+
+static PyObject *class_import(const char *module, const char *name)
+{
+    PyObject *from = PyImport_ImportModule(module);
+    PyObject *found = from ? PyObject_GetAttrString(from, name) : NULL;
+    Py_XDECREF(from);
+    return found;
+}
+
+int cp_py_classes_init(void)
+{
+    decimal_class = class_import("decimal", "Decimal");
+    uuid_class = decimal_class ? class_import("uuid", "UUID") : NULL;
+    enum_class = uuid_class ? class_import("enum", "Enum") : NULL;
+    PyObject *v4 = enum_class ? class_import("ipaddress", "IPv4Address") : NULL;
+    PyObject *v6 = v4 ? class_import("ipaddress", "IPv6Address") : NULL;
+    address_classes = v6 ? PyTuple_Pack(2, v4, v6) : NULL;
+    Py_XDECREF(v4);
+    Py_XDECREF(v6);
+    return address_classes ? cp_py_time_init() : -1;
+}
+
+/* The check of a class that is a type costs a walk over the bases; no Python code runs. */
+static bool is_a(PyObject *value, PyObject *class)
+{
+    return PyObject_TypeCheck(value, (PyTypeObject *)class);
+}
+
+bool cp_py_is_decimal(PyObject *value)
+{
+    return is_a(value, decimal_class);
+}
+
+bool cp_py_is_uuid(PyObject *value)
+{
+    return is_a(value, uuid_class);
+}
+
+bool cp_py_is_enum(PyObject *value)
+{
+    return is_a(value, enum_class);
+}
+
+bool cp_py_is_address(PyObject *value)
+{
+    return is_a(value, PyTuple_GET_ITEM(address_classes, 0)) ||
+           is_a(value, PyTuple_GET_ITEM(address_classes, 1));
+}
+
+bool cp_py_is_numpy(PyObject *value, const char *name)
+{
+    static const char prefix[] = "numpy.";
+    const char *class = Py_TYPE(value)->tp_name;
+    return strncmp(class, prefix, sizeof prefix - 1) == 0 && strcmp(class + sizeof prefix - 1, name) == 0;
+}
