@@ -34,7 +34,7 @@ class Place:
         (self.ddl / "every.sql").write_text(DDL)
         (self.ddl / "needed.sql").write_text(NEEDED)
         shipped = pathlib.Path(__file__).parents[2] / "schema/ddl"
-        for path in shipped.glob("*.sql"):
+        for path in (*shipped.glob("*.sql"), *(shipped / "dolphin").glob("*.sql")):
             shutil.copy(path, self.ddl)
         self.settings = {"namespace": "test", "region": {"dir": str(self.work / "region")},
                          "schema": {"dir": str(self.ddl)}, "clickhouse": {"url": "http://127.0.0.1:9"}, "tables": tables}
