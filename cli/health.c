@@ -25,6 +25,12 @@ const char *cp_guarantee_name(uint32_t guarantee)
     return guarantee < sizeof names / sizeof names[0] ? names[guarantee] : "unknown";
 }
 
+const char *cp_reload_result_name(uint32_t result)
+{
+    static const char *const names[] = {"never", "applied", "needs restart", "refused"};
+    return result < sizeof names / sizeof names[0] ? names[result] : "unknown";
+}
+
 static void reason_add(cp_health *health, const char *fmt, ...) CP_PRINTF(2, 3);
 
 static void reason_add(cp_health *health, const char *fmt, ...)

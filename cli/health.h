@@ -41,5 +41,6 @@ void cp_health_judge(const cp_observer *observer, const cp_refusals *before, cp_
 const char *cp_recorder_state_name(uint32_t state);
 const char *cp_sink_state_name(uint32_t state);
 const char *cp_guarantee_name(uint32_t guarantee);
+const char *cp_reload_result_name(uint32_t result);
 
 #endif

@@ -148,8 +148,8 @@ static int wait_delivered(flush_run *run, cp_error *err)
         const char *table = table_of_ring(&run->observer.control, (uint32_t)lost, &slot);
         return cp_error_set(
             err, CP_E_INVAL,
-            "all else is delivered, but table %s, slot %u broke the protocol: its rows stay in the ring", table,
-            slot);
+            "all else is delivered, but table %s, slot %u broke the protocol: its rows stay in the ring",
+            table, slot);
     }
     run->delivered = true;
     return CP_OK;

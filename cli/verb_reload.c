@@ -15,6 +15,7 @@
 #include "base/duration.h"
 #include "base/error.h"
 #include "cli/cli.h"
+#include "cli/health.h"
 #include "cli/place.h"
 #include "cli/recorder_process.h"
 #include "cli/verb.h"
@@ -124,11 +125,9 @@ static json_object *keys_json(const reload_run *run, const char *verb)
 
 static int reload_json(const reload_run *run)
 {
-    static const char *const results[] = {"never", "applied", "needs restart", "refused"};
     json_object *answer = cp_json_begin("reload");
     const bool refused = run->result == CP_RELOAD_REFUSED;
-    cp_json_add_string(answer, "result",
-                       run->result < sizeof results / sizeof results[0] ? results[run->result] : "unknown");
+    cp_json_add_string(answer, "result", cp_reload_result_name(run->result));
     cp_json_add_uint(answer, "recorder_pid", run->pid);
     if (!refused) {
         cp_json_add(answer, "applied", keys_json(run, "applied"));

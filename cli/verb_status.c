@@ -110,6 +110,7 @@ static int status_json(const status_view *view)
     if (health->heartbeat_age_ns != UINT64_MAX)
         cp_json_add_double(recorder, "heartbeat_age_s", (double)health->heartbeat_age_ns / 1e9);
     cp_json_add_string(recorder, "clickhouse", cp_sink_state_name(header->sink_state));
+    cp_json_add_string(recorder, "last_reload", cp_reload_result_name(header->reload_result));
     cp_json_add(answer, "recorder", recorder);
     bool balanced = true;
     for (uint32_t i = 0; i < observer->control.table_count; i++) {
@@ -119,6 +120,16 @@ static int status_json(const status_view *view)
     cp_json_add_bool(answer, "balanced", balanced);
     cp_json_add(answer, "tables", tables);
     return cp_json_end(answer);
+}
+
+/* Silent when the recorder runs with its configuration as it is. */
+static void reload_print(const cp_abi_control *header)
+{
+    const uint32_t result = __atomic_load_n(&header->reload_result, __ATOMIC_RELAXED);
+    if (result == CP_RELOAD_RESTART)
+        puts("config      parts of it hold after a restart only: `coldpath reload` says which");
+    else if (result == CP_RELOAD_REFUSED)
+        puts("config      the last reload was refused, the one before it holds: `coldpath reload` says why");
 }
 
 static void recorder_print(const cp_observer *observer, const cp_health *health)
@@ -134,7 +145,9 @@ static void recorder_print(const cp_observer *observer, const cp_health *health)
     else
         printf("recorder    absent (last: %s)\n",
                cp_recorder_state_name(cp_control_state(&observer->control)));
-    printf("clickhouse  %s\n\n", cp_sink_state_name(header->sink_state));
+    printf("clickhouse  %s\n", cp_sink_state_name(header->sink_state));
+    reload_print(header);
+    putchar('\n');
 }
 
 /* Settled, but not by delivery. */

@@ -243,6 +243,18 @@ static void set_state(cp_recorder *recorder, cp_recorder_state state)
     __atomic_store_n(&recorder->region.control.header->state, (uint32_t)state, __ATOMIC_RELEASE);
 }
 
+/* What a predecessor said about itself. */
+static void signs_reset(cp_abi_control *header)
+{
+    header->recorder_pid = (uint32_t)getpid();
+    header->started_ns = cp_realtime_ns();
+    header->sink_state = CP_SINK_UNKNOWN;
+    header->sink_error[0] = '\0';
+    header->reload_count += header->reload_count & 1; /* it was killed in the middle of one */
+    header->reload_result = CP_RELOAD_NEVER;
+    header->reload_text[0] = '\0';
+}
+
 int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err)
 {
     *out = NULL;
@@ -258,11 +270,7 @@ int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err
     int rc = cp_config_own_region(config, &recorder->region, err);
     if (rc == CP_OK) {
         set_state(recorder, CP_RECORDER_STARTING);
-        recorder->region.control.header->recorder_pid = (uint32_t)getpid();
-        recorder->region.control.header->started_ns = cp_realtime_ns();
-        recorder->region.control.header->sink_state = CP_SINK_UNKNOWN;
-        recorder->region.control.header->reload_count += recorder->region.control.header->reload_count & 1;
-        recorder->region.control.header->sink_error[0] = '\0';
+        signs_reset(recorder->region.control.header);
         rc = make_lanes(recorder, err);
     }
     if (rc == CP_OK)

@@ -1,6 +1,7 @@
 /* See check.h. A complaint about two values stands at the later one of those that were given. */
 #include "recorder/config/check.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -40,6 +41,10 @@ static void check_clickhouse(cp_config_layers *layers)
         cp_config_problem_add(&layers->problems, &password->place, "keep one of the two",
                               "clickhouse.password and clickhouse.password_file are both given");
     const cp_config_value *ca = &layers->global[CP_KEY_CA_FILE], *url = &layers->global[CP_KEY_URL];
+    if (ca->set && access(ca->text, R_OK) < 0)
+        cp_config_problem_add(&layers->problems, &ca->place,
+                              "name a PEM file that the recorder's user can read",
+                              "clickhouse.ca_file: %s: %s", ca->text, strerror(errno));
     if (ca->set && (!url->set || strncasecmp(url->text, "https:", 6) != 0))
         cp_config_problem_warn(&layers->problems, &ca->place, "write https:// in clickhouse.url to use it",
                                "clickhouse.ca_file has no effect over http");

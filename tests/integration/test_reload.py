@@ -121,6 +121,9 @@ class Reload(unittest.TestCase):
         self.assertEqual(text.returncode, 2)
         self.assertIn("needs restart  tables.quotes.ring_size\n", text.stdout.decode())
         self.assertNotIn("recorder.poll", text.stdout.decode())  # holds already
+        self.assertEqual(self.recorder.status()["recorder"]["last_reload"], "needs restart")
+        self.assertIn("config      parts of it hold after a restart only",
+                      self.recorder.run("coldpath", "status").stdout.decode())
         self.recorder.restart()
         code, answer, said = self.reload()
         self.assertEqual((code, answer["applied"], answer["needs_restart"]), (0, [], []), said)
@@ -190,6 +193,7 @@ class Reload(unittest.TestCase):
             ("", ["namespace is missing"]),
             (before.replace('"1MiB"', '"3MiB"', 1), ["3MiB is not a power of two"]),
             (before.replace(self.server.url, "ftp://x"), ["http"]),
+            (before.replace('"clickhouse": {', '"clickhouse": {"ca_file": "/nowhere/ca.pem",'), ["No such file"]),
         ]
         for text, words in broken:
             self.recorder.config.write_text(text)
@@ -206,7 +210,9 @@ class Reload(unittest.TestCase):
         self.assertIn("coldpath.yaml", said)
         self.assertIn("configuration refused, the old one is kept", self.recorder.read_log())
         self.recorder.config.write_text(before)
+        self.assertEqual(self.recorder.status()["recorder"]["last_reload"], "refused")
         self.assertEqual(self.reload()[0], 0)
+        self.assertEqual(self.recorder.status()["recorder"]["last_reload"], "applied")
         self.assertEqual(self.recorder.run("coldpath", "flush", "--wait").returncode, 0)
         self.assertEqual(self.held()[0], 10)
 

@@ -254,6 +254,16 @@ static void secrets_stay_secret(void **state)
     }
 }
 
+static void a_ca_file_has_to_be_there(void **state)
+{
+    (void)state;
+    shows("namespace: demo\nclickhouse: {url: 'https://h', ca_file: /nowhere/ca.pem}\ntables: {quotes: {}}\n",
+          "coldpath.yaml:2:42: error: clickhouse.ca_file: /nowhere/ca.pem: No such file or directory\n"
+          "     2 | clickhouse: {url: 'https://h', ca_file: /nowhere/ca.pem}\n"
+          "       |                                         ^~~~~~~~~~~~~~~\n"
+          "       = name a PEM file that the recorder's user can read\n");
+}
+
 static void rights_of_password_files(void **state)
 {
     char *report = NULL;
@@ -362,6 +372,7 @@ int main(void)
         CASE(ddl_problems),
         CASE(variables),
         CASE(secrets_stay_secret),
+        CASE(a_ca_file_has_to_be_there),
         CASE(rights_of_password_files),
         CASE(files_that_cannot_be_read),
         CASE(limits),
