@@ -324,21 +324,41 @@ def test_fork_without_a_free_slot_raises(place):
     assert os.waitpid(child, 0)[1] == 0
 
 
+class Child:
+    """A forked process that runs action once it is told to, and exits with what it returns."""
+
+    def __init__(self, action):
+        started_read, started_write = os.pipe()
+        go_read, self.go_write = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            code = 99
+            try:
+                os.close(self.go_write)
+                os.write(started_write, b"x")
+                os.read(go_read, 1)
+                code = action()
+            finally:
+                os._exit(code)
+        os.close(started_write)
+        os.close(go_read)
+        os.read(started_read, 1)
+        os.close(started_read)
+
+    def end(self):
+        os.close(self.go_write)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
 def test_child_does_not_keep_the_slot(place):
     """The parent gives its slot back; a child that lives on and never uses it must not keep it busy."""
     region = coldpath.attach(place.path)
     table = region.table("needed")
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(writer)
-        os.read(reader, 1)
-        os._exit(0)
+    child = Child(lambda: 0)
     slot = table.stats()["slot"]
     table.close()
     assert region.table("needed").stats()["slot"] == slot
-    os.close(writer)
-    os.waitpid(child, 0)
+    assert child.end() == 0
 
 
 def test_exit_without_close(place):
@@ -368,23 +388,21 @@ def test_replaced_region(place):
 def test_region_with_other_columns_after_a_fork(place):
     """A table whose columns changed before the child came to put is not put to as if they had not."""
     table = coldpath.attach(place.path).table("needed")
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(writer)
-        os.read(reader, 1)
+
+    def put():
         try:
             table.put({"at": 1})
         except coldpath.SchemaError:
-            os._exit(0)
-        os._exit(1)
+            return 0
+        return 1
+
+    child = Child(put)
     table.close()
     ddl = place.ddl / "needed.sql"
     ddl.write_text(ddl.read_text().replace("x Float64", "x Float64, y Float64"))
     place.init()
     assert "y" in coldpath.attach(place.path).table("needed").columns
-    os.close(writer)
-    assert os.waitpid(child, 0)[1] == 0
+    assert child.end() == 0
 
 
 def test_memory_is_given_back(place):
