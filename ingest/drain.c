@@ -14,9 +14,10 @@ enum { PRESSING_PERMILLE = 500 };
 typedef struct drain_ring {
     cp_ring_reader reader;
     const cp_abi_ack *ack;
-    bool pressing;    /* more than half full when last looked at */
-    uint64_t seen_ns; /* when the oldest row behind the cursor was first seen; 0 = none */
-    uint64_t bare_ns; /* when nothing was behind the cursor: what came after was put after; 0 = not known */
+    uint64_t published; /* when last looked at */
+    bool pressing;      /* more than half full when last looked at */
+    uint64_t seen_ns;   /* when the oldest row behind the cursor was first seen; 0 = none */
+    uint64_t bare_ns;   /* when nothing was behind the cursor: what came after was put after; 0 = not known */
     uint32_t slot;
     bool open;
 } drain_ring;
@@ -172,6 +173,37 @@ void cp_drain_release(cp_drain *drain, cp_chunk *chunk)
     __atomic_fetch_add(&lane->released, 1, __ATOMIC_RELAXED);
 }
 
+/* Thousandths of a ring between two positions. */
+static uint32_t ring_part(const drain_lane *lane, uint64_t from, uint64_t to)
+{
+    const uint64_t part = (to - from) / (lane->entry->ring_size / 1000);
+    return part < UINT32_MAX ? (uint32_t)part : UINT32_MAX;
+}
+
+void cp_drain_usage_read(cp_drain *drain, uint32_t table, cp_drain_usage *usage)
+{
+    const drain_lane *lane = &drain->lanes[table];
+    *usage = (cp_drain_usage){0};
+    for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
+        const drain_ring *ring = &lane->rings[slot];
+        if (ring->reader.fault != CP_RING_SOUND || ring->published == 0)
+            continue;
+        const uint32_t full =
+            ring_part(lane, __atomic_load_n(&ring->ack->consumed, __ATOMIC_RELAXED), ring->published);
+        const uint32_t kept =
+            ring_part(lane, __atomic_load_n(&ring->ack->delivered, __ATOMIC_RELAXED), ring->published);
+        usage->ring = full > usage->ring ? full : usage->ring;
+        usage->kept = kept > usage->kept ? kept : usage->kept;
+    }
+    const uint32_t held = lane_holds(lane);
+    const uint32_t idle = cp_chunk_pool_free_count(drain->pool);
+    const uint32_t others = reserved_for_others(drain, lane);
+    const uint32_t more = idle > others             ? idle - others
+                          : held < CP_DRAIN_RESERVE ? CP_DRAIN_RESERVE - held
+                                                    : 0;
+    usage->pool = held + more ? held * 1000 / (held + more) : 0;
+}
+
 uint32_t cp_drain_chunk_count(const cp_drain *drain)
 {
     return cp_chunk_pool_count(drain->pool);
@@ -305,6 +337,7 @@ static uint32_t ring_visit(cp_drain *drain, uint32_t table, drain_ring *ring, ui
                             "its published position cannot be");
         return 0;
     }
+    ring->published = ring->reader.cursor + pending;
     if (pending == 0) {
         ring->seen_ns = 0;
         ring->bare_ns = now;

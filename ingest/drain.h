@@ -74,6 +74,15 @@ bool cp_drain_published(const cp_drain *drain, uint32_t ring, uint64_t *position
 /* Rows in ring `ring` from position `from` on, as far as its records add up. Any thread; meant for after the last turn. */
 uint64_t cp_drain_rows_from(const cp_drain *drain, uint32_t ring, uint64_t from);
 
+/* How full a table's rings were at the last turn, and its part of the pool, in thousandths (drain thread). */
+typedef struct cp_drain_usage {
+    uint32_t ring; /* the fullest ring */
+    uint32_t
+        kept; /* likewise, counted from what is delivered instead of what is given back; may be over 1000 */
+    uint32_t pool; /* chunks it holds, of those and what it could still get */
+} cp_drain_usage;
+void cp_drain_usage_read(cp_drain *drain, uint32_t table, cp_drain_usage *usage);
+
 /* Chunks in the pool, and free of them (drain thread). */
 uint32_t cp_drain_chunk_count(const cp_drain *drain);
 uint32_t cp_drain_chunks_free(cp_drain *drain);

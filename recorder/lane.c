@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/failpoint.h"
+#include "base/log.h"
 #include "shm/ack.h"
 #include "shm/histogram.h"
 #include "shm/ring_file.h"
@@ -41,23 +42,24 @@ static void ack_publish(cp_lane *lane, uint32_t slot)
 }
 
 /* What the rings' acknowledgements become when the spans are delivered, in absolute numbers. Of a log, spans of rings that are no
- * more are left out: nobody waits for them. */
-static uint32_t spans_resolve(const cp_lane *lane, const cp_batch_intent *batch,
+ * more are left out: nobody waits for them. Once a lossy span is delivered, all before its end is settled. */
+static uint32_t spans_resolve(cp_lane *lane, const cp_batch_intent *batch,
                               cp_abi_intent_span resolved[CP_REGION_MAX_SLOTS])
 {
     uint32_t count = 0;
+    lane_lock(lane);
     for (uint32_t i = 0; i < batch->span_count; i++) {
         const cp_span *span = &batch->spans[i];
         const cp_abi_ack *state = &lane->states[span->slot];
         if (lane->logged && (span->slot >= lane->entry->slots || span->epoch != state->epoch))
             continue;
         assert(span->slot < lane->entry->slots && span->epoch == state->epoch);
-        assert(lane->logged || span->begin == state->consumed);
+        assert(lane->logged || (int64_t)(span->begin - state->delivered) >= 0);
         resolved[count++] = (cp_abi_intent_span){
             .epoch = span->epoch,
             .begin = span->begin,
             .end = span->end,
-            .consumed_rows = lane->logged ? 0 : state->consumed_rows + span->rows + span->rejected,
+            .consumed_rows = lane->logged ? 0 : cp_ack_settled_rows(state) + span->rows + span->rejected,
             .delivered_rows = state->delivered_rows + span->rows - span->quarantined,
             .rejected_rows = state->rejected_rows + span->rejected,
             .quarantined_rows = state->quarantined_rows + span->quarantined,
@@ -67,6 +69,7 @@ static uint32_t spans_resolve(const cp_lane *lane, const cp_batch_intent *batch,
             .quarantined = span->quarantined,
         };
     }
+    lane_unlock(lane);
     return count;
 }
 
@@ -86,8 +89,11 @@ static void logged_ack_move(cp_lane *lane, const cp_abi_intent_span *span)
 static void ack_move(cp_lane *lane, const cp_abi_intent_span *span)
 {
     cp_abi_ack *state = &lane->states[span->slot];
-    state->consumed = state->durable = state->delivered = span->end;
-    state->consumed_rows = span->consumed_rows;
+    if ((int64_t)(span->end - state->consumed) > 0) { /* not taken out early */
+        state->consumed = span->end;
+        state->consumed_rows = span->consumed_rows;
+    }
+    state->durable = state->delivered = span->end;
     state->delivered_rows = span->delivered_rows;
     state->rejected_rows = span->rejected_rows;
     state->quarantined_rows = span->quarantined_rows;
@@ -170,6 +176,82 @@ static bool ring_adds_up(const cp_lane *lane, const cp_region_owner *region, uin
     return sound;
 }
 
+/* ---- rows taken out early --------------------------------------------------------------------------------------- */
+
+/* The batch under way held rows that were taken out early: whoever finds it cannot read them again. */
+static bool early_intent_is_open(const cp_lane *lane)
+{
+    const cp_abi_intent *intent = lane->intent;
+    if (lane->logged || __atomic_load_n(&intent->state, __ATOMIC_ACQUIRE) != CP_INTENT_SENDING)
+        return false;
+    for (uint32_t i = 0; i < intent->span_count && i < CP_REGION_MAX_SLOTS; i++) {
+        const cp_abi_intent_span *span = &intent->spans[i];
+        if (span->slot < lane->entry->slots && span->epoch == lane->states[span->slot].epoch &&
+            (int64_t)(lane->states[span->slot].consumed - span->begin) > 0)
+            return true;
+    }
+    return false;
+}
+
+/* The difference is the rows' own in all but one case: a recorder killed in the middle of taking rows out may have counted
+ * suppressed ones of a span that is still in the ring, and comes again. */
+static uint64_t ack_book_lost(cp_abi_ack *state)
+{
+    const int64_t open = (int64_t)(state->consumed_rows - cp_ack_settled_rows(state));
+    if (open < 0 && state->suppressed_rows >= (uint64_t)-open)
+        state->suppressed_rows -= (uint64_t)-open;
+    const uint64_t lost = open > 0 ? (uint64_t)open : 0;
+    state->dropped_rows += lost;
+    state->delivered = state->durable = state->consumed;
+    return lost;
+}
+
+uint64_t cp_lane_book_lost(cp_lane *lane)
+{
+    const bool in_doubt = early_intent_is_open(lane);
+    uint64_t lost = 0;
+    for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
+        cp_abi_ack *state = &lane->states[slot];
+        if (state->consumed == state->delivered)
+            continue;
+        const uint64_t from = state->delivered;
+        const uint64_t rows = ack_book_lost(state);
+        lost += rows;
+        cp_log(CP_LOG_ERROR, "rows taken out early are lost",
+               "table=%s slot=%u position_from=%llu position_to=%llu rows=%llu counted=dropped%s",
+               lane->entry->name, slot, (unsigned long long)from, (unsigned long long)state->delivered,
+               (unsigned long long)rows,
+               in_doubt ? " in_doubt=\"a batch of them was under way and may have arrived\"" : "");
+        ack_publish(lane, slot);
+    }
+    if (in_doubt)
+        cp_intent_end(lane->intent);
+    for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
+        const cp_abi_ack *state = &lane->states[slot];
+        lane->taken[slot] = (cp_lane_taken){state->consumed, state->consumed_rows};
+    }
+    return lost;
+}
+
+bool cp_lane_take_early(cp_lane *lane, uint32_t slot, uint64_t suppressed, uint64_t *from)
+{
+    cp_abi_ack *state = &lane->states[slot];
+    const cp_lane_taken *taken = &lane->taken[slot];
+    lane_lock(lane);
+    const bool ahead = (int64_t)(taken->position - state->consumed) > 0;
+    *from = state->delivered;
+    if (ahead) {
+        state->consumed = taken->position;
+        state->consumed_rows = taken->rows;
+        state->suppressed_rows += suppressed;
+        ack_publish(lane, slot);
+    }
+    lane_unlock(lane);
+    return ahead;
+}
+
+/* ---- starting --------------------------------------------------------------------------------------------------- */
+
 void cp_lane_init(cp_lane *lane, const cp_region_owner *region, uint32_t table, bool logged)
 {
     const cp_control *control = &region->control;
@@ -189,10 +271,12 @@ void cp_lane_init(cp_lane *lane, const cp_region_owner *region, uint32_t table, 
         lane->reached[slot] = lane->states[slot].delivered;
     }
     cp_abi_intent left;
-    if (intent_left(lane, control, &left)) {
+    if (!early_intent_is_open(lane) && intent_left(lane, control, &left)) {
         acks_move(lane, left.spans, left.span_count);
         cp_intent_end(lane->intent);
     }
+    if (!logged)
+        (void)cp_lane_book_lost(lane);
     cp_lane_progress(lane, 0, 0, 0);
     gauge_set(&lane->counters->retry_at_ns, 0);
 }

@@ -8,8 +8,17 @@
  *
  * The lane holds the private truth about each ring's acknowledgement and publishes it. Space is given back to
  * the producer when ClickHouse has acknowledged the rows, not before: until then the ring is their log, and a
- * recorder that is stopped or killed leaves them there. Everything here runs on the flusher's thread, except
- * cp_lane_fault. */
+ * recorder that is stopped or killed leaves them there.
+ *
+ * Under pressure the drain thread takes rows of a lossy table out early: what was copied is given back at once, and
+ * only the recorder's memory holds it.
+ *
+ *     delivered ───── at risk ───── consumed ───── copied out ───── published
+ *         │  a killed recorder loses these  │  it reads these again
+ *
+ * Its successor books them as dropped; of a batch that was under way then, nobody knows whether it arrived.
+ *
+ * Everything here runs on the flusher's thread, except where another is named. */
 #ifndef CP_RECORDER_LANE_H
 #define CP_RECORDER_LANE_H
 
@@ -18,22 +27,37 @@
 #include "shm/intent.h"
 #include "shm/region.h"
 
+/* How far the drain has handed a ring's rows on. */
+typedef struct cp_lane_taken {
+    uint64_t position;
+    uint64_t rows; /* of the ring, up to there */
+} cp_lane_taken;
+
 typedef struct cp_lane {
     uint32_t index; /* of the table */
     bool logged;    /* critical: rows are consumed when durable, and delivered from the log */
-    bool lock;      /* of states: a logged lane's are moved by both threads */
+    bool lock;      /* of states: both threads move them */
     const cp_abi_table *entry;
     cp_abi_counters *counters;
     cp_abi_measures *measures;              /* in the control file */
     cp_abi_intent *intent;                  /* in the control file */
     cp_abi_ack *acks;                       /* in the control file, one per slot */
     uint64_t reached[CP_REGION_MAX_SLOTS];  /* logged: how far batches have come in each ring, gaps or not */
-    cp_abi_ack states[CP_REGION_MAX_SLOTS]; /* what they say, as the flusher's thread knows it */
+    cp_abi_ack states[CP_REGION_MAX_SLOTS]; /* what they say */
+    cp_lane_taken taken[CP_REGION_MAX_SLOTS]; /* lossy: the drain thread's */
 } cp_lane;
 
 /* Starts from what the control file says: positions and counts go on where the last recorder ended, and what it had begun to
  * acknowledge is finished. */
 void cp_lane_init(cp_lane *lane, const cp_region_owner *region, uint32_t table, bool logged);
+
+/* Lossy lanes, before the threads start or after they ended: what was taken out early and not delivered is lost. Books it as
+ * dropped and says so; returns the rows. */
+uint64_t cp_lane_book_lost(cp_lane *lane);
+
+/* Lossy lanes, drain thread: gives back the space of what was taken out of a ring so far, `suppressed` rows of which go
+ * nowhere. *from: what is not delivered begins there. False when nothing was to be given back. */
+bool cp_lane_take_early(cp_lane *lane, uint32_t slot, uint64_t suppressed, uint64_t *from);
 
 /* Logged lanes, drain thread: a ring's rows up to end are durable; their space is free. */
 void cp_lane_durable(cp_lane *lane, uint32_t slot, uint64_t epoch, uint64_t end, uint32_t rows,

@@ -17,6 +17,7 @@
 #include "ingest/drain.h"
 #include "recorder/config/change.h"
 #include "recorder/config_apply.h"
+#include "recorder/ladder_lane.h"
 #include "recorder/lane.h"
 #include "recorder/log_lane.h"
 #include "recorder/resume.h"
@@ -44,7 +45,8 @@ struct cp_recorder {
     cp_drain *drain;
     cp_flusher *flusher;
     cp_lane *lanes;
-    cp_log_lane **logs; /* per table; NULL: it has none */
+    cp_log_lane **logs;       /* per table; NULL: it has none */
+    cp_ladder_lane **ladders; /* per table; NULL: it has a log */
     cp_log_buffer log_buffer;
     const cp_table **tables;
     cp_batch_policy *policies; /* per table, as they hold now */
@@ -67,7 +69,7 @@ static cp_submit_result on_submit(void *ctx, uint32_t table, cp_chunk *chunk)
     cp_recorder *recorder = ctx;
     if (recorder->logs[table])
         return cp_log_lane_append(recorder->logs[table], chunk);
-    return cp_flusher_submit(recorder->flusher, table, chunk) ? CP_SUBMIT_TAKEN : CP_SUBMIT_REFUSED;
+    return cp_ladder_lane_submit(recorder->ladders[table], chunk);
 }
 
 static void on_fault(void *ctx, uint32_t table, uint32_t slot, cp_ring_fault fault, const char *reason)
@@ -138,6 +140,8 @@ static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)
     const uint32_t state = attempt->result == CP_ATTEMPT_OK ? CP_SINK_UP : CP_SINK_DOWN;
     __atomic_store_n(&recorder->region.control.header->sink_state, state, __ATOMIC_RELAXED);
     cp_lane_attempt(&recorder->lanes[table], attempt);
+    if (recorder->ladders[table])
+        cp_ladder_lane_attempt(recorder->ladders[table], attempt);
     guarantee_show(recorder, table);
 }
 
@@ -181,6 +185,19 @@ static int make_logs(cp_recorder *recorder, cp_error *err)
     return rc;
 }
 
+static int make_ladders(cp_recorder *recorder, cp_error *err)
+{
+    const cp_config *config = recorder->config;
+    recorder->ladders = calloc(config->table_count + 1u, sizeof(void *));
+    int rc = recorder->ladders ? CP_OK : cp_error_set(err, CP_E_NOMEM, "no memory");
+    for (uint32_t i = 0; rc == CP_OK && i < config->table_count; i++) {
+        if (!config->tables[i].critical)
+            rc = cp_ladder_lane_create(&recorder->ladders[i], config, i, &recorder->lanes[i],
+                                       recorder->flusher, err);
+    }
+    return rc;
+}
+
 /* Batches that a predecessor had under way, out of the logs or the rings. */
 static int take_up_batches(cp_recorder *recorder, cp_error *err)
 {
@@ -189,8 +206,8 @@ static int take_up_batches(cp_recorder *recorder, cp_error *err)
         if (recorder->logs[i])
             rc = cp_log_lane_connect(recorder->logs[i], recorder->flusher, err);
         else
-            rc = cp_resume_table(&recorder->region, i, recorder->tables[i], recorder->flusher,
-                                 recorder->drain, err);
+            rc = cp_resume_table(&recorder->region, i, recorder->tables[i], &recorder->lanes[i],
+                                 recorder->flusher, recorder->drain, err);
     }
     return rc;
 }
@@ -278,6 +295,8 @@ int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err
     if (rc == CP_OK)
         rc = make_flusher(recorder, err);
     if (rc == CP_OK)
+        rc = make_ladders(recorder, err);
+    if (rc == CP_OK)
         rc = make_drain(recorder, err);
     if (rc == CP_OK)
         rc = take_up_batches(recorder, err);
@@ -303,10 +322,13 @@ void cp_recorder_free(cp_recorder *recorder)
     for (uint32_t i = 0; recorder->logs && i < recorder->config->table_count; i++)
         cp_log_lane_close(recorder->logs[i], cp_boottime_ns() + STOP_GRACE_NS);
     cp_log_buffer_destroy(&recorder->log_buffer);
+    for (uint32_t i = 0; recorder->ladders && i < recorder->config->table_count; i++)
+        cp_ladder_lane_free(recorder->ladders[i]);
     cp_drain_free(recorder->drain);
     cp_region_release(&recorder->region);
     sem_destroy(&recorder->started);
     free(recorder->flush_targets);
+    free(recorder->ladders);
     free(recorder->logs);
     free(recorder->lanes);
     free(recorder->policies);
@@ -362,6 +384,14 @@ static bool step_logs(cp_recorder *recorder, uint64_t now, uint64_t *quiet_since
     return moved || (pending && now - *quiet_since < LOG_PATIENCE_NS);
 }
 
+static void step_ladders(cp_recorder *recorder, uint64_t now)
+{
+    for (uint32_t i = 0; i < recorder->config->table_count; i++) {
+        if (recorder->ladders[i])
+            cp_ladder_lane_step(recorder->ladders[i], recorder->drain, now);
+    }
+}
+
 static void *drain_run(void *argument)
 {
     cp_recorder *recorder = argument;
@@ -377,6 +407,7 @@ static void *drain_run(void *argument)
         const uint64_t now = cp_boottime_ns();
         const uint32_t chunks = cp_drain_turn(recorder->drain, now);
         const bool pending = step_logs(recorder, now, &logs_quiet_since);
+        step_ladders(recorder, now);
         __atomic_store_n(&header->heartbeat_ns, now, __ATOMIC_RELAXED);
         __atomic_store_n(&header->drain_turns, header->drain_turns + 1, __ATOMIC_RELAXED);
         if (chunks > 0) {
@@ -577,7 +608,11 @@ void cp_recorder_stop(cp_recorder *recorder, bool (*hurry)(void), cp_stop_report
     /* A batch on the wire that is given up is taken up again by the next recorder. */
     cp_flusher_stop(recorder->flusher, cp_boottime_ns() + (hurry() ? 0 : STOP_GRACE_NS));
     report->rows_left = rows_left(recorder);
-    for (uint32_t i = 0; i < recorder->config->table_count; i++)
-        report->rows_in_logs += recorder->logs[i] ? cp_lane_undelivered(&recorder->lanes[i]) : 0;
+    for (uint32_t i = 0; i < recorder->config->table_count; i++) {
+        if (recorder->logs[i])
+            report->rows_in_logs += cp_lane_undelivered(&recorder->lanes[i]);
+        else
+            report->rows_lost += cp_lane_book_lost(&recorder->lanes[i]);
+    }
     set_state(recorder, CP_RECORDER_STOPPED);
 }

@@ -17,6 +17,7 @@ typedef struct resume_job {
     const cp_region_owner *region;
     uint32_t table;
     const cp_table *descriptor;
+    cp_lane *lane;
     cp_abi_intent intent;
     cp_chunk chunks[CP_REGION_MAX_SLOTS]; /* one per span, with memory of their own */
     uint32_t chunk_count;
@@ -85,8 +86,11 @@ static int batch_hand_over(const resume_job *job, cp_flusher *flusher, cp_drain 
     const int rc = cp_flusher_resume(flusher, job->table, chunks, job->chunk_count, job->intent.token,
                                      (cp_lsn_range){0, 0}, err);
     cp_failpoint(CP_FP_RESUME_DONE);
-    for (uint32_t i = 0; rc == CP_OK && i < job->intent.span_count; i++)
-        cp_drain_start_at(drain, job->table, job->intent.spans[i].slot, job->intent.spans[i].end);
+    for (uint32_t i = 0; rc == CP_OK && i < job->intent.span_count; i++) {
+        const cp_abi_intent_span *span = &job->intent.spans[i];
+        cp_drain_start_at(drain, job->table, span->slot, span->end);
+        job->lane->taken[span->slot] = (cp_lane_taken){span->end, span->consumed_rows};
+    }
     return rc;
 }
 
@@ -112,7 +116,7 @@ static int job_run(resume_job *job, cp_flusher *flusher, cp_drain *drain, cp_err
     return batch_hand_over(job, flusher, drain, err);
 }
 
-int cp_resume_table(const cp_region_owner *region, uint32_t table, const cp_table *descriptor,
+int cp_resume_table(const cp_region_owner *region, uint32_t table, const cp_table *descriptor, cp_lane *lane,
                     cp_flusher *flusher, cp_drain *drain, cp_error *err)
 {
     resume_job *job = calloc(1, sizeof *job);
@@ -121,6 +125,7 @@ int cp_resume_table(const cp_region_owner *region, uint32_t table, const cp_tabl
     job->region = region;
     job->table = table;
     job->descriptor = descriptor;
+    job->lane = lane;
     int rc = CP_OK;
     if (cp_intent_load(&region->control, table, &job->intent))
         rc = job_run(job, flusher, drain, err);

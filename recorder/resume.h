@@ -8,11 +8,12 @@
 
 #include "flush/flusher.h"
 #include "ingest/drain.h"
+#include "recorder/lane.h"
 
 /* Does so for one table, if there is an intent: before the flusher's and the drain's threads start. An intent that does not fit
  * the rings any more (they were tampered with) is dropped, loudly: its rows are then sent as new ones. Errors: CP_E_NOMEM,
  * CP_E_TOO_BIG as cp_flusher_resume. */
-int cp_resume_table(const cp_region_owner *region, uint32_t table, const cp_table *descriptor,
+int cp_resume_table(const cp_region_owner *region, uint32_t table, const cp_table *descriptor, cp_lane *lane,
                     cp_flusher *flusher, cp_drain *drain, cp_error *err);
 
 #endif

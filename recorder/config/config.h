@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "flush/flusher.h"
+#include "ingest/ladder.h"
 #include "schema/table.h"
 #include "wal/log.h"
 
@@ -28,6 +29,7 @@ typedef struct cp_table_config {
     uint32_t row_max;   /* bytes of the largest row; ≤ ring_size / 4 */
     uint64_t wal_limit; /* of a critical table's log, bytes */
     cp_batch_policy batch;
+    cp_ladder_policy ladder; /* of a lossy table under pressure */
 } cp_table_config;
 
 typedef enum cp_poll_mode { CP_POLL_ADAPTIVE, CP_POLL_BUSY } cp_poll_mode;

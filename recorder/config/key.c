@@ -21,6 +21,8 @@ static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const compressions[] = {"none", "zstd", NULL};
 static const char *const backends[] = {"auto", "io_uring", "posix", NULL}; /* as cp_wal_backend */
 static const char *const syncs[] = {"auto", "fdatasync", "dsync", NULL};   /* as cp_wal_sync */
+static const char *const switches[] = {"off", "on", NULL};
+static const char *const rungs[] = {"suppress", "conflate", "drop", NULL}; /* as cp_rung, from 1 */
 static const char *const classes[] = {"lossy", "critical", NULL};
 
 const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
@@ -172,6 +174,37 @@ const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
                          .help = "how long delivered rows stay in the logs"},
 };
 
+/* The keys of one rung. */
+#define RUNG(first, name, up, down)                                                                          \
+    [(first) + (int) CP_RKEY_RING_UP] = {.path = "pressure." name ".ring_up",                                \
+                                         .kind = CP_CONFIG_PERCENT,                                          \
+                                         .min = 1,                                                           \
+                                         .max = 100,                                                         \
+                                         .fallback = "90%",                                                  \
+                                         .help = "of a ring in use"},                                        \
+                     [(first) + (int) CP_RKEY_RING_DOWN] = {.path = "pressure." name ".ring_down",           \
+                                                            .kind = CP_CONFIG_PERCENT,                       \
+                                                            .max = 100,                                      \
+                                                            .fallback = "50%",                               \
+                                                            .help = "the rung is left below this"},          \
+                     [(first) + (int) CP_RKEY_POOL_UP] = {.path = "pressure." name ".pool_up",               \
+                                                          .kind = CP_CONFIG_PERCENT,                         \
+                                                          .min = 1,                                          \
+                                                          .max = 100,                                        \
+                                                          .fallback = (up),                                  \
+                                                          .help = "of the chunks that the table can have"},  \
+                     [(first) + (int) CP_RKEY_POOL_DOWN] = {.path = "pressure." name ".pool_down",           \
+                                                            .kind = CP_CONFIG_PERCENT,                       \
+                                                            .max = 100,                                      \
+                                                            .fallback = (down),                              \
+                                                            .help = "the rung is left below this"},          \
+                     [(first) + (int) CP_RKEY_OUTAGE] = {                                                    \
+                         .path = "pressure." name ".outage",                                                 \
+                         .kind = CP_CONFIG_DURATION,                                                         \
+                         .max = 24 * 3600 * S,                                                               \
+                         .fallback = "0s",                                                                   \
+                         .help = "inserts have failed for this long; 0s: no matter how long"}
+
 const cp_config_key cp_config_table_keys[CP_TKEY_COUNT] = {
     [CP_TKEY_CLASS] = {.path = "class",
                        .kind = CP_CONFIG_CHOICE,
@@ -235,7 +268,69 @@ const cp_config_key cp_config_table_keys[CP_TKEY_COUNT] = {
                                  .fallback = "32MiB",
                                  .live = true,
                                  .help = "row data of a batch when the table is behind"},
+    [CP_TKEY_EARLY_RELEASE] = {.path = "pressure.early_release",
+                               .kind = CP_CONFIG_CHOICE,
+                               .choices = switches,
+                               .fallback = "on",
+                               .help = "take rows out of rings that fill up before they are delivered"},
+    [CP_TKEY_EARLY_UP] = {.path = "pressure.early_up",
+                          .kind = CP_CONFIG_PERCENT,
+                          .min = 1,
+                          .max = 100,
+                          .fallback = "75%",
+                          .help = "of a ring with rows that are not delivered: from then on"},
+    [CP_TKEY_EARLY_DOWN] = {.path = "pressure.early_down",
+                            .kind = CP_CONFIG_PERCENT,
+                            .max = 100,
+                            .fallback = "50%",
+                            .help = "and until there are fewer than this"},
+    [CP_TKEY_RUNGS] = {.path = "pressure.rungs",
+                       .kind = CP_CONFIG_NAMES,
+                       .choices = rungs,
+                       .help = "of the pressure ladder: suppress, conflate, drop; default: none"},
+    [CP_TKEY_PRESSURE_KEY] = {.path = "pressure.key",
+                              .kind = CP_CONFIG_NAMES,
+                              .help = "columns that say of what a row is the state"},
+    [CP_TKEY_PRESSURE_VALUE] = {.path = "pressure.value",
+                                .kind = CP_CONFIG_NAMES,
+                                .help =
+                                    "columns of the state: a row whose are as the last one's says nothing"},
+    [CP_TKEY_MAX_KEYS] = {.path = "pressure.max_keys",
+                          .kind = CP_CONFIG_COUNT,
+                          .min = 16,
+                          .max = 16 * 1024 * 1024,
+                          .fallback = "65536",
+                          .help = "keys that are remembered; rows of others pass"},
+    [CP_TKEY_DWELL] = {.path = "pressure.dwell",
+                       .kind = CP_CONFIG_DURATION,
+                       .min = 1 * MS,
+                       .max = 3600 * S,
+                       .fallback = "250ms",
+                       .help = "pressure has to last this long for each rung up"},
+    [CP_TKEY_CALM] = {.path = "pressure.calm",
+                      .kind = CP_CONFIG_DURATION,
+                      .min = 1 * MS,
+                      .max = 3600 * S,
+                      .fallback = "5s",
+                      .help = "and calm this long for each rung down"},
+    [CP_TKEY_INTERVAL_MIN] = {.path = "pressure.interval_min",
+                              .kind = CP_CONFIG_DURATION,
+                              .min = 1 * MS,
+                              .max = 3600 * S,
+                              .fallback = "100ms",
+                              .help = "of conflation: one row per key in it"},
+    [CP_TKEY_INTERVAL_MAX] = {.path = "pressure.interval_max",
+                              .kind = CP_CONFIG_DURATION,
+                              .min = 1 * MS,
+                              .max = 3600 * S,
+                              .fallback = "10s",
+                              .help = "it doubles up to this while pressure stays"},
+    RUNG(CP_TKEY_SUPPRESS, "suppress", "50%", "25%"),
+    RUNG(CP_TKEY_CONFLATE, "conflate", "65%", "35%"),
+    RUNG(CP_TKEY_DROP, "drop", "90%", "60%"),
 };
+
+_Static_assert(CP_TKEY_CONFLATE == CP_TKEY_SUPPRESS + (int)CP_RKEY_COUNT, "the keys of one rung");
 
 const char *cp_config_table_fallback(cp_config_table_key_id id, bool critical)
 {

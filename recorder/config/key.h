@@ -52,8 +52,32 @@ typedef enum cp_config_table_key_id {
     CP_TKEY_FLUSH_BYTES,
     CP_TKEY_FLUSH_MAX_ROWS,
     CP_TKEY_FLUSH_MAX_BYTES,
-    CP_TKEY_COUNT
+    CP_TKEY_EARLY_RELEASE,
+    CP_TKEY_EARLY_UP,
+    CP_TKEY_EARLY_DOWN,
+    CP_TKEY_RUNGS,
+    CP_TKEY_PRESSURE_KEY,
+    CP_TKEY_PRESSURE_VALUE,
+    CP_TKEY_MAX_KEYS,
+    CP_TKEY_DWELL,
+    CP_TKEY_CALM,
+    CP_TKEY_INTERVAL_MIN,
+    CP_TKEY_INTERVAL_MAX,
+    CP_TKEY_SUPPRESS, /* the first of CP_RKEY_COUNT; likewise the next two */
+    CP_TKEY_CONFLATE = CP_TKEY_SUPPRESS + 5,
+    CP_TKEY_DROP = CP_TKEY_CONFLATE + 5,
+    CP_TKEY_COUNT = CP_TKEY_DROP + 5
 } cp_config_table_key_id;
+
+/* Keys of one rung of the pressure ladder, behind CP_TKEY_SUPPRESS … */
+typedef enum cp_config_rung_key {
+    CP_RKEY_RING_UP,
+    CP_RKEY_RING_DOWN,
+    CP_RKEY_POOL_UP,
+    CP_RKEY_POOL_DOWN,
+    CP_RKEY_OUTAGE,
+    CP_RKEY_COUNT
+} cp_config_rung_key;
 
 enum { CP_CLASS_LOSSY, CP_CLASS_CRITICAL }; /* indexes of the choices of class */
 

@@ -23,15 +23,16 @@ static int print_scalar(FILE *out, const char *text)
     return n + fprintf(out, "\"");
 }
 
-/* section is the one that is open; the key's own section line is printed when it begins. */
+/* section is the path printed last; the lines of the key's own sections are printed where they begin. */
 static void print_item(FILE *out, const cp_config_item *it, int indent, const char **section, bool origin)
 {
-    const char *path = it->key->path, *dot = strchr(path, '.');
-    if (dot && (!*section || strncmp(*section, path, (size_t)(dot - path) + 1) != 0)) {
-        fprintf(out, "%*s%.*s:\n", indent, "", (int)(dot - path), path);
-        *section = path;
+    const char *path = it->key->path, *name = path, *dot;
+    for (; (dot = strchr(name, '.')); name = dot + 1, indent += 2) {
+        if (!*section || strncmp(*section, path, (size_t)(dot - path) + 1) != 0)
+            fprintf(out, "%*s%.*s:\n", indent, "", (int)(dot - name), name);
     }
-    int n = fprintf(out, "%*s%s: ", indent + (dot ? 2 : 0), "", dot ? dot + 1 : path);
+    *section = path;
+    int n = fprintf(out, "%*s%s: ", indent, "", name);
     n += it->present ? print_scalar(out, it->text) : fprintf(out, "~");
     if (origin)
         fprintf(out, "%*s# %s", n < ORIGIN_COLUMN ? ORIGIN_COLUMN - n : 1, "", it->origin);

@@ -128,6 +128,9 @@ void cp_config_value_format(const cp_config_key *key, uint64_t number, char *out
         }
         format_with_unit(time_units, number, out, size);
         break;
+    case CP_CONFIG_PERCENT:
+        snprintf(out, size, "%llu%%", (unsigned long long)number);
+        break;
     case CP_CONFIG_MODE:
         snprintf(out, size, "%04llo", (unsigned long long)number);
         break;
@@ -188,6 +191,11 @@ static bool parse_number(const cp_config_key *key, const char *text, size_t len,
         if (!parse_with_unit(size_units, text, len, number))
             return refuse(why, "write a whole number of bytes, or one with KiB, MiB or GiB (64MiB)",
                           "%s: \"%s\" is not a size", key->path, shown);
+        break;
+    case CP_CONFIG_PERCENT:
+        if (!take_digits(text, len, number, &used) || used + 1 != len || text[used] != '%')
+            return refuse(why, "write a whole number and the sign: 75%", "%s: \"%s\" is not a percentage",
+                          key->path, shown);
         break;
     default:
         if (!take_digits(text, len, number, &used) || used != len)
@@ -269,6 +277,40 @@ static bool parse_name(const cp_config_key *key, const char *text, size_t len, c
     return true;
 }
 
+/* One of a list of names: a column, or one of the key's choices, whose bit is set in *number. */
+static bool parse_one_name(const cp_config_key *key, const char *text, size_t len, uint64_t *number,
+                           cp_config_refusal *why)
+{
+    uint64_t choice = 0;
+    if (!key->choices)
+        return parse_name(key, text, len, why);
+    if (!parse_choice(key, text, len, &choice, why))
+        return false;
+    *number |= UINT64_C(1) << choice;
+    return true;
+}
+
+static bool parse_names(const cp_config_key *key, const char *text, size_t len, uint64_t *number,
+                        cp_config_refusal *why)
+{
+    size_t at = 0;
+    while (at <= len) {
+        const char *comma = memchr(text + at, ',', len - at);
+        size_t end = comma ? (size_t)(comma - text) : len;
+        const size_t next = end + 1;
+        while (at < end && text[at] == ' ')
+            at++;
+        while (end > at && text[end - 1] == ' ')
+            end--;
+        if (end == at)
+            return refuse(why, "write [a, b]", "%s: a name in the list is empty", key->path);
+        if (!parse_one_name(key, text + at, end - at, number, why))
+            return false;
+        at = next;
+    }
+    return true;
+}
+
 /* The part between "//" and the end: host[:port], host a name, an IPv4 address or [IPv6]. */
 static bool host_is_good(const char *host, size_t len)
 {
@@ -339,6 +381,8 @@ bool cp_config_value_parse(const cp_config_key *key, const char *text, size_t le
         return parse_choice(key, text, len, number, why);
     case CP_CONFIG_MODE:
         return parse_mode(key, text, len, number, why);
+    case CP_CONFIG_NAMES:
+        return parse_names(key, text, len, number, why);
     default:
         return parse_number(key, text, len, number, why);
     }

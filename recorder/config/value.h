@@ -20,7 +20,9 @@ typedef enum cp_config_kind {
     CP_CONFIG_DURATION, /* nanoseconds: 250ms, 1s, 50us, 2m */
     CP_CONFIG_CPU,      /* "any" (CP_CONFIG_ANY_CPU) or a CPU's number */
     CP_CONFIG_MODE,     /* octal: 0600, 0660, 0666 */
-    CP_CONFIG_CHOICE    /* one of a list; the number is its index */
+    CP_CONFIG_CHOICE,   /* one of a list; the number is its index */
+    CP_CONFIG_PERCENT,  /* 0% … 100%; the number is it */
+    CP_CONFIG_NAMES     /* a list, or one text with commas; with choices, the number has a bit set for each */
 } cp_config_kind;
 
 enum {

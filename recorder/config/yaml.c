@@ -1,8 +1,8 @@
 /* See yaml.h. The builder keeps a stack of the collections that are open:
  *
  *   event            top of the stack is a mapping          … a sequence     … empty
- *   scalar, alias    becomes its pending key, or the value  is dropped       is the root
- *   start            the same, and is pushed                (no key of the configuration takes a list)
+ *   scalar, alias    becomes its pending key, or the value  joins its text   is the root
+ *   start            the same, and is pushed                is not kept
  *   end              merge keys are resolved, pop */
 #include "recorder/config/yaml.h"
 
@@ -197,6 +197,24 @@ static int find_anchor(builder *b, struct fy_event *event, cp_yaml_node **out)
     return fail(b, &place, "an anchor (&name) has to come before its alias (*name)", "no such anchor");
 }
 
+/* Lists are of names, which are kept as one text with commas. */
+static int sequence_add(cp_yaml_node *sequence, const cp_yaml_node *item)
+{
+    const size_t comma = sequence->text ? 2 : 0;
+    if (item->kind != CP_YAML_SCALAR || sequence->len + comma + item->len > CP_MAX_CONFIG_VALUE) {
+        sequence->nested = true;
+        return CP_OK;
+    }
+    char *text = realloc(sequence->text, sequence->len + comma + item->len + 1);
+    if (!text)
+        return CP_E_NOMEM;
+    memcpy(text + sequence->len, ", ", comma);
+    memcpy(text + sequence->len + comma, item->text, item->len + 1);
+    sequence->text = text;
+    sequence->len += comma + item->len;
+    return CP_OK;
+}
+
 static int attach(builder *b, cp_yaml_node *node, const cp_config_place *place)
 {
     if (b->depth == 0) {
@@ -205,7 +223,7 @@ static int attach(builder *b, cp_yaml_node *node, const cp_config_place *place)
     }
     cp_yaml_node *parent = b->open[b->depth - 1], **pending = &b->pending[b->depth - 1];
     if (parent->kind != CP_YAML_MAPPING)
-        return CP_OK;
+        return sequence_add(parent, node);
     if (*pending) {
         cp_yaml_node *key = *pending;
         *pending = NULL;

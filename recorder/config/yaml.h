@@ -28,8 +28,10 @@ typedef struct cp_yaml_node {
     cp_yaml_kind kind;
     bool null; /* a plain scalar that is empty, ~ or null */
     cp_config_place place;
-    char *text; /* of a scalar, with a NUL behind it; may hold others */
+    char *
+        text; /* of a scalar, with a NUL behind it; may hold others. Of a sequence, its scalars: "a, b"; NULL: none */
     size_t len;
+    bool nested;            /* a sequence that holds more than scalars, or too many of them */
     cp_yaml_entry *entries; /* of a mapping, in the order of the file */
     uint32_t count;
     uint32_t capacity;
