@@ -51,6 +51,24 @@ static json_object *backlog_json(const cp_backlog *backlog)
     return item;
 }
 
+/* The rings of which rows were taken out early: behind these positions a kill of the recorder loses them. */
+static json_object *at_risk_json(const cp_table_view *table)
+{
+    json_object *list = json_object_new_array();
+    for (uint32_t slot = 0; !table->entry->critical && slot < table->entry->slots; slot++) {
+        const cp_abi_ack *ack = &table->rings[slot].ack;
+        if (ack->consumed == ack->delivered)
+            continue;
+        json_object *item = json_object_new_object();
+        cp_json_add_uint(item, "slot", slot);
+        cp_json_add_uint(item, "from_position", ack->delivered);
+        cp_json_add_uint(item, "to_position", ack->consumed);
+        cp_json_add_uint(item, "rows", ack->consumed_rows - cp_ack_settled_rows(ack));
+        json_object_array_add(list, item);
+    }
+    return list;
+}
+
 static json_object *table_json(const status_view *view, uint32_t index)
 {
     const cp_table_view *table = &view->observer.tables[index];
@@ -70,6 +88,7 @@ static json_object *table_json(const status_view *view, uint32_t index)
     cp_json_add_uint(item, "rows_in_ring", table->in_ring);
     cp_json_add_uint(item, "rows_in_log", table->in_log);
     cp_json_add_uint(item, "rows_at_risk", table->at_risk);
+    cp_json_add(item, "at_risk", at_risk_json(table));
     cp_json_add(item, "backlog", backlog_json(&backlog));
     cp_json_add_uint(item, "rows_queued", counters->queued_rows);
     cp_json_add_uint(item, "rows_in_flight", counters->in_flight_rows);

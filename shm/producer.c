@@ -196,6 +196,7 @@ static int ring_take_slot(const cp_region *region, uint32_t table, cp_ring *ring
         }
         if (rc == CP_OK && (rc = ring_resume(ring, entry->name, slot, err)) == CP_OK) {
             priv->slot = slot;
+            ring->pressure = &region->control.pressure[table].level;
             return CP_OK;
         }
         cp_ring_map_close(&priv->map);

@@ -139,7 +139,7 @@ class Recorder:
         deadline = time.monotonic() + timeout
         while True:
             status = self.status()
-            if all(table["rows_in_ring"] + table["rows_in_log"] == 0 for table in status["tables"]):
+            if all(table["rows_in_ring"] + table["rows_in_log"] + table["rows_at_risk"] == 0 for table in status["tables"]):
                 return status
             if time.monotonic() > deadline:
                 raise AssertionError(f"not delivered within {timeout} s: {status}\n{self.read_log()[-3000:]}")

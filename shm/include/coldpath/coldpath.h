@@ -52,6 +52,7 @@ typedef struct cp_ring {
     uint32_t claimed; /* bytes of the record under construction, 0 = none */
     struct cp_ring_hot *hot;
     struct cp_ring_private *priv;
+    const uint32_t *pressure;
 } cp_ring;
 
 /* What the producer publishes, one cache line of the ring file; written by the producer alone. */
@@ -158,6 +159,15 @@ static inline int cp_put(cp_ring *ring, const void *row, uint32_t bytes)
 /* As cp_put, but on a full ring waits (sleeping in steps of 50 µs to 1 ms) up to timeout_ns. Returns CP_OK,
  * CP_E_TOO_BIG, CP_E_INVAL, CP_E_TIMEOUT, or CP_E_RETIRED. Counted as one refusal, however long it waits. */
 CP_PUBLIC int cp_put_wait(cp_ring *ring, const void *row, uint32_t bytes, uint64_t timeout_ns);
+
+/* How hard the recorder finds it to keep up with this table: the rung of its pressure ladder, 0 while all is well (docs/configuration.md:
+ * 1 rows that say nothing new are left out, 2 one row per key and interval goes through, 3 the oldest are dropped). A producer
+ * that can may put less at the source. One load of a line that changes rarely; no system call; any thread. Always 0 for
+ * critical tables. */
+static inline uint32_t cp_pressure(const cp_ring *ring)
+{
+    return __atomic_load_n(ring->pressure, __ATOMIC_RELAXED);
+}
 
 /* ---- following ------------------------------------------------------------------------------------------------ */
 

@@ -1,0 +1,148 @@
+"""Lossy tables under pressure. Rows are taken out of a full ring early, while ClickHouse is away: the producer goes on, the
+account balances throughout, and what was taken arrives once when ClickHouse returns; a recorder that is killed meanwhile
+loses exactly what status called at risk, and its successor books it as dropped. $CP_SEED."""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+import unittest
+
+from tests.support.chdb import SKIP, ChdbServer, engine_present
+from tests.support.recorder import Recorder
+
+SEED = int(os.environ.get("CP_SEED") or time.time_ns() & 0xFFFFFFFF)
+RING = 256 * 1024
+RING_ROWS = RING // 112  # a record of put_quotes takes at least this
+POOL = {"recorder": {"memory_limit": "16MiB", "stop_timeout": "1s"},
+        "clickhouse": {"retry_min": "20ms", "retry_max": "200ms", "connect_timeout": "200ms"}}
+QUOTES = {"ring_size": "256KiB", "slots": 2, "flush": {"interval": "50ms"}}
+
+
+def put_quotes(recorder, seconds, rate=0, rows=""):
+    return recorder.popen("put_quotes", recorder.region, seconds, rate, *([rows] if rows else []), stdout=-1, text=True)
+
+
+def result_of(producer):
+    out, _ = producer.communicate(timeout=120)
+    return json.loads(out)
+
+
+class Pressure(unittest.TestCase):
+    def setUp(self):
+        self.server = ChdbServer().start()
+        self.server.args += ["--port", str(self.server.port)]  # it comes back where it was
+        self.addCleanup(self.server.stop)
+
+    def record(self, tables, extra=POOL):
+        recorder = Recorder(self.server, tables, extra=extra)
+        self.addCleanup(recorder.close)
+        return recorder.__enter__()
+
+    def table(self, recorder, name="quotes"):
+        status = recorder.status()
+        self.assertTrue(status["balanced"], status)
+        return next(table for table in status["tables"] if table["table"] == name)
+
+    def held(self, table="quotes"):
+        """Rows in ClickHouse, and how many of them are not there twice."""
+        return tuple(int(n) for n in self.server.query(
+            f"SELECT count(), uniqExact(_cp_epoch, _cp_slot, _cp_position) FROM test.{table}").split())
+
+    def fill(self, recorder):
+        """With ClickHouse away, puts until the recorder's memory and the ring are full; what the producer said."""
+        producer = put_quotes(recorder, 3)
+        while producer.poll() is None:
+            self.table(recorder)  # balances
+            time.sleep(0.05)
+        result = result_of(producer)
+        self.assertGreater(result["quotes"], 5 * RING_ROWS)
+        self.assertGreater(result["refused"], 0)
+        return result
+
+    def test_outage_is_survived_in_memory(self):
+        recorder = self.record({"quotes": QUOTES})
+        self.server.end()
+        put = self.fill(recorder)["quotes"]
+        table = self.table(recorder)
+        self.assertEqual((table["rows_put"], table["rows_delivered"], table["rows_dropped"]), (put, 0, 0))
+        self.assertGreater(table["rows_at_risk"], 3 * RING_ROWS)
+        self.assertEqual(table["rows_at_risk"] + table["rows_in_ring"], put)
+        self.assertEqual([(at["slot"], at["from_position"], at["rows"]) for at in table["at_risk"]],
+                         [(0, 0, table["rows_at_risk"])])
+        self.assertIn('msg="rows are taken out early" table=quotes slot=0 from_position=0', recorder.read_log())
+        self.server.start()
+        table = recorder.wait_delivered()["tables"][0]
+        self.assertEqual((table["rows_delivered"], table["rows_dropped"], table["at_risk"]), (put, 0, []))
+        self.assertEqual(self.held(), (put, put))
+        self.assertIn('msg="every row taken out early is delivered" table=quotes slot=0', recorder.read_log())
+
+    def test_kill_loses_what_was_at_risk(self):
+        recorder = self.record({"quotes": QUOTES})
+        self.server.end()
+        put = self.fill(recorder)["quotes"]
+        at_risk = self.table(recorder)["rows_at_risk"]
+        recorder.stop(signal.SIGKILL)
+        self.server.start()
+        recorder.start()
+        table = recorder.wait_delivered()["tables"][0]
+        self.assertEqual((table["rows_put"], table["rows_dropped"], table["rows_delivered"]), (put, at_risk, put - at_risk))
+        self.assertEqual(self.held(), (put - at_risk, put - at_risk))
+        self.assertIn('msg="rows taken out early are lost" table=quotes slot=0 position_from=0', recorder.read_log())
+        self.assertIn(f"rows={at_risk} counted=dropped", recorder.read_log())
+
+    def test_stop_says_what_it_loses(self):
+        recorder = self.record({"quotes": QUOTES})
+        self.server.end()
+        put = self.fill(recorder)["quotes"]
+        at_risk = self.table(recorder)["rows_at_risk"]
+        recorder.stop()
+        self.assertIn(f"rows_lost={at_risk} ", recorder.read_log())
+        table = self.table(recorder)
+        self.assertEqual((table["rows_dropped"], table["rows_in_ring"], table["rows_at_risk"]), (at_risk, put - at_risk, 0))
+
+    def test_early_release_can_be_off(self):
+        recorder = self.record({"quotes": QUOTES | {"pressure": {"early_release": "off"}}})
+        self.server.end()
+        put = result_of(put_quotes(recorder, 1))["quotes"]
+        self.assertLess(put, 1.1 * RING / 104)
+        self.assertEqual(self.table(recorder)["rows_at_risk"], 0)
+        recorder.stop(signal.SIGKILL)
+        self.server.start()
+        recorder.start()
+        self.assertEqual(recorder.wait_delivered()["tables"][0]["rows_delivered"], put)
+        self.assertEqual(self.held(), (put, put))
+
+    def test_kills_under_pressure(self):
+        """Flat out, ClickHouse up, the recorder killed again and again: what arrived and what was dropped is what was put, but
+        for batches whose answer nobody heard, and nothing that was taken out early comes twice."""
+        chance = random.Random(SEED)
+        print(f"seed: CP_SEED={SEED}", file=sys.stderr)
+        recorder = self.record({"quotes": QUOTES})
+        producer = put_quotes(recorder, 8)
+        while producer.poll() is None:
+            time.sleep(chance.uniform(0.05, 0.6))
+            recorder.stop(signal.SIGKILL)
+            recorder.start()
+        put = result_of(producer)["quotes"]
+        table = recorder.wait_delivered()["tables"][0]
+        self.assertEqual(table["rows_put"], put)
+        self.assertEqual(table["rows_delivered"] + table["rows_dropped"], put)
+        held, distinct = self.held()
+        log = recorder.read_log()
+        in_doubt = log.count("in_doubt=")
+        print(f"put {put}, delivered {table['rows_delivered']}, dropped {table['rows_dropped']}, held {held},"
+              f" batches in doubt {in_doubt}", file=sys.stderr)
+        self.assertGreaterEqual(distinct, table["rows_delivered"])
+        self.assertLessEqual(distinct, put)
+        if not in_doubt:
+            self.assertEqual(held, table["rows_delivered"])
+            self.assertEqual(held, distinct)
+
+
+if __name__ == "__main__":
+    if not engine_present():
+        sys.exit(SKIP)
+    unittest.main(verbosity=2)
