@@ -48,9 +48,6 @@ static void check_clickhouse(cp_config_layers *layers)
     if (ca->set && (!url->set || strncasecmp(url->text, "https:", 6) != 0))
         cp_config_problem_warn(&layers->problems, &ca->place, "write https:// in clickhouse.url to use it",
                                "clickhouse.ca_file has no effect over http");
-    if (ca->set && access(ca->text, R_OK) != 0)
-        cp_config_problem_add(&layers->problems, &ca->place, NULL, "clickhouse.ca_file: %s cannot be read",
-                              ca->text);
     uint64_t min, max;
     const cp_config_value *low = cp_config_layers_value(layers, CP_KEY_RETRY_MIN, &min);
     const cp_config_value *high = cp_config_layers_value(layers, CP_KEY_RETRY_MAX, &max);

@@ -258,7 +258,7 @@ static void a_ca_file_has_to_be_there(void **state)
 {
     (void)state;
     shows("namespace: demo\nclickhouse: {url: 'https://h', ca_file: /nowhere/ca.pem}\ntables: {quotes: {}}\n",
-          "coldpath.yaml:2:42: error: clickhouse.ca_file: /nowhere/ca.pem: No such file or directory\n"
+          "coldpath.yaml:2:41: error: clickhouse.ca_file: /nowhere/ca.pem: No such file or directory\n"
           "     2 | clickhouse: {url: 'https://h', ca_file: /nowhere/ca.pem}\n"
           "       |                                         ^~~~~~~~~~~~~~~\n"
           "       = name a PEM file that the recorder's user can read\n");
