@@ -15,6 +15,8 @@ const cp_verb cp_verbs[] = {
     {"schema", "show|gen TABLE", "A table's declaration, or the C header of its row", false, cp_verb_schema},
     {"check", "[FILE]", "Check the configuration; --values prints what it comes to", false, cp_verb_check},
     {"audit", "[TABLE]", "The ledger, held against what ClickHouse has", false, cp_verb_audit},
+    {"monitor", "", "Metrics, status and a page over HTTP, with or without a recorder", false,
+     cp_verb_monitor},
     {"bench", "put|wal|recover", "What puts, durable commits, reading a log back cost here", false,
      cp_verb_bench},
     {"query", "[SQL]", "Run one statement on the configured ClickHouse", false, cp_verb_query},

@@ -12,10 +12,10 @@
 #include "base/duration.h"
 #include "base/error.h"
 #include "cli/cli.h"
-#include "cli/health.h"
 #include "cli/place.h"
 #include "cli/text_table.h"
 #include "cli/verb.h"
+#include "monitor/health.h"
 #include "shm/sigbus_guard.h"
 
 enum { OPTION_RAW = 0x2000 };

@@ -13,10 +13,10 @@
 #include "base/error.h"
 #include "cli/backlog.h"
 #include "cli/cli.h"
-#include "cli/health.h"
 #include "cli/place.h"
 #include "cli/text_table.h"
 #include "cli/verb.h"
+#include "monitor/health.h"
 #include "shm/sigbus_guard.h"
 
 enum { SETTLE_TRIES = 10, SETTLE_PAUSE_NS = 10 * 1000 * 1000 };

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "monitor/server.h"
 #include "recorder/recorder.h"
 #include "recorder/reload.h"
 
@@ -127,6 +128,23 @@ static void wait_for_signal(cp_recorder *recorder, cp_reload *reload)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Rows matter more than their metrics: a monitor that cannot start is an error in the log, and no reason not to record. */
+static cp_monitor *monitor_start(const cp_config *config)
+{
+    cp_monitor *monitor = NULL;
+    cp_error err = {0};
+    char quoted[CP_ERROR_TEXT + 64];
+    if (!config->monitor_listen)
+        return NULL;
+    if (cp_monitor_start(&monitor, config->region_dir, config->monitor_listen, &err) < 0)
+        cp_log(CP_LOG_ERROR, "no monitor",
+               "error=%s consequence=\"rows are recorded, metrics are not served\"",
+               cp_log_quote(quoted, sizeof quoted, err.text));
+    else
+        cp_log(CP_LOG_INFO, "monitor", "url=http://%s/", cp_monitor_address(monitor));
+    return monitor;
+}
+
 static int run(const cp_config *config)
 {
     cp_error err = {0};
@@ -139,6 +157,7 @@ static int run(const cp_config *config)
         cp_recorder_free(recorder);
         return fail("cannot start", rc, &err);
     }
+    cp_monitor *monitor = monitor_start(config);
     cp_log(CP_LOG_INFO, "ready", "namespace=%s region=%s tables=%u url=%s pid=%d", config->namespace_name,
            config->region_dir, config->table_count, config->url, (int)getpid());
     cp_reload reload = {.recorder = recorder, .started = config};
@@ -146,6 +165,7 @@ static int run(const cp_config *config)
     cp_log(CP_LOG_INFO, "stopping", "namespace=%s", config->namespace_name);
     cp_stop_report report;
     cp_recorder_stop(recorder, in_a_hurry, &report);
+    cp_monitor_stop(monitor);
     cp_recorder_free(recorder);
     cp_reload_free(&reload);
     cp_log(report.clean ? CP_LOG_INFO : CP_LOG_WARN, "stopped",

@@ -59,15 +59,9 @@ void cp_observer_close(cp_observer *observer)
     memset(observer, 0, sizeof *observer);
 }
 
-/* Reads one ring. The acknowledgement may move while we count; then we count again. */
-static void ring_look(const cp_ring_map *map, const cp_abi_ack *ack, cp_ring_view *view)
+/* Counts the rows in a ring, record by record. The acknowledgement may move meanwhile; then we count again. */
+static void ring_count(const cp_ring_map *map, const cp_abi_ack *ack, cp_ring_view *view)
 {
-    view->live = cp_lock_held(map->fd);
-    view->pid = map->header->pid;
-    memcpy(view->producer, map->header->producer, sizeof view->producer);
-    view->producer[sizeof view->producer - 1] = '\0';
-    view->full = __atomic_load_n(&map->counters->full, __ATOMIC_RELAXED);
-    view->too_big = __atomic_load_n(&map->counters->too_big, __ATOMIC_RELAXED);
     for (int i = 0; i < LOOK_TRIES; i++) {
         cp_ack_read(ack, &view->ack);
         view->published = __atomic_load_n(&map->hot->published, __ATOMIC_ACQUIRE);
@@ -81,17 +75,40 @@ static void ring_look(const cp_ring_map *map, const cp_abi_ack *ack, cp_ring_vie
     }
     view->producer_rows = __atomic_load_n(&map->hot->rows, __ATOMIC_RELAXED);
     view->rows = view->counted ? view->ack.consumed_rows + view->rows_in_ring : view->producer_rows;
+}
+
+/* What the producer says of its rows: at most one behind, when it was killed between its two stores. Never goes back. */
+static void ring_glance(const cp_ring_map *map, const cp_abi_ack *ack, cp_ring_view *view)
+{
+    cp_ack_read(ack, &view->ack);
+    view->published = __atomic_load_n(&map->hot->published, __ATOMIC_ACQUIRE);
+    view->producer_rows = __atomic_load_n(&map->hot->rows, __ATOMIC_RELAXED);
+    view->rows =
+        view->producer_rows > view->ack.consumed_rows ? view->producer_rows : view->ack.consumed_rows;
+    view->rows_in_ring = view->rows - view->ack.consumed_rows;
+    view->counted = true;
+}
+
+static void ring_look(const cp_ring_map *map, const cp_abi_ack *ack, bool glance, cp_ring_view *view)
+{
+    view->live = cp_lock_held(map->fd);
+    view->pid = map->header->pid;
+    memcpy(view->producer, map->header->producer, sizeof view->producer);
+    view->producer[sizeof view->producer - 1] = '\0';
+    view->full = __atomic_load_n(&map->counters->full, __ATOMIC_RELAXED);
+    view->too_big = __atomic_load_n(&map->counters->too_big, __ATOMIC_RELAXED);
+    (glance ? ring_glance : ring_count)(map, ack, view);
     view->readable = true;
 }
 
 /* The same inside a SIGBUS guard; false, and a zeroed view, when the file is not there or was truncated. */
-static bool ring_look_guarded(const cp_ring_map *map, const cp_abi_ack *ack, cp_ring_view *view)
+static bool ring_look_guarded(const cp_ring_map *map, const cp_abi_ack *ack, bool glance, cp_ring_view *view)
 {
     memset(view, 0, sizeof *view);
     if (map->fd < 0)
         return false;
     if (cp_sigbus_enter()) {
-        ring_look(map, ack, view);
+        ring_look(map, ack, glance, view);
         cp_sigbus_leave();
         return true;
     }
@@ -134,6 +151,18 @@ static bool ring_balances(const cp_ring_view *ring)
            (all_settled ? ring->ack.consumed_rows == settled : ring->ack.consumed_rows >= settled);
 }
 
+/* Maps a ring that was not there at the last look, or was made anew since. */
+static void ring_follow(const cp_observer *observer, const cp_abi_table *entry, uint32_t slot)
+{
+    cp_ring_map *map = &observer->maps[entry->first_ring + slot];
+    cp_abi_ack ack;
+    cp_ack_read(&observer->control.acks[entry->first_ring + slot], &ack);
+    if (map->fd >= 0 && ack.epoch != 0 && ack.epoch != map->epoch)
+        cp_ring_map_close(map);
+    if (map->fd < 0)
+        (void)cp_ring_map_open(map, observer->dir, entry, slot, CP_RING_READ, NULL);
+}
+
 static void table_look(const cp_observer *observer, uint32_t index)
 {
     cp_table_view *table = &observer->tables[index];
@@ -145,11 +174,13 @@ static void table_look(const cp_observer *observer, uint32_t index)
     for (uint32_t slot = 0; slot < entry->slots; slot++) {
         const cp_ring_map *map = &observer->maps[entry->first_ring + slot];
         cp_ring_view *ring = &table->rings[slot];
-        if (!ring_look_guarded(map, cp_control_ack(&observer->control, index, slot), ring)) {
+        ring_follow(observer, entry, slot);
+        if (!ring_look_guarded(map, cp_control_ack(&observer->control, index, slot), observer->glance,
+                               ring)) {
             cp_ack_read(cp_control_ack(&observer->control, index, slot), &ring->ack);
             ring->rows = ring->ack.consumed_rows;
         }
-        table->balanced = table->balanced && ring_balances(ring);
+        table->balanced = table->balanced && (observer->glance || ring_balances(ring));
         table_add_ring(table, ring);
     }
 }

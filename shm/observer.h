@@ -54,12 +54,16 @@ typedef struct cp_observer {
     cp_table_view *tables;
     cp_ring_view *rings;
     bool recorder_alive;
+    bool
+        glance; /* set by the caller: rows are the producers' word, not counted record by record, and every table passes
+                    for balanced; for those who look often */
 } cp_observer;
 
 /* Errors as cp_control_open. */
 int cp_observer_open(cp_observer *observer, const char *dir, cp_error *err);
 
-/* Takes a snapshot into observer->tables. CP_E_RETIRED: the region was replaced, open anew. */
+/* Takes a snapshot into observer->tables; rings that were made, or made anew, since the last look are mapped first.
+ * CP_E_RETIRED: the region was replaced, open anew. */
 int cp_observer_look(cp_observer *observer);
 
 void cp_observer_close(cp_observer *observer);

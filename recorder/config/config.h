@@ -64,6 +64,7 @@ typedef struct cp_config {
     cp_wal_sync wal_sync;
     uint64_t wal_segment_size;
     uint64_t wal_keep_ns;
+    char *monitor_listen; /* address:port, or NULL: coldpathd serves no metrics */
     uint32_t table_count;
     cp_table_config *tables;
     struct cp_config_origins *origins; /* private: where each value came from */

@@ -172,6 +172,9 @@ const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
                          .max = 30ull * 24 * 3600 * S,
                          .fallback = "0s",
                          .help = "how long delivered rows stay in the logs"},
+    [CP_KEY_MONITOR_LISTEN] = {.path = "monitor.listen",
+                               .kind = CP_CONFIG_LISTEN,
+                               .help = "address:port of metrics and page; without it, coldpathd serves none"},
 };
 
 /* The keys of one rung. */

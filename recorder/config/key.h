@@ -36,6 +36,7 @@ typedef enum cp_config_key_id {
     CP_KEY_WAL_SYNC,
     CP_KEY_WAL_SEGMENT_SIZE,
     CP_KEY_WAL_KEEP,
+    CP_KEY_MONITOR_LISTEN,
     CP_KEY_COUNT
 } cp_config_key_id;
 

@@ -92,7 +92,7 @@ static char *keep_text(const cp_config_layers *layers, const cp_config_key *key,
 static bool is_text_kind(cp_config_kind kind)
 {
     return kind == CP_CONFIG_TEXT || kind == CP_CONFIG_NAME || kind == CP_CONFIG_PATH ||
-           kind == CP_CONFIG_URL || kind == CP_CONFIG_NAMES;
+           kind == CP_CONFIG_URL || kind == CP_CONFIG_NAMES || kind == CP_CONFIG_LISTEN;
 }
 
 /* The text may be set; else the problem is added. */

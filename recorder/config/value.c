@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/address.h"
+
 enum { QUOTE_BYTES = 60, NEAREST_BYTES = 64 };
 
 typedef struct unit {
@@ -334,6 +336,17 @@ static bool host_is_good(const char *host, size_t len)
                         i + 1 + used == len && port >= 1 && port <= 65535);
 }
 
+static bool parse_listen(const cp_config_key *key, const char *text, size_t len, cp_config_refusal *why)
+{
+    cp_address address;
+    if (cp_address_parse(text, len, &address))
+        return true;
+    char shown[QUOTE_BYTES + 8];
+    return refuse(why, "write an IP address and a port: 127.0.0.1:9464, or [::1]:9464",
+                  "%s: \"%s\" is no address to listen on", key->path,
+                  cp_config_quote(shown, sizeof shown, text, len));
+}
+
 static bool parse_url(const cp_config_key *key, const char *text, size_t len, cp_config_refusal *why)
 {
     size_t at = 0;
@@ -377,6 +390,8 @@ bool cp_config_value_parse(const cp_config_key *key, const char *text, size_t le
         return parse_name(key, text, len, why);
     case CP_CONFIG_URL:
         return parse_url(key, text, len, why);
+    case CP_CONFIG_LISTEN:
+        return parse_listen(key, text, len, why);
     case CP_CONFIG_CHOICE:
         return parse_choice(key, text, len, number, why);
     case CP_CONFIG_MODE:

@@ -1,4 +1,4 @@
-#include "cli/health.h"
+#include "monitor/health.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "cli/health.h"
+#include "monitor/health.h"
 
 static cp_abi_control header;
 static cp_abi_table entry;

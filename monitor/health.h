@@ -1,9 +1,11 @@
 /* What a snapshot of the region says about the recorder's health: the one place that decides between exit codes 0 and 2
  * of `coldpath status`, and names the reason. */
-#ifndef CP_CLI_HEALTH_H
-#define CP_CLI_HEALTH_H
+#ifndef CP_MONITOR_HEALTH_H
+#define CP_MONITOR_HEALTH_H
 
-#include "cli/cli.h"
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "shm/observer.h"
 
 enum {

@@ -1,0 +1,147 @@
+/* `coldpath monitor`: /metrics, the status document and the page, as a process of its own. It reads the region and nothing else: it
+ * works while no recorder runs, and tells so. With --once it prints the metrics instead, for a host without HTTP. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/address.h"
+#include "base/error.h"
+#include "cli/cli.h"
+#include "cli/place.h"
+#include "cli/verb.h"
+#include "monitor/metric.h"
+#include "monitor/server.h"
+#include "shm/sigbus_guard.h"
+
+enum { OPTION_ONCE = 0x2000, OPTION_REFERENCE };
+
+typedef struct monitor_args {
+    cp_common common;
+    const char *listen; /* NULL: from the configuration */
+    bool once;
+    bool reference;
+} monitor_args;
+
+static const struct argp_option monitor_options[] = {
+    {"listen", 'l', "ADDRESS:PORT", 0, "Where to serve (default: monitor.listen, else " CP_MONITOR_LISTEN ")",
+     0},
+    {"once", OPTION_ONCE, NULL, 0, "Print the metrics once and end", 0},
+    {"reference", OPTION_REFERENCE, NULL, 0, "Print what metrics there are, as a table of Markdown, and end",
+     0},
+    {0},
+};
+
+/* NOLINTNEXTLINE(readability-non-const-parameter): argp's type */
+static error_t monitor_parse(int key, char *arg, struct argp_state *state)
+{
+    monitor_args *args = state->input;
+    cp_address address;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &args->common;
+        return 0;
+    case 'l':
+        if (!cp_address_parse(arg, strlen(arg), &address))
+            argp_error(state, "--listen: '%s' is no address; write " CP_MONITOR_LISTEN " or [::1]:9464", arg);
+        args->listen = arg;
+        return 0;
+    case OPTION_ONCE:
+        args->once = true;
+        return 0;
+    case OPTION_REFERENCE:
+        args->reference = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected argument '%s'", arg);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static int metrics_print(const char *region)
+{
+    cp_error err = {0};
+    cp_watch *watch;
+    if (cp_watch_create(&watch, region, &err) < 0)
+        return cp_fail(&err);
+    const cp_watch_view *view = cp_watch_take(watch);
+    const bool present = view->present;
+    cp_metrics_write(view, stdout);
+    cp_watch_release(watch);
+    cp_watch_free(watch);
+    const int printed = cp_output_finish();
+    return printed != CP_EXIT_OK ? printed : present ? CP_EXIT_OK : CP_EXIT_ABSENT;
+}
+
+/* Where to listen: the option, else the configuration, else the default. With --region the configuration may be absent. */
+static int monitor_place(const monitor_args *args, char region[PATH_MAX], char **listen, cp_error *err)
+{
+    cp_config *config = NULL;
+    int rc = CP_OK;
+    if (!args->common.region || args->common.config)
+        rc = cp_place_config(&args->common, &config, err);
+    if (rc == CP_OK)
+        rc = cp_place_region_of(&args->common, config, region, err);
+    const char *where = args->listen                       ? args->listen
+                        : config && config->monitor_listen ? config->monitor_listen
+                                                           : CP_MONITOR_LISTEN;
+    if (rc == CP_OK && !(*listen = strdup(where)))
+        rc = cp_error_set(err, CP_E_NOMEM, "no memory");
+    cp_config_free(config);
+    return rc;
+}
+
+static int monitor_serve(const char *region, const char *listen, bool json)
+{
+    cp_error err = {0};
+    cp_monitor *monitor;
+    sigset_t ends;
+    int number;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    sigprocmask(SIG_BLOCK, &ends, NULL); /* before any thread is made */
+    if (cp_monitor_start(&monitor, region, listen, &err) < 0)
+        return cp_fail(&err);
+    if (json) {
+        json_object *answer = cp_json_begin("monitor");
+        cp_json_add_string(answer, "region", region);
+        cp_json_add_string(answer, "address", cp_monitor_address(monitor));
+        cp_json_end(answer);
+    } else {
+        printf("http://%s/  watching %s\n", cp_monitor_address(monitor), region);
+    }
+    fflush(stdout);
+    sigwait(&ends, &number);
+    cp_monitor_stop(monitor);
+    return CP_EXIT_OK;
+}
+
+int cp_verb_monitor(int argc, char **argv)
+{
+    static const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {
+        .options = monitor_options,
+        .parser = monitor_parse,
+        .doc = "Serves metrics, status and a page about the region over HTTP, until "
+               "SIGTERM or SIGINT.\vNeeds no running recorder. coldpathd does the same "
+               "in its own process when monitor.listen is configured.",
+        .children = children};
+    monitor_args args = {0};
+    cp_error err = {0};
+    char region[PATH_MAX];
+    char *listen = NULL;
+    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    if (args.reference) {
+        cp_metrics_document(stdout);
+        return cp_output_finish();
+    }
+    cp_sigbus_install();
+    if (monitor_place(&args, region, &listen, &err) < 0)
+        return cp_fail(&err);
+    const int status = args.once ? metrics_print(region) : monitor_serve(region, listen, args.common.json);
+    free(listen);
+    return status;
+}

@@ -1,0 +1,372 @@
+/* See metric.h. The order is that of /metrics: what one looks at first comes first. */
+#include "monitor/metric.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "monitor/process.h"
+#include "shm/histogram.h"
+
+#define NS_PER_S 1e9
+
+/* ---- of the recorder ------------------------------------------------------------------------------------------- */
+
+static const cp_abi_control *header_of(const cp_watch_view *view)
+{
+    return view->observer->control.header;
+}
+
+static double boot_to_unix(const cp_watch_view *view, uint64_t boot_ns)
+{
+    return boot_ns == 0 ? 0 : (double)(boot_ns + view->real_minus_boot_ns) / NS_PER_S;
+}
+
+static double recorder_up(const cp_watch_view *view)
+{
+    return view->present && view->observer->recorder_alive;
+}
+
+static double region_present(const cp_watch_view *view)
+{
+    return view->present;
+}
+
+static double healthy(const cp_watch_view *view)
+{
+    return view->present && view->health.sound;
+}
+
+static double heartbeat(const cp_watch_view *view)
+{
+    return view->present
+               ? boot_to_unix(view, __atomic_load_n(&header_of(view)->heartbeat_ns, __ATOMIC_RELAXED))
+               : 0;
+}
+
+static double sink_state(const cp_watch_view *view)
+{
+    return view->present ? __atomic_load_n(&header_of(view)->sink_state, __ATOMIC_RELAXED) : 0;
+}
+
+static double wal_size(const cp_watch_view *view)
+{
+    double sum = 0;
+    for (uint32_t i = 0; view->present && i < view->observer->control.table_count; i++)
+        sum += (double)view->tables[i].measures.log_bytes;
+    return sum;
+}
+
+static double chunks(const cp_watch_view *view)
+{
+    return view->present ? __atomic_load_n(&header_of(view)->chunk_count, __ATOMIC_RELAXED) : 0;
+}
+
+static double chunks_free(const cp_watch_view *view)
+{
+    return view->present ? __atomic_load_n(&header_of(view)->chunks_free, __ATOMIC_RELAXED) : 0;
+}
+
+static double drain_turns(const cp_watch_view *view)
+{
+    return view->present ? (double)__atomic_load_n(&header_of(view)->drain_turns, __ATOMIC_RELAXED) : 0;
+}
+
+static double drain_work_turns(const cp_watch_view *view)
+{
+    return view->present ? (double)__atomic_load_n(&header_of(view)->drain_work_turns, __ATOMIC_RELAXED) : 0;
+}
+
+static void build_info(const cp_watch_view *view, const char *name, FILE *out)
+{
+    (void)view;
+    fprintf(out, "%s{version=\"" COLDPATH_VERSION "\",abi=\"%d.%d\"} 1\n", name, CP_ABI_MAJOR, CP_ABI_MINOR);
+}
+
+/* ---- of a table ------------------------------------------------------------------------------------------------ */
+
+#define TABLE_FIELD(function, expression)                                                                    \
+    static double function(const cp_watch_view *view, uint32_t index)                                        \
+    {                                                                                                        \
+        const cp_table_view *table = &view->observer->tables[index];                                         \
+        return (double)(expression);                                                                         \
+    }
+
+TABLE_FIELD(usage, table->usage_permille / 1000.0)
+TABLE_FIELD(usage_peak, table->counters.peak_usage_permille / 1000.0)
+TABLE_FIELD(produced, table->produced)
+TABLE_FIELD(drained, table->counters.drained_rows)
+TABLE_FIELD(delivered, table->delivered)
+TABLE_FIELD(suppressed, table->suppressed)
+TABLE_FIELD(quarantined, table->quarantined)
+TABLE_FIELD(lost, table->dropped + table->given_up)
+TABLE_FIELD(in_ring, table->in_ring)
+TABLE_FIELD(in_log, table->in_log)
+TABLE_FIELD(at_risk, table->at_risk)
+TABLE_FIELD(queued, table->counters.queued_rows)
+TABLE_FIELD(in_flight, table->counters.in_flight_rows)
+TABLE_FIELD(balanced, table->balanced)
+TABLE_FIELD(pressure, table->pressure)
+TABLE_FIELD(producers, table->producers)
+TABLE_FIELD(broken_rings, table->broken_rings)
+TABLE_FIELD(attempts, table->counters.insert_attempts)
+TABLE_FIELD(batches, table->counters.delivered_batches)
+TABLE_FIELD(body_bytes, table->counters.delivered_body_bytes)
+TABLE_FIELD(retrying, table->counters.retry_at_ns != 0)
+TABLE_FIELD(guarantee, table->counters.guarantee)
+TABLE_FIELD(last_insert, (double)table->counters.last_insert_ns / NS_PER_S)
+TABLE_FIELD(pool_waits, table->counters.pool_waits)
+
+/* Rows before `consumed` of a critical table are in its log, or were. */
+static double wal_durable(const cp_watch_view *view, uint32_t index)
+{
+    const cp_table_view *table = &view->observer->tables[index];
+    uint64_t rows = 0;
+    for (uint32_t slot = 0; table->entry->critical && slot < table->entry->slots; slot++)
+        rows += table->rings[slot].ack.consumed_rows;
+    return (double)rows;
+}
+
+/* While no recorder runs nobody sees when rows come: those that wait came after its last turn, or waited then. */
+static double oldest_unshipped(const cp_watch_view *view, uint32_t index)
+{
+    const cp_table_view *table = &view->observer->tables[index];
+    if (table->counters.oldest_unshipped_ns == 0 && table->in_ring > 0 && !view->observer->recorder_alive)
+        return heartbeat(view);
+    return boot_to_unix(view, table->counters.oldest_unshipped_ns);
+}
+
+static double wal_table_size(const cp_watch_view *view, uint32_t index)
+{
+    return (double)view->tables[index].measures.log_bytes;
+}
+
+static double wal_limit(const cp_watch_view *view, uint32_t index)
+{
+    return (double)view->tables[index].measures.log_limit;
+}
+
+static double wal_state(const cp_watch_view *view, uint32_t index)
+{
+    return view->tables[index].measures.log_state;
+}
+
+/* ---- with labels of their own ---------------------------------------------------------------------------------- */
+
+static void sample(FILE *out, const char *name, const cp_table_view *table, const char *label,
+                   const char *value, double number)
+{
+    fprintf(out, "%s{table=", name);
+    cp_metric_label(table->entry->name, out);
+    fprintf(out, ",%s=", label);
+    cp_metric_label(value, out);
+    fputs("} ", out);
+    cp_metric_number(number, out);
+    fputc('\n', out);
+}
+
+static void discards(const cp_watch_view *view, const char *name, FILE *out)
+{
+    for (uint32_t i = 0; view->present && i < view->observer->control.table_count; i++) {
+        const cp_table_view *table = &view->observer->tables[i];
+        sample(out, name, table, "reason", "rejected", (double)table->rejected);
+        sample(out, name, table, "reason", "downsampled", (double)table->suppressed);
+        sample(out, name, table, "reason", "dropped", (double)table->dropped);
+        sample(out, name, table, "reason", "quarantined", (double)table->quarantined);
+        sample(out, name, table, "reason", "given_up", (double)table->given_up);
+        sample(out, name, table, "reason", "ring_full", (double)table->full);
+        sample(out, name, table, "reason", "too_big", (double)table->too_big);
+    }
+}
+
+static void insert_errors(const cp_watch_view *view, const char *name, FILE *out)
+{
+    for (uint32_t i = 0; view->present && i < view->observer->control.table_count; i++) {
+        const cp_table_view *table = &view->observer->tables[i];
+        sample(out, name, table, "class", "net", (double)table->counters.insert_errors_net);
+        sample(out, name, table, "class", "server", (double)table->counters.insert_errors_server);
+    }
+}
+
+static void producer_up(const cp_watch_view *view, const char *name, FILE *out)
+{
+    for (uint32_t i = 0; view->present && i < view->observer->control.table_count; i++) {
+        const cp_table_view *table = &view->observer->tables[i];
+        for (uint32_t slot = 0; slot < table->entry->slots; slot++) {
+            const cp_ring_view *ring = &table->rings[slot];
+            if (ring->pid == 0)
+                continue;
+            fprintf(out, "%s{table=", name);
+            cp_metric_label(table->entry->name, out);
+            fprintf(out, ",slot=\"%u\",producer=", slot);
+            cp_metric_label(ring->producer, out);
+            fprintf(out, "} %d\n", ring->live);
+        }
+    }
+}
+
+/* The last minute's, in milliseconds; the sum and the count are those of the region's life. */
+static void insert_latency(const cp_watch_view *view, const char *name, FILE *out)
+{
+    static const struct {
+        const char *text;
+        double share;
+    } quantiles[] = {{"0.5", 0.5}, {"0.9", 0.9}, {"0.99", 0.99}, {"1", 1}};
+    for (uint32_t i = 0; view->present && i < view->observer->control.table_count; i++) {
+        const cp_table_view *table = &view->observer->tables[i];
+        const cp_abi_histogram *recent = &view->tables[i].recent_inserts;
+        const cp_abi_histogram *all = &view->tables[i].measures.insert_us;
+        const bool any = cp_histogram_count(recent) > 0;
+        for (size_t q = 0; q < sizeof quantiles / sizeof quantiles[0]; q++)
+            sample(out, name, table, "quantile", quantiles[q].text,
+                   any ? cp_histogram_quantile(recent, quantiles[q].share) / 1e3 : NAN);
+        fprintf(out, "%s_sum{table=", name);
+        cp_metric_label(table->entry->name, out);
+        fputs("} ", out);
+        cp_metric_number((double)all->sum / 1e3, out);
+        fprintf(out, "\n%s_count{table=", name);
+        cp_metric_label(table->entry->name, out);
+        fprintf(out, "} %llu\n", (unsigned long long)cp_histogram_count(all));
+    }
+}
+
+/* ---- the list -------------------------------------------------------------------------------------------------- */
+
+#define OF_RECORDER(metric, kind, function, text)                                                            \
+    {                                                                                                        \
+        .name = (metric), .type = (kind), .labels = "", .help = (text), .global = (function)                 \
+    }
+#define OF_TABLE(metric, kind, function, text)                                                               \
+    {                                                                                                        \
+        .name = (metric), .type = (kind), .labels = "table", .help = (text), .table = (function)             \
+    }
+#define OF_TIMES(metric, field, first, last, text)                                                           \
+    {                                                                                                        \
+        .name = (metric), .type = CP_METRIC_HISTOGRAM, .labels = "table, le", .help = (text), .histogram = { \
+            offsetof(cp_abi_measures, field),                                                                \
+            1e-6,                                                                                            \
+            (first),                                                                                         \
+            (last),                                                                                          \
+            true,                                                                                            \
+            false                                                                                            \
+        }                                                                                                    \
+    }
+
+const cp_metric cp_metrics[] = {
+    OF_RECORDER("recorder_up", CP_METRIC_GAUGE, recorder_up,
+                "1 while coldpathd holds the region, 0 when no recorder runs"),
+    OF_RECORDER("recorder_region_present", CP_METRIC_GAUGE, region_present,
+                "1 when the region is there and readable"),
+    OF_RECORDER("recorder_healthy", CP_METRIC_GAUGE, healthy, "1 when /readyz would say so"),
+    OF_RECORDER("recorder_heartbeat_timestamp_seconds", CP_METRIC_GAUGE, heartbeat,
+                "When the drain thread last turned, Unix time; 0 before the first time"),
+    OF_RECORDER("recorder_sink_state", CP_METRIC_GAUGE, sink_state,
+                "ClickHouse: 0 nothing sent yet, 1 the last attempt was acknowledged, 2 it failed"),
+    OF_TABLE("recorder_queue_usage", CP_METRIC_GAUGE, usage, "How full the table's fullest ring is, 0 to 1"),
+    OF_TABLE("recorder_queue_peak_usage", CP_METRIC_GAUGE, usage_peak,
+             "The fullest a ring of the table has been, as the drain thread saw it, 0 to 1"),
+    {.name = "recorder_insert_latency_ms",
+     .type = CP_METRIC_SUMMARY,
+     .labels = "table, quantile",
+     .help = "Acknowledged inserts of the last minute, in milliseconds; NaN when there was none",
+     .samples = insert_latency},
+    OF_RECORDER("recorder_wal_size_bytes", CP_METRIC_GAUGE, wal_size,
+                "Bytes on disk of all critical tables' logs"),
+    OF_TABLE("recorder_dropped_rows_total", CP_METRIC_COUNTER, lost,
+             "Rows that were taken from their producer and are lost: dropped under pressure, or given up "
+             "with a damaged log"),
+    OF_TABLE("recorder_produced_rows_total", CP_METRIC_COUNTER, produced, "Rows put by producers"),
+    OF_TABLE("recorder_drained_rows_total", CP_METRIC_COUNTER, drained,
+             "Rows copied out of rings; counts again what a restart copies again"),
+    OF_TABLE("recorder_wal_durable_rows_total", CP_METRIC_COUNTER, wal_durable,
+             "Rows of critical tables that became durable in the log"),
+    OF_TABLE("recorder_delivered_rows_total", CP_METRIC_COUNTER, delivered,
+             "Rows that ClickHouse acknowledged"),
+    OF_TABLE("recorder_downsampled_rows_total", CP_METRIC_COUNTER, suppressed,
+             "Rows left out on purpose, by the table's pressure rules"),
+    OF_TABLE("recorder_quarantined_rows_total", CP_METRIC_COUNTER, quarantined,
+             "Rows that ClickHouse refuses one by one, kept in the quarantine file"),
+    {.name = "recorder_discards_total",
+     .type = CP_METRIC_COUNTER,
+     .labels = "table, reason",
+     .help =
+         "Rows that did not go to ClickHouse, by reason; ring_full and too_big are puts that were refused",
+     .samples = discards},
+    OF_TABLE("recorder_ring_rows", CP_METRIC_GAUGE, in_ring, "Rows in the table's rings"),
+    OF_TABLE("recorder_wal_rows", CP_METRIC_GAUGE, in_log, "Rows durable in the log and not yet delivered"),
+    OF_TABLE("recorder_at_risk_rows", CP_METRIC_GAUGE, at_risk,
+             "Rows taken out of rings early, under pressure: lost if the recorder is killed now"),
+    OF_TABLE("recorder_queued_rows", CP_METRIC_GAUGE, queued, "Rows copied out that wait for a batch"),
+    OF_TABLE("recorder_in_flight_rows", CP_METRIC_GAUGE, in_flight, "Rows in the batch that is being sent"),
+    OF_TABLE("recorder_ledger_balanced", CP_METRIC_GAUGE, balanced,
+             "1 when every row put is accounted for; the rows in the rings are counted every few seconds"),
+    OF_TABLE("recorder_oldest_unshipped_timestamp_seconds", CP_METRIC_GAUGE, oldest_unshipped,
+             "When the oldest row that waits was first seen, Unix time; 0 when none waits"),
+    OF_TABLE("recorder_last_insert_timestamp_seconds", CP_METRIC_GAUGE, last_insert,
+             "When ClickHouse last acknowledged an insert, Unix time; 0 before the first"),
+    OF_TIMES("recorder_insert_duration_seconds", insert_us, 9, 27,
+             "Acknowledged inserts, first byte to acknowledgement"),
+    OF_TIMES("recorder_wal_sync_duration_seconds", sync_us, 5, 25,
+             "Writes of the log, from handing one to the kernel until the recorder sees it durable"),
+    OF_TIMES("recorder_put_to_durable_seconds", put_durable_us, 5, 27,
+             "From put to durable in the log, of the oldest row of each record; an upper bound, no put is "
+             "measured"),
+    {.name = "recorder_batch_rows",
+     .type = CP_METRIC_HISTOGRAM,
+     .labels = "table, le",
+     .help = "Rows of acknowledged inserts",
+     .histogram = {offsetof(cp_abi_measures, batch_rows), 1, 1, 20, true, true}},
+    OF_TABLE("recorder_pressure_level", CP_METRIC_GAUGE, pressure,
+             "The table's rung of the pressure ladder; 0 when everything is recorded"),
+    OF_TABLE("recorder_producers", CP_METRIC_GAUGE, producers, "Producers that hold a ring of the table now"),
+    {.name = "recorder_producer_up",
+     .type = CP_METRIC_GAUGE,
+     .labels = "table, slot, producer",
+     .help = "1 while the last producer of the slot lives",
+     .samples = producer_up},
+    OF_TABLE("recorder_rings_broken", CP_METRIC_GAUGE, broken_rings,
+             "Rings that broke the protocol and are no longer read"),
+    OF_TABLE("recorder_insert_attempts_total", CP_METRIC_COUNTER, attempts, "Inserts sent, retries included"),
+    {.name = "recorder_insert_errors_total",
+     .type = CP_METRIC_COUNTER,
+     .labels = "table, class",
+     .help = "Inserts that failed: net without an answer, server with one",
+     .samples = insert_errors},
+    OF_TABLE("recorder_insert_retrying", CP_METRIC_GAUGE, retrying,
+             "1 while a failed insert waits to be sent again"),
+    OF_TABLE("recorder_delivery_guarantee", CP_METRIC_GAUGE, guarantee,
+             "0 not known yet, 1 at least once, 2 exactly once"),
+    OF_TABLE("recorder_delivered_batches_total", CP_METRIC_COUNTER, batches,
+             "Inserts that ClickHouse acknowledged"),
+    OF_TABLE("recorder_sent_bytes_total", CP_METRIC_COUNTER, body_bytes,
+             "Bytes of acknowledged inserts, as sent, compressed"),
+    OF_TABLE("recorder_wal_table_size_bytes", CP_METRIC_GAUGE, wal_table_size,
+             "Bytes on disk of the table's log"),
+    OF_TABLE("recorder_wal_limit_bytes", CP_METRIC_GAUGE, wal_limit,
+             "What the table's log may grow to; 0 without a log"),
+    OF_TABLE("recorder_wal_state", CP_METRIC_GAUGE, wal_state,
+             "The table's log: 0 none, 1 takes rows, 2 full (limit or disk), 3 cannot be written"),
+    OF_RECORDER("recorder_chunks", CP_METRIC_GAUGE, chunks, "Chunks of the recorder's pool"),
+    OF_RECORDER("recorder_chunks_free", CP_METRIC_GAUGE, chunks_free, "Chunks of the pool that are free"),
+    OF_TABLE("recorder_pool_waits_total", CP_METRIC_COUNTER, pool_waits,
+             "Visits of the drain thread cut short because no chunk was free"),
+    OF_RECORDER("recorder_drain_turns_total", CP_METRIC_COUNTER, drain_turns, "Turns of the drain thread"),
+    OF_RECORDER("recorder_drain_work_turns_total", CP_METRIC_COUNTER, drain_work_turns,
+                "Turns of the drain thread that found something to do"),
+    {.name = "recorder_build_info",
+     .type = CP_METRIC_GAUGE,
+     .labels = "version, abi",
+     .help = "The version of the program that answers; always 1",
+     .samples = build_info},
+    OF_RECORDER("process_cpu_seconds_total", CP_METRIC_COUNTER, cp_process_cpu_seconds,
+                "Processor time of the process that answers"),
+    OF_RECORDER("process_resident_memory_bytes", CP_METRIC_GAUGE, cp_process_resident_bytes,
+                "Resident memory of the process that answers, shared memory it touched included"),
+    OF_RECORDER("process_virtual_memory_bytes", CP_METRIC_GAUGE, cp_process_virtual_bytes,
+                "Address space of the process that answers"),
+    OF_RECORDER("process_start_time_seconds", CP_METRIC_GAUGE, cp_process_start_seconds,
+                "When the process that answers started, Unix time"),
+    OF_RECORDER("process_open_fds", CP_METRIC_GAUGE, cp_process_open_fds, "File descriptors in use"),
+    OF_RECORDER("process_max_fds", CP_METRIC_GAUGE, cp_process_max_fds, "File descriptors allowed"),
+    {.name = NULL},
+};

@@ -1,0 +1,305 @@
+#include "monitor/server.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/address.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "monitor/asset.h"
+#include "monitor/metric.h"
+#include "monitor/status.h"
+
+enum {
+    CONNECTIONS = 32,              /* a Prometheus or two, probes, and some people's browsers */
+    CONNECTIONS_PER_HOST = 16,     /* so that one cannot take them all; a browser takes 6 */
+    CONNECTION_MEMORY = 16 * 1024, /* request line and headers; a larger request is refused by the library */
+    IDLE_SECONDS = 10,             /* for a request to arrive, and for an answer to be taken */
+    BACKLOG = 64
+};
+
+struct cp_monitor {
+    cp_watch *watch;
+    struct MHD_Daemon *daemon;
+    bool loopback;
+    char address[CP_ADDRESS_TEXT];
+};
+
+/* What is answered. */
+typedef struct reply {
+    unsigned status;
+    const char *type;
+    const void *fixed; /* static bytes; or */
+    char *made;        /* allocated ones, the library's to free */
+    size_t size;
+} reply;
+
+static const char type_text[] = "text/plain; charset=utf-8";
+static const char type_metrics[] = "text/plain; version=0.0.4; charset=utf-8";
+static const char type_json[] = "application/json";
+
+static reply reply_text(unsigned status, const char *text)
+{
+    return (reply){.status = status, .type = type_text, .fixed = text, .size = strlen(text)};
+}
+
+static reply reply_made(unsigned status, const char *type, char *text)
+{
+    if (!text)
+        return reply_text(MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory\n");
+    return (reply){.status = status, .type = type, .made = text, .size = strlen(text)};
+}
+
+/* ---- the answers ----------------------------------------------------------------------------------------------- */
+
+static reply answer_metrics(cp_monitor *monitor)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return reply_made(MHD_HTTP_OK, type_metrics, NULL);
+    cp_metrics_write(cp_watch_take(monitor->watch), out);
+    cp_watch_release(monitor->watch);
+    const bool failed = ferror(out) != 0;
+    if (fclose(out) != 0 || failed) {
+        free(text);
+        text = NULL;
+    }
+    return reply_made(MHD_HTTP_OK, type_metrics, text);
+}
+
+static reply answer_ready(cp_monitor *monitor)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return reply_made(MHD_HTTP_OK, type_text, NULL);
+    const cp_watch_view *view = cp_watch_take(monitor->watch);
+    const bool ready = view->present && view->health.sound;
+    if (ready)
+        fputs("ready\n", out);
+    else if (!view->present)
+        fprintf(out, "not ready\n%s\n", view->absent);
+    else
+        fputs("not ready\n", out);
+    for (uint32_t i = 0; view->present && i < view->health.reason_count; i++)
+        fprintf(out, "%s\n", view->health.reasons[i]);
+    cp_watch_release(monitor->watch);
+    if (fclose(out) != 0) {
+        free(text);
+        text = NULL;
+    }
+    return reply_made(ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, type_text, text);
+}
+
+static reply answer_status(cp_monitor *monitor)
+{
+    char *text = cp_status_document(cp_watch_take(monitor->watch));
+    cp_watch_release(monitor->watch);
+    return reply_made(MHD_HTTP_OK, type_json, text);
+}
+
+static reply answer_history(cp_monitor *monitor)
+{
+    char *text = cp_status_history(monitor->watch, cp_watch_take(monitor->watch));
+    cp_watch_release(monitor->watch);
+    return reply_made(MHD_HTTP_OK, type_json, text);
+}
+
+static reply answer_path(cp_monitor *monitor, const char *path)
+{
+    static const struct {
+        const char *path;
+        reply (*answer)(cp_monitor *monitor);
+    } routes[] = {{"/metrics", answer_metrics},
+                  {"/readyz", answer_ready},
+                  {"/api/v1/status", answer_status},
+                  {"/api/v1/history", answer_history}};
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        if (strcmp(path, routes[i].path) == 0)
+            return routes[i].answer(monitor);
+    }
+    if (strcmp(path, "/healthz") == 0)
+        return reply_text(MHD_HTTP_OK, "ok\n");
+    for (const cp_asset *asset = cp_assets; asset->path; asset++) {
+        if (strcmp(path, asset->path) == 0)
+            return (reply){
+                .status = MHD_HTTP_OK, .type = asset->type, .fixed = asset->bytes, .size = *asset->size};
+    }
+    return reply_text(MHD_HTTP_NOT_FOUND,
+                      "There is /, /metrics, /healthz, /readyz, /api/v1/status and /api/v1/history.\n");
+}
+
+/* ---- one request ----------------------------------------------------------------------------------------------- */
+
+static bool host_is_loopback(const char *host)
+{
+    const char *ends[] = {"localhost", "[::1]"};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        const size_t len = strlen(ends[i]);
+        if (strncasecmp(host, ends[i], len) == 0 && (host[len] == '\0' || host[len] == ':'))
+            return true;
+    }
+    return strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.:") == strlen(host);
+}
+
+static enum MHD_Result reply_send(struct MHD_Connection *connection, const reply *now)
+{
+    static const char *const headers[][2] = {
+        {"Cache-Control", "no-store"},
+        {"X-Content-Type-Options", "nosniff"},
+        {"Referrer-Policy", "no-referrer"},
+        {"Cross-Origin-Resource-Policy", "same-origin"},
+        {"Content-Security-Policy",
+         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+         "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+    };
+    const struct MHD_IoVec fixed = {now->fixed, now->size};
+    struct MHD_Response *response =
+        now->made ? MHD_create_response_from_buffer(now->size, now->made, MHD_RESPMEM_MUST_FREE)
+                  : MHD_create_response_from_iovec(&fixed, 1, NULL, NULL);
+    if (!response) {
+        free(now->made);
+        return MHD_NO;
+    }
+    enum MHD_Result added = MHD_add_response_header(response, "Content-Type", now->type);
+    for (size_t i = 0; added == MHD_YES && i < sizeof headers / sizeof headers[0]; i++)
+        added = MHD_add_response_header(response, headers[i][0], headers[i][1]);
+    if (added == MHD_YES && now->status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        added = MHD_add_response_header(response, "Allow", "GET, HEAD");
+    const enum MHD_Result queued =
+        added == MHD_YES ? MHD_queue_response(connection, now->status, response) : MHD_NO;
+    MHD_destroy_response(response);
+    return queued;
+}
+
+static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *path,
+                              const char *method, const char *version, const char *upload,
+                              size_t *upload_size, void **state)
+{
+    (void)version;
+    (void)upload;
+    cp_monitor *monitor = context;
+    static char seen;
+    if (!*state) { /* the headers are there; answer when the request is complete */
+        *state = &seen;
+        return MHD_YES;
+    }
+    if (*upload_size > 0) { /* nothing here takes a body */
+        *upload_size = 0;
+        return MHD_YES;
+    }
+    const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
+    reply now;
+    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+        now = reply_text(MHD_HTTP_METHOD_NOT_ALLOWED, "The monitor only shows: GET and HEAD.\n");
+    else if (monitor->loopback && host && !host_is_loopback(host))
+        now = reply_text(MHD_HTTP_FORBIDDEN,
+                         "This server listens on a loopback address: ask for 127.0.0.1, [::1] or "
+                         "localhost, or set monitor.listen to the address that others use.\n");
+    else
+        now = answer_path(monitor, path);
+    return reply_send(connection, &now);
+}
+
+static void log_library(void *context, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
+
+static void log_library(void *context, const char *fmt, va_list args)
+{
+    (void)context;
+    char line[512];
+    char quoted[CP_LOG_LINE / 2];
+    vsnprintf(line, sizeof line, fmt, args);
+    cp_log(CP_LOG_DEBUG, "monitor", "detail=%s", cp_log_quote(quoted, sizeof quoted, line));
+}
+
+/* ---- starting and stopping ------------------------------------------------------------------------------------- */
+
+static int socket_fail(int fd, const char *listen_on, int why, cp_error *err)
+{
+    if (fd >= 0)
+        close(fd);
+    if (why == EADDRINUSE)
+        return cp_error_set(
+            err, CP_E_BUSY,
+            "cannot listen on %s: the port is taken, by another monitor perhaps; choose another "
+            "(monitor.listen, or --listen)",
+            listen_on);
+    return cp_error_errno(err,
+                          why == EACCES          ? CP_E_PERM
+                          : why == EADDRNOTAVAIL ? CP_E_INVAL
+                                                 : CP_E_IO,
+                          why, "listen on %s", listen_on);
+}
+
+/* A listening socket, and in *address what was bound. */
+static int socket_open(cp_address *address, const char *listen_on, cp_error *err)
+{
+    const int one = 1;
+    const int fd = socket(address->socket.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+        bind(fd, (const struct sockaddr *)&address->socket, address->size) < 0 || listen(fd, BACKLOG) < 0)
+        return socket_fail(fd, listen_on, errno, err);
+    address->size = sizeof address->socket;
+    if (getsockname(fd, (struct sockaddr *)&address->socket, &address->size) < 0)
+        return socket_fail(fd, listen_on, errno, err);
+    return fd;
+}
+
+int cp_monitor_start(cp_monitor **out, const char *region_dir, const char *listen_on, cp_error *err)
+{
+    *out = NULL;
+    cp_address address;
+    if (!cp_address_parse(listen_on, strlen(listen_on), &address))
+        return cp_error_set(err, CP_E_INVAL,
+                            "'%s' is no address to listen on: write " CP_MONITOR_LISTEN " or [::1]:9464",
+                            listen_on);
+    const int fd = socket_open(&address, listen_on, err);
+    if (fd < 0)
+        return fd;
+    cp_monitor *monitor = calloc(1, sizeof *monitor);
+    int rc = monitor ? cp_watch_create(&monitor->watch, region_dir, err)
+                     : cp_error_set(err, CP_E_NOMEM, "no memory for the monitor");
+    if (rc == CP_OK) {
+        monitor->loopback = cp_address_is_loopback(&address);
+        cp_address_format(&address, monitor->address);
+        monitor->daemon = MHD_start_daemon(
+            MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+            handle, monitor, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+            MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+            (unsigned)CONNECTIONS_PER_HOST, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+        if (!monitor->daemon)
+            rc = cp_error_errno(err, CP_E_IO, errno, "start the monitor's HTTP server");
+    }
+    if (rc < 0) {
+        close(fd);
+        if (monitor)
+            cp_watch_free(monitor->watch);
+        free(monitor);
+        return rc;
+    }
+    *out = monitor;
+    return CP_OK;
+}
+
+const char *cp_monitor_address(const cp_monitor *monitor)
+{
+    return monitor->address;
+}
+
+void cp_monitor_stop(cp_monitor *monitor)
+{
+    if (!monitor)
+        return;
+    MHD_stop_daemon(monitor->daemon);
+    cp_watch_free(monitor->watch);
+    free(monitor);
+}

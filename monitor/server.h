@@ -1,0 +1,29 @@
+/* The monitor's HTTP server: what a watch (watch.h) sees, for Prometheus, probes, programs and people. Read-only.
+ *
+ *     /                 the page                      /metrics          Prometheus text
+ *     /healthz          this server answers           /api/v1/status    everything, JSON
+ *     /readyz           the recorder is well,         /api/v1/history   the last five minutes, JSON
+ *                       or 503 and why not
+ *
+ * One thread serves all; connections, header sizes and waiting times are bounded. On a loopback address only requests for a
+ * loopback host are answered, so that a web page under another name that resolves to this host cannot read it. */
+#ifndef CP_MONITOR_SERVER_H
+#define CP_MONITOR_SERVER_H
+
+#include <coldpath/error.h>
+
+#define CP_MONITOR_LISTEN "127.0.0.1:9464" /* where `coldpath monitor` listens unless told otherwise */
+
+typedef struct cp_monitor cp_monitor;
+
+/* Watches the region at region_dir, which need not be there, and serves on listen (base/address.h). Both are copied. Callers install
+ * the SIGBUS guard first. CP_E_INVAL: no address; CP_E_BUSY: the port is taken; CP_E_PERM, CP_E_IO, CP_E_NOMEM. */
+int cp_monitor_start(cp_monitor **out, const char *region_dir, const char *listen, cp_error *err);
+
+/* "127.0.0.1:9464": where it listens, the port the system's choice when 0 was asked for. */
+const char *cp_monitor_address(const cp_monitor *monitor);
+
+/* NULL is allowed. */
+void cp_monitor_stop(cp_monitor *monitor);
+
+#endif
