@@ -57,6 +57,19 @@ static double wal_size(const cp_watch_view *view)
     return sum;
 }
 
+/* The configuration that a recorder starts with is valid: only a refused reload makes it 0. */
+static double reload_successful(const cp_watch_view *view)
+{
+    return !view->present ||
+           __atomic_load_n(&header_of(view)->reload_result, __ATOMIC_RELAXED) != CP_RELOAD_REFUSED;
+}
+
+static double reload_time(const cp_watch_view *view)
+{
+    return view->present ? (double)__atomic_load_n(&header_of(view)->reload_ns, __ATOMIC_RELAXED) / NS_PER_S
+                         : 0;
+}
+
 static double chunks(const cp_watch_view *view)
 {
     return view->present ? __atomic_load_n(&header_of(view)->chunk_count, __ATOMIC_RELAXED) : 0;
@@ -346,6 +359,11 @@ const cp_metric cp_metrics[] = {
              "What the table's log may grow to; 0 without a log"),
     OF_TABLE("recorder_wal_state", CP_METRIC_GAUGE, wal_state,
              "The table's log: 0 none, 1 takes rows, 2 full (limit or disk), 3 cannot be written"),
+    OF_RECORDER("recorder_config_last_reload_successful", CP_METRIC_GAUGE, reload_successful,
+                "0 when the configuration was read anew and refused, 1 otherwise"),
+    OF_RECORDER(
+        "recorder_config_last_reload_timestamp_seconds", CP_METRIC_GAUGE, reload_time,
+        "When the configuration was last read anew, Unix time; 0 when it has not been since the start"),
     OF_RECORDER("recorder_chunks", CP_METRIC_GAUGE, chunks, "Chunks of the recorder's pool"),
     OF_RECORDER("recorder_chunks_free", CP_METRIC_GAUGE, chunks_free, "Chunks of the pool that are free"),
     OF_TABLE("recorder_pool_waits_total", CP_METRIC_COUNTER, pool_waits,
