@@ -26,7 +26,7 @@ ENGINE = MergeTree ORDER BY id"""
 class Place:
     """A region and its configuration; settings can be changed and prepared again."""
 
-    def __init__(self, tables):
+    def __init__(self, tables, namespace="test"):
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="coldpath-python-", dir="/dev/shm"))
         self.config = self.work / "coldpath.yaml"
         self.ddl = self.work / "ddl"
@@ -36,9 +36,9 @@ class Place:
         shipped = pathlib.Path(__file__).parents[2] / "schema/ddl"
         for path in (*shipped.glob("*.sql"), *(shipped / "dolphin").glob("*.sql")):
             shutil.copy(path, self.ddl)
-        self.settings = {"namespace": "test", "region": {"dir": str(self.work / "region")},
+        self.settings = {"namespace": namespace, "region": {"dir": str(self.work / "region")},
                          "schema": {"dir": str(self.ddl)}, "clickhouse": {"url": "http://127.0.0.1:9"}, "tables": tables}
-        self.path = str(self.work / "region" / "test")
+        self.path = str(self.work / "region" / namespace)
         self.init()
 
     def init(self):
