@@ -126,6 +126,7 @@ static void on_durable(void *ctx, const cp_wal_durable_event *event)
     atomic_fetch_add_explicit(&log_lane->durable_bytes, event->end - event->begin, memory_order_release);
 }
 
+/* Parents of the namespace's directory let other namespaces' users pass; it does not let them in. */
 static int make_directories(const char *path, cp_error *err)
 {
     char part[CP_MAX_REGION_PATH];
@@ -133,7 +134,9 @@ static int make_directories(const char *path, cp_error *err)
         return cp_error_set(err, CP_E_CONFIG, "wal.dir is longer than %zu bytes", sizeof part);
     for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        if (mkdir(part, 0700) < 0 && errno != EEXIST)
+        const mode_t mode = strchr(slash + 1, '/') ? 0755 : 0700;
+        const bool made = mkdir(part, mode) == 0;
+        if (made ? chmod(part, mode) < 0 : errno != EEXIST)
             return cp_error_errno(err, cp_error_code_of_errno(errno), errno,
                                   "make %s for the logs of critical tables", part);
         *slash = '/';

@@ -30,7 +30,8 @@ static int make_parents(const char *dir, cp_error *err)
                             CP_MAX_REGION_PATH, dir);
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        if (mkdir(path, 0755) < 0 && errno != EEXIST)
+        const bool made = mkdir(path, 0755) == 0;
+        if (made ? chmod(path, 0755) < 0 : errno != EEXIST) /* whatever the umask is */
             return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "make directory %s", path);
         *slash = '/';
     }
@@ -43,21 +44,51 @@ static unsigned directory_mode(unsigned file_mode)
     return 0700 | ((file_mode & 0040) ? 0050u : 0) | ((file_mode & 0004) ? 0005u : 0);
 }
 
+static int set_access(int fd, const char *path, unsigned mode, unsigned gid, cp_error *err)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0 || ((status.st_mode & 07777) != mode && fchmod(fd, mode) < 0) ||
+        (gid != (unsigned)NO_GROUP && status.st_gid != gid && fchown(fd, (uid_t)-1, gid) < 0))
+        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "set mode and group of %s", path);
+    return CP_OK;
+}
+
+/* Who can replace files in the directory can pass for the recorder: it has to be this user's, and nobody else's to write to. */
+static int check_directory(int fd, const char *dir, cp_error *err)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return cp_error_errno(err, CP_E_IO, errno, "stat %s", dir);
+    if (status.st_uid != geteuid() && status.st_uid != 0)
+        return cp_error_set(
+            err, CP_E_PERM,
+            "%s belongs to user %u, but this is run by user %u: run it as that user, or name another "
+            "region.dir or namespace",
+            dir, (unsigned)status.st_uid, (unsigned)geteuid());
+    if (status.st_uid != geteuid() && (status.st_mode & S_IWOTH))
+        return cp_error_set(err, CP_E_PERM, "everyone can replace files in %s: chmod o-w %s", dir, dir);
+    return CP_OK;
+}
+
 static int make_directory(const cp_region_spec *spec, unsigned gid, cp_error *err)
 {
     int rc = make_parents(spec->dir, err);
     if (rc < 0)
         return rc;
-    if (mkdir(spec->dir, 0700) < 0) {
-        if (errno == EEXIST)
-            return CP_OK;
-        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "make directory %s", spec->dir);
-    }
-    if (chmod(spec->dir, directory_mode(spec->file_mode)) < 0 ||
-        (gid != (unsigned)NO_GROUP && chown(spec->dir, (uid_t)-1, gid) < 0))
-        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "set mode and group of %s",
+    if (mkdir(spec->dir, 0700) < 0 && errno != EEXIST)
+        return cp_error_errno(err, cp_error_code_of_errno(errno), errno,
+                              "make directory %s (its parent has to let this user; else make it for the user "
+                              "beforehand)",
                               spec->dir);
-    return CP_OK;
+    const int fd = open(spec->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat status;
+    if (fd < 0)
+        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "open directory %s", spec->dir);
+    rc = check_directory(fd, spec->dir, err);
+    if (rc == CP_OK && fstat(fd, &status) == 0 && status.st_uid == geteuid())
+        rc = set_access(fd, spec->dir, directory_mode(spec->file_mode), gid, err);
+    close(fd);
+    return rc;
 }
 
 static int find_group(const char *name, unsigned *gid, cp_error *err)
@@ -234,13 +265,18 @@ static void unretire(cp_control *control, uint32_t state)
         __atomic_store_n(&control->header->state, state, __ATOMIC_RELEASE);
 }
 
+/* Whoever may put may read it. */
+static unsigned control_mode(const cp_region_spec *spec)
+{
+    return 0600 | (spec->file_mode & 0044);
+}
+
 /* Builds the new control file as control.new, and makes it the region's with one rename. */
 static int replace_control(cp_region_owner *owner, const cp_region_spec *spec, unsigned gid, cp_error *err)
 {
     cp_control new;
-    const unsigned mode = 0400 | (spec->file_mode & 0044) | 0200;
     int rc = cp_control_create(&new, spec->dir, "control.new", spec->namespace_name, spec->tables,
-                               spec->table_count, mode, gid, err);
+                               spec->table_count, control_mode(spec), gid, err);
     if (rc < 0)
         return rc;
     char from[CP_MAX_REGION_PATH];
@@ -288,6 +324,17 @@ static bool ring_is_left_over(const char *path, uint64_t known_epoch)
     return left_over;
 }
 
+/* region.mode and group may have been changed since the file was made. */
+static int grant(const char *path, unsigned mode, unsigned gid, cp_error *err)
+{
+    const int fd = cp_file_open(path, O_RDONLY, 0, NULL, NULL);
+    if (fd < 0)
+        return CP_OK; /* no regular file: the drain will say so */
+    const int rc = set_access(fd, path, mode, gid, err);
+    close(fd);
+    return rc;
+}
+
 static int mend_ring(cp_region_owner *owner, const cp_region_spec *spec, unsigned gid, uint32_t table,
                      uint32_t slot, cp_error *err)
 {
@@ -299,7 +346,7 @@ static int mend_ring(cp_region_owner *owner, const cp_region_spec *spec, unsigne
         return rc;
     const bool missing = access(path, F_OK) != 0 && errno == ENOENT;
     if (!missing && !ring_is_left_over(path, shared->epoch))
-        return CP_OK;
+        return grant(path, spec->file_mode, gid, err);
     cp_abi_ack ack = {0};
     rc = cp_ring_create(spec->dir, entry, slot, spec->file_mode, gid, &ack.epoch, err);
     if (rc == CP_OK)
@@ -310,6 +357,12 @@ static int mend_ring(cp_region_owner *owner, const cp_region_spec *spec, unsigne
 /* Rings may be missing although the control file is there: removed by hand, or an init was killed half-way. */
 static int mend_rings(cp_region_owner *owner, const cp_region_spec *spec, unsigned gid, cp_error *err)
 {
+    char control[CP_MAX_REGION_PATH];
+    if (snprintf(control, sizeof control, "%s/control", spec->dir) < (int)sizeof control) {
+        const int rc = grant(control, control_mode(spec), gid, err);
+        if (rc < 0)
+            return rc;
+    }
     for (uint32_t i = 0; i < owner->control.table_count; i++) {
         for (uint32_t slot = 0; slot < owner->control.directory[i].slots; slot++) {
             const int rc = mend_ring(owner, spec, gid, i, slot, err);
