@@ -4,7 +4,6 @@ The engine is the embedded one; without it, or without promtool and prometheus, 
 
 import http.client
 import json
-import os
 import pathlib
 import shutil
 import signal
@@ -161,10 +160,10 @@ class Monitor(unittest.TestCase):
         with tempfile.TemporaryDirectory(prefix="coldpath-prometheus-") as work:
             port = free_port()
             config = pathlib.Path(work, "prometheus.yml")
-            rules = pathlib.Path(os.environ.get("COLDPATH_SOURCE", "."), "deploy/alerts.yaml").resolve()
+            rules = pathlib.Path(__file__).resolve().parents[2] / "deploy/alerts.yaml"
             config.write_text(json.dumps({
                 "global": {"scrape_interval": "200ms", "evaluation_interval": "1s"},
-                "rule_files": [str(rules)] if rules.exists() else [],
+                "rule_files": [str(rules)],
                 "scrape_configs": [{"job_name": "coldpath", "static_configs": [{"targets": [self.address]}]}]}))
             with open(pathlib.Path(work, "log"), "wb") as log:
                 prometheus = subprocess.Popen(
@@ -187,11 +186,10 @@ class Monitor(unittest.TestCase):
                 names = {line.split()[2] for line in self.metrics().splitlines() if line.startswith("# TYPE")}
                 for name in names - {"recorder_producer_up"}:
                     self.assertTrue(query(f'{{__name__=~"{name}(_count)?"}}'), name)
-                if rules.exists():
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/rules", timeout=5) as answer:
-                        groups = json.load(answer)["data"]["groups"]
-                    self.assertTrue(groups)
-                    self.assertEqual([rule["name"] for group in groups for rule in group["rules"] if rule["health"] == "err"], [])
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/rules", timeout=5) as answer:
+                    groups = json.load(answer)["data"]["groups"]
+                self.assertTrue(groups)
+                self.assertEqual([rule["name"] for group in groups for rule in group["rules"] if rule["health"] == "err"], [])
             finally:
                 prometheus.send_signal(signal.SIGTERM)
                 prometheus.wait(30)
