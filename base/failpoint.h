@@ -16,6 +16,11 @@
     X(LANE_PREPARED, "lane.prepared")     /* the intent stands, nothing sent */                              \
     X(BATCH_SENT, "batch.sent")           /* the request has begun */                                        \
     X(BATCH_REPLIED, "batch.replied")     /* ClickHouse has answered, nobody knows it yet */                 \
+    X(PIECE_SENT, "piece.sent")           /* the request of a piece has begun */                             \
+    X(PIECE_REPLIED, "piece.replied")     /* a piece is answered, nobody knows it yet */                     \
+    X(PIECE_PREPARED, "piece.prepared")   /* the intent names the piece, nothing of it is sent */            \
+    X(QUARANTINE_ADDED, "quarantine.added")   /* a refused row is written, perhaps not durable */            \
+    X(QUARANTINE_DONE, "quarantine.done")     /* it is durable, nobody knows it yet */                       \
     X(LANE_DELIVERED, "lane.delivered")   /* the intent says delivered, no acknowledgement moved */          \
     X(LANE_ACK_HALF, "lane.ack-half")     /* in the middle of an acknowledgement */                          \
     X(LANE_ACKED, "lane.acked")           /* one ring's acknowledgement moved, others perhaps not */         \

@@ -12,9 +12,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "flush/backoff.h"
-#include "flush/batch.h"
-#include "flush/error_class.h"
-#include "flush/native.h"
+#include "flush/delivery_private.h"
 #include "flush/url.h"
 #include "ingest/chunk_queue.h"
 
@@ -24,47 +22,8 @@ enum {
     URL_ROOM = 4096 + 3 * CP_TOKEN_MAX, /* server, what abilities add, token */
     ALIAS_FACTOR = 4, /* a row that encodes to more than this times its size shares its bytes */
     TRIM_KEEP = 256 * 1024,
-    TEXT_ROOM = 512,
-    ASK_AGAIN_MS = 100
-};
-
-typedef enum delivery_state { STATE_IDLE, STATE_FROZEN, STATE_SENDING } delivery_state;
-
-typedef struct delivery_progress {
-    uint32_t in_flight;
-    uint64_t queued;
-    uint64_t oldest;
-} delivery_progress;
-
-struct cp_delivery {
-    const cp_delivery_env *env;
-    const cp_table *table;
-    uint32_t index;
-    cp_batch_policy policy;
-    bool has_source;
-    cp_batch_source source; /* where batches come from when chunks are not submitted */
-    cp_chunk_queue *queue;
-    uint32_t queue_capacity;
-    uint32_t seen; /* chunks at the queue's head that are counted in queued_* */
-    uint64_t queued_rows;
-    uint64_t queued_bytes;
-    uint32_t queued_pressing; /* of them, chunks whose rings are filling up */
-    delivery_state state;
-    _Atomic bool busy; /* state is not IDLE; for other threads */
-    cp_native *native;
-    uint64_t encoded_max;
-    cp_batch batch;
-    cp_http_exchange *exchange;
-    char *url; /* the constant part, url_head bytes, then settings and token */
-    size_t url_head;
-    size_t url_capacity;
-    bool prepared;     /* the owner knows of the batch: it may be sent */
-    uint32_t attempts; /* of the batch */
-    uint64_t sent_at;
-    uint64_t retry_at;
-    bool unreached; /* the last attempt did not get as far as the server */
-    delivery_progress shown;
-    cp_chunk *chunks[CP_BATCH_CHUNKS];
+    UNKNOWN_TRIES = 8,   /* of an error that nobody knows, before the table is parked */
+    MALFORMED_TRIES = 2  /* of a block that the server cannot read, before its rows are looked for */
 };
 
 /* ---- creating ------------------------------------------------------------------------------------------------- */
@@ -156,6 +115,16 @@ int cp_delivery_create(cp_delivery **out, const cp_delivery_env *env, uint32_t i
     delivery->table = table;
     delivery->policy = *policy;
     delivery->encoded_max = encoded_bytes_max(policy);
+    const cp_sink_config *config = env->config;
+    delivery->has_quarantine = config->quarantine_dir != NULL;
+    if (delivery->has_quarantine)
+        rc = cp_quarantine_init(&delivery->quarantine, config->quarantine_dir, table->name,
+                                config->quarantine_limit, err);
+    if (rc < 0) {
+        free(delivery);
+        return rc;
+    }
+    delivery->pieces.exhaustive = config->try_every_row;
     delivery->queue_capacity = queue_capacity;
     delivery->queue = cp_chunk_queue_create(queue_capacity);
     delivery->exchange = cp_http_exchange_create(env->http, CP_HTTP_REPLY_BYTES, delivery);
@@ -203,8 +172,8 @@ bool cp_delivery_idle(const cp_delivery *delivery)
 
 bool cp_delivery_hopes(const cp_delivery *delivery, uint64_t until_ns)
 {
-    return delivery->state == STATE_SENDING ||
-           (delivery->state == STATE_FROZEN && delivery->retry_at < until_ns);
+    return delivery->state == CP_DELIVERY_SENDING ||
+           (delivery->state == CP_DELIVERY_FROZEN && delivery->retry_at < until_ns);
 }
 
 /* Counts chunks that have come since. */
@@ -219,18 +188,35 @@ static void queue_look(cp_delivery *delivery)
     }
 }
 
-/* Takes count chunks off the queue for good. */
-static void queue_release(cp_delivery *delivery, uint32_t count)
+/* Takes count chunks off the queue. */
+static void queue_take(cp_delivery *delivery, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        cp_chunk *chunk = cp_chunk_queue_pop(delivery->queue);
+        const cp_chunk *chunk = cp_chunk_queue_pop(delivery->queue);
         assert(chunk && delivery->seen > 0);
         delivery->seen--;
         delivery->queued_rows -= chunk->row_count;
         delivery->queued_bytes -= chunk->byte_count;
         delivery->queued_pressing -= chunk->pressing;
+    }
+}
+
+/* Takes all of the queue and gives the chunks back. */
+static void queue_release(cp_delivery *delivery)
+{
+    while (delivery->seen > 0) {
+        cp_chunk *chunk = cp_chunk_queue_peek(delivery->queue, 0);
+        queue_take(delivery, 1);
         delivery->env->events->release(delivery->env->events->ctx, chunk);
     }
+}
+
+/* Gives the batch's chunks back, if they are not lent. */
+static void chunks_release(cp_delivery *delivery)
+{
+    for (uint32_t i = 0; i < delivery->chunk_count && !delivery->lent; i++)
+        delivery->env->events->release(delivery->env->events->ctx, delivery->chunks[i]);
+    delivery->chunk_count = 0;
 }
 
 /* first_seen_ns of the chunk at the head; 0: nothing queued. */
@@ -241,12 +227,12 @@ static uint64_t queue_oldest(const cp_delivery *delivery)
 
 static void progress_show(cp_delivery *delivery)
 {
-    const delivery_progress now = {
-        .in_flight = delivery->state == STATE_IDLE ? 0 : delivery->batch.rows,
+    const cp_delivery_progress_ now = {
+        .in_flight = delivery->state == CP_DELIVERY_IDLE ? 0 : delivery->batch.rows,
         .queued = delivery->queued_rows,
         .oldest = queue_oldest(delivery),
     };
-    const delivery_progress *shown = &delivery->shown;
+    const cp_delivery_progress_ *shown = &delivery->shown;
     if (now.in_flight == shown->in_flight && now.queued == shown->queued && now.oldest == shown->oldest)
         return;
     delivery->shown = now;
@@ -309,9 +295,8 @@ static uint32_t batch_pick(cp_delivery *delivery, uint32_t most, uint64_t lo)
     return count;
 }
 
-/* One chunk alone does not fit: some of its rows name the same bytes over and over, which no honest producer does.
- * They are counted as rejected. */
-static void chunk_drop_aliases(cp_delivery *delivery, cp_chunk *chunk)
+/* Some rows name the same bytes over and over, which no honest producer does. */
+uint32_t cp_delivery_drop_aliases_(cp_delivery *delivery, cp_chunk *chunk)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < chunk->row_count; i++) {
@@ -320,15 +305,22 @@ static void chunk_drop_aliases(cp_delivery *delivery, cp_chunk *chunk)
             chunk->row_at[kept++] = chunk->row_at[i];
     }
     const uint32_t dropped = chunk->row_count - kept;
-    if (!delivery->has_source)
-        delivery->queued_rows -= dropped;
     chunk->rejected += dropped;
     chunk->row_count = kept;
+    return dropped;
+}
+
+/* One chunk alone does not fit: such rows are counted as rejected. */
+static void chunk_drop_aliases(cp_delivery *delivery, cp_chunk *chunk)
+{
+    const uint32_t dropped = cp_delivery_drop_aliases_(delivery, chunk);
+    if (!delivery->has_source)
+        delivery->queued_rows -= dropped;
     cp_log(CP_LOG_ERROR, "rows whose strings overlap are rejected", "table=%s slot=%u rows=%u",
            delivery->table->name, chunk->slot, dropped);
 }
 
-static int body_make(cp_delivery *delivery, const cp_native_block *block)
+int cp_delivery_body_make_(cp_delivery *delivery, const cp_native_block *block)
 {
     const cp_delivery_env *env = delivery->env;
     cp_batch *batch = &delivery->batch;
@@ -357,7 +349,7 @@ static uint32_t batch_encode(cp_delivery *delivery, uint32_t offered, uint64_t l
         int rc = cp_native_encode(delivery->native, delivery->env->arena, delivery->chunks, count,
                                   delivery->encoded_max, &block);
         if (rc == CP_OK)
-            rc = body_make(delivery, &block);
+            rc = cp_delivery_body_make_(delivery, &block);
         if (rc == CP_OK)
             return count;
         if (count > 1)
@@ -367,24 +359,66 @@ static uint32_t batch_encode(cp_delivery *delivery, uint32_t offered, uint64_t l
     }
 }
 
-static cp_batch_intent batch_describe(const cp_batch *batch)
+static cp_batch_intent batch_describe(const cp_delivery *delivery)
 {
+    const cp_batch *batch = &delivery->batch;
+    const cp_pieces *pieces = &delivery->pieces;
+    cp_batch_piece piece = {0};
+    if (cp_pieces_in_use(pieces))
+        piece = (cp_batch_piece){pieces->first, pieces->count};
     return (cp_batch_intent){.range = batch->range,
+                             .piece = piece,
                              .token = batch->token,
                              .rows = batch->rows,
                              .span_count = batch->span_count,
                              .spans = batch->spans};
 }
 
-static void batch_delivered(cp_delivery *delivery)
+/* What there is to say of a batch that went in pieces, when all of it is settled. */
+static void pieces_report(const cp_delivery *delivery)
+{
+    if (delivery->sends == 0)
+        return;
+    const cp_batch *batch = &delivery->batch;
+    cp_log(delivery->quarantined ? CP_LOG_ERROR : CP_LOG_WARN, "batch settled in pieces",
+           "table=%s rows=%u delivered=%u quarantined=%u sends=%u%s", delivery->table->name, batch->rows,
+           batch->rows - delivery->quarantined, delivery->quarantined, delivery->sends,
+           delivery->quarantined ? " remedy=\"coldpath quarantine show; mend; coldpath quarantine retry\"" : "");
+}
+
+static void batch_settled(cp_delivery *delivery)
 {
     const cp_flush_events *events = delivery->env->events;
-    const cp_batch_intent batch = batch_describe(&delivery->batch);
+    const cp_batch_intent batch = batch_describe(delivery);
+    pieces_report(delivery);
     events->delivered(events->ctx, delivery->index, &batch);
+    chunks_release(delivery);
     cp_batch_clear(&delivery->batch);
-    delivery->state = STATE_IDLE;
+    delivery->state = CP_DELIVERY_IDLE;
     progress_show(delivery);
     atomic_store_explicit(&delivery->busy, false, memory_order_release);
+}
+
+/* What is to be sent is new: the batch, or another piece of it. */
+static void send_begin(cp_delivery *delivery)
+{
+    delivery->state = CP_DELIVERY_FROZEN;
+    delivery->prepared = false;
+    delivery->attempts = delivery->malformed = 0;
+    delivery->retry_at = 0;
+}
+
+/* The batch consists of the first count chunks of delivery->chunks. */
+static void batch_begin(cp_delivery *delivery, uint32_t count)
+{
+    delivery->chunk_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        delivery->chunk_rows[i] = delivery->chunks[i]->row_count;
+    delivery->sends = delivery->quarantined = 0;
+    delivery->settled_late = false;
+    cp_pieces_begin(&delivery->pieces, delivery->batch.rows);
+    delivery->encoded = true;
+    send_begin(delivery);
 }
 
 /* False when there was nothing to take after all. */
@@ -395,17 +429,14 @@ static bool batch_cut(cp_delivery *delivery)
     if (offered == 0)
         return false;
     atomic_store_explicit(&delivery->busy, true, memory_order_release);
-    const uint32_t count = batch_encode(delivery, offered, lo);
-    delivery->state = STATE_FROZEN;
-    delivery->prepared = false;
-    delivery->attempts = 0;
-    delivery->retry_at = 0;
+    batch_begin(delivery, batch_encode(delivery, offered, lo));
+    delivery->lent = delivery->has_source;
     if (!delivery->has_source)
-        queue_release(delivery, count);
+        queue_take(delivery, delivery->chunk_count);
     progress_show(delivery);
     cp_failpoint(CP_FP_BATCH_FROZEN);
     if (delivery->batch.rows == 0)
-        batch_delivered(delivery);
+        batch_settled(delivery);
     return true;
 }
 
@@ -419,29 +450,58 @@ static bool url_finish(cp_delivery *delivery)
     cp_url_add(&url, cp_abilities_settings(abilities));
     if (cp_abilities_has_token(abilities)) {
         cp_url_add(&url, "&insert_deduplication_token=");
-        cp_url_add_encoded(&url, delivery->batch.token);
+        char token[CP_TOKEN_MAX];
+        cp_delivery_token_(delivery, token);
+        cp_url_add_encoded(&url, token);
     }
     return !url.overflow;
 }
 
-/* Tells owner and log how an attempt ended; retry_in_ns is 0 when it ended well. */
-static void attempt_show(cp_delivery *delivery, const cp_http_reply *reply, cp_error_class class,
-                         uint64_t now_ns, uint64_t retry_in_ns)
+/* How an attempt ended. */
+typedef struct attempt_end {
+    const cp_http_reply *reply;
+    cp_error_class class;
+    bool parks;
+    uint64_t retry_in_ns; /* 0: it ended well, or goes on in smaller pieces */
+    const char *trouble;  /* ours, not the server's; or NULL */
+} attempt_end;
+
+static uint32_t rows_under_way(const cp_delivery *delivery)
 {
-    char text[TEXT_ROOM] = "";
-    char quoted[TEXT_ROOM + 100];
-    const cp_batch *batch = &delivery->batch;
-    if (class != CP_CLASS_OK) {
-        cp_http_reply_text(reply, text, sizeof text);
-        cp_log(cp_error_class_parks(class) ? CP_LOG_ERROR : CP_LOG_WARN, "insert failed, will be sent again",
-               "table=%s rows=%u attempt=%u class=%s code=%d retry_in_ms=%lu error=%s%s",
-               delivery->table->name, batch->rows, delivery->attempts, cp_error_class_name(class),
-               reply->exception_code, (unsigned long)(retry_in_ns / CP_NS_PER_MS),
-               cp_log_quote(quoted, sizeof quoted, text), cp_error_remedy(reply->exception_code));
-    } else if (delivery->attempts > 1) {
-        cp_log(CP_LOG_INFO, "insert succeeded again", "table=%s rows=%u attempt=%u", delivery->table->name,
-               batch->rows, delivery->attempts);
+    return cp_pieces_in_use(&delivery->pieces) ? delivery->pieces.count : delivery->batch.rows;
+}
+
+static void attempt_log(const cp_delivery *delivery, const attempt_end *end, const char *text)
+{
+    char quoted[CP_DELIVERY_TEXT + 100];
+    const uint32_t rows = rows_under_way(delivery);
+    if (end->class == CP_CLASS_OK) {
+        if (delivery->attempts > 1)
+            cp_log(CP_LOG_INFO, "insert succeeded again", "table=%s rows=%u attempt=%u",
+                   delivery->table->name, rows, delivery->attempts);
+        return;
     }
+    if (end->retry_in_ns == 0 && delivery->sends > 1)
+        return; /* one line a batch; what comes of it is said at its end */
+    cp_log(end->parks ? CP_LOG_ERROR : CP_LOG_WARN,
+           end->retry_in_ns ? "insert failed, will be sent again" : "insert refused, goes on in pieces",
+           "table=%s rows=%u attempt=%u class=%s code=%d retry_in_ms=%lu error=%s%s", delivery->table->name,
+           rows, delivery->attempts, cp_error_class_name(end->class), end->reply->exception_code,
+           (unsigned long)(end->retry_in_ns / CP_NS_PER_MS), cp_log_quote(quoted, sizeof quoted, text),
+           cp_error_remedy(end->reply->exception_code));
+}
+
+/* Tells owner and log how an attempt ended. */
+static void attempt_show(cp_delivery *delivery, const attempt_end *end, uint64_t now_ns)
+{
+    char text[CP_DELIVERY_TEXT] = "";
+    const cp_http_reply *reply = end->reply;
+    const cp_error_class class = end->class;
+    if (end->trouble)
+        snprintf(text, sizeof text, "%s", end->trouble);
+    else if (class != CP_CLASS_OK)
+        cp_http_reply_text(reply, text, sizeof text);
+    attempt_log(delivery, end, text);
     const bool answered = reply->net == 0 && (reply->exception_code != 0 || class != CP_CLASS_IN_DOUBT);
     const cp_attempt attempt = {
         .result = class == CP_CLASS_OK ? CP_ATTEMPT_OK
@@ -449,10 +509,11 @@ static void attempt_show(cp_delivery *delivery, const cp_http_reply *reply, cp_e
                                        : CP_ATTEMPT_NET,
         .server_code = reply->exception_code,
         .number = delivery->attempts,
-        .rows = batch->rows,
-        .body_bytes = batch->body_size,
+        .rows = rows_under_way(delivery),
+        .body_bytes = delivery->batch.body_size,
         .duration_ns = now_ns - delivery->sent_at,
-        .retry_in_ns = retry_in_ns,
+        .retry_in_ns = end->retry_in_ns,
+        .parked = end->parks,
         .text = text,
     };
     const cp_flush_events *events = delivery->env->events;
@@ -465,28 +526,95 @@ static void abilities_doubt(cp_delivery *delivery, const cp_http_reply *reply, c
     delivery->unreached = reply->net != 0 && class == CP_CLASS_TRANSIENT;
     if (class == CP_CLASS_PARK_ENDPOINT || delivery->unreached)
         cp_abilities_suspect(delivery->env->abilities);
-    else if (reply->net != 0 || class == CP_CLASS_PARK_TABLE)
+    else if (reply->net != 0 || class == CP_CLASS_PARK_TABLE || class == CP_CLASS_MALFORMED)
         cp_abilities_refresh(delivery->env->abilities);
+}
+
+/* The same again later. */
+static void send_later(cp_delivery *delivery, const cp_http_reply *reply, cp_error_class class,
+                       const char *trouble, uint64_t now_ns)
+{
+    const bool parks = trouble || cp_error_class_parks(class) ||
+                       (class == CP_CLASS_UNKNOWN && delivery->attempts >= UNKNOWN_TRIES);
+    const uint32_t step = class == CP_CLASS_THROTTLE ? UINT32_MAX : delivery->attempts;
+    const uint64_t wait = cp_backoff_ns(delivery->env->config, step, parks);
+    delivery->state = CP_DELIVERY_FROZEN;
+    delivery->retry_at = now_ns + wait;
+    const attempt_end end = {reply, class, parks, wait, trouble};
+    attempt_show(delivery, &end, now_ns);
+    abilities_doubt(delivery, reply, class);
+}
+
+/* The rows under way are settled, or a smaller piece is to be tried: after wait_ns. */
+static void send_next(cp_delivery *delivery, uint64_t now_ns, uint64_t wait_ns)
+{
+    if (cp_pieces_done(&delivery->pieces)) {
+        batch_settled(delivery);
+        return;
+    }
+    send_begin(delivery);
+    delivery->encoded = false;
+    delivery->retry_at = wait_ns ? now_ns + wait_ns : 0;
+}
+
+/* Rows were refused for what they hold: they go on in smaller pieces, or to the quarantine. While most rows are refused
+ * the table is at fault rather than they, and is left alone for a while after each group. */
+static void rows_refused(cp_delivery *delivery, const cp_http_reply *reply, cp_error_class class,
+                         uint64_t now_ns)
+{
+    attempt_end end = {reply, class, false, 0, NULL};
+    delivery->sends++;
+    if (cp_pieces_refused(&delivery->pieces, cp_error_row_hint(reply->body))) {
+        attempt_show(delivery, &end, now_ns);
+        send_next(delivery, now_ns, 0);
+        return;
+    }
+    cp_error err = {0};
+    char text[CP_QUARANTINE_MESSAGE];
+    cp_http_reply_text(reply, text, sizeof text);
+    if (cp_delivery_quarantine_(delivery, reply->exception_code, text, &err) < 0) {
+        send_later(delivery, reply, class, err.text, now_ns);
+        return;
+    }
+    end.parks = cp_pieces_mostly_bad(&delivery->pieces);
+    delivery->groups = end.parks ? delivery->groups + 1 : 0;
+    end.retry_in_ns = end.parks ? cp_backoff_ns(delivery->env->config, delivery->groups, true) : 0;
+    attempt_show(delivery, &end, now_ns);
+    cp_pieces_quarantined(&delivery->pieces);
+    send_next(delivery, now_ns, end.retry_in_ns);
+}
+
+static void rows_taken(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns)
+{
+    const attempt_end end = {reply, CP_CLASS_OK, false, 0, NULL};
+    attempt_show(delivery, &end, now_ns);
+    if (delivery->attempts > 1) /* what was wrong has been mended, perhaps by making the table anew */
+        cp_abilities_refresh(delivery->env->abilities);
+    delivery->sends += cp_pieces_in_use(&delivery->pieces);
+    delivery->groups = 0;
+    cp_pieces_taken(&delivery->pieces);
+    send_next(delivery, now_ns, 0);
 }
 
 void cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns)
 {
-    assert(delivery->state == STATE_SENDING);
+    assert(delivery->state == CP_DELIVERY_SENDING);
     const cp_error_class class = cp_error_classify(reply);
-    cp_failpoint(CP_FP_BATCH_REPLIED);
+    cp_failpoint(cp_pieces_in_use(&delivery->pieces) ? CP_FP_PIECE_REPLIED : CP_FP_BATCH_REPLIED);
+    delivery->malformed += class == CP_CLASS_MALFORMED;
     if (class == CP_CLASS_OK) {
-        attempt_show(delivery, reply, class, now_ns, 0);
-        if (delivery->attempts > 1) /* what was wrong has been mended, perhaps by making the table anew */
-            cp_abilities_refresh(delivery->env->abilities);
-        batch_delivered(delivery);
-        return;
+        rows_taken(delivery, reply, now_ns);
+    } else if (delivery->has_quarantine &&
+               (class == CP_CLASS_POISON || delivery->malformed > MALFORMED_TRIES)) {
+        rows_refused(delivery, reply, class, now_ns);
+    } else if (class == CP_CLASS_SPLIT && cp_pieces_too_big(&delivery->pieces)) {
+        const attempt_end end = {reply, class, false, 0, NULL};
+        delivery->sends++;
+        attempt_show(delivery, &end, now_ns);
+        send_next(delivery, now_ns, 0);
+    } else {
+        send_later(delivery, reply, class, NULL, now_ns);
     }
-    const uint32_t step = class == CP_CLASS_THROTTLE ? UINT32_MAX : delivery->attempts;
-    const uint64_t wait = cp_backoff_ns(delivery->env->config, step, cp_error_class_parks(class));
-    delivery->state = STATE_FROZEN;
-    delivery->retry_at = now_ns + wait;
-    attempt_show(delivery, reply, class, now_ns, wait);
-    abilities_doubt(delivery, reply, class);
 }
 
 static void batch_send(cp_delivery *delivery, uint64_t now_ns)
@@ -494,13 +622,13 @@ static void batch_send(cp_delivery *delivery, uint64_t now_ns)
     const cp_batch *batch = &delivery->batch;
     delivery->attempts++;
     delivery->sent_at = now_ns;
-    delivery->state = STATE_SENDING;
+    delivery->state = CP_DELIVERY_SENDING;
     const bool complete = url_finish(delivery);
     assert(complete);
     (void)complete;
     if (cp_http_start(delivery->exchange, delivery->url, batch->body, batch->body_size, batch->zstd) ==
         CP_OK) {
-        cp_failpoint(CP_FP_BATCH_SENT);
+        cp_failpoint(cp_pieces_in_use(&delivery->pieces) ? CP_FP_PIECE_SENT : CP_FP_BATCH_SENT);
         return;
     }
     const cp_http_reply reply = {
@@ -512,8 +640,7 @@ static void batch_send(cp_delivery *delivery, uint64_t now_ns)
 static bool batch_prepare(cp_delivery *delivery)
 {
     const cp_flush_events *events = delivery->env->events;
-    const cp_batch *batch = &delivery->batch;
-    const cp_batch_intent intent = batch_describe(batch);
+    const cp_batch_intent intent = batch_describe(delivery);
     delivery->prepared =
         delivery->prepared || !events->prepare || events->prepare(events->ctx, delivery->index, &intent);
     return delivery->prepared;
@@ -541,38 +668,76 @@ void cp_delivery_configure(cp_delivery *delivery, const cp_batch_policy *policy,
     delivery->retry_at = 0;
 }
 
-int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t count, const char *token,
-                       cp_lsn_range range, cp_error *err)
+/* The whole batch is in doubt: encodes it. */
+static int resume_whole(cp_delivery *delivery, cp_error *err)
+{
+    cp_native_block block;
+    cp_batch *batch = &delivery->batch;
+    int rc = cp_native_encode(delivery->native, delivery->env->arena, delivery->chunks,
+                              delivery->chunk_count, delivery->encoded_max, &block);
+    if (rc == CP_OK)
+        rc = cp_concat_block(&block, batch->body, batch->body_capacity, &batch->body_size);
+    batch->zstd = false; /* the server has not said yet what it understands */
+    if (rc == CP_OK)
+        return CP_OK;
+    return cp_error_set(err, CP_E_TOO_BIG,
+                        "table %s: a batch of %u rows that was under way does not fit: set flush.max_bytes "
+                        "back to what it was until it is delivered",
+                        delivery->table->name, batch->rows);
+}
+
+int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t count,
+                       const cp_batch_left *left, cp_error *err)
 {
     cp_batch *batch = &delivery->batch;
-    cp_native_block block;
     cp_batch_clear(batch);
     for (uint32_t i = 0; i < count; i++) {
-        if (!cp_batch_add_span(batch, chunks[i]))
+        if (i == CP_BATCH_CHUNKS || !cp_batch_add_span(batch, chunks[i]))
             return cp_error_set(err, CP_E_INVAL, "table %s: a batch of more than %d spans",
                                 delivery->table->name, CP_MAX_TABLE_SLOTS);
         batch->rows += chunks[i]->row_count;
+        delivery->chunks[i] = chunks[i];
     }
-    int rc = cp_native_encode(delivery->native, delivery->env->arena, chunks, count, delivery->encoded_max,
-                              &block);
-    if (rc == CP_OK)
-        rc = cp_concat_block(&block, batch->body, batch->body_capacity, &batch->body_size);
+    snprintf(batch->token, sizeof batch->token, "%s", left->token);
+    batch->range = left->range;
+    batch_begin(delivery, count);
+    delivery->lent = true;
+    const int rc =
+        left->piece.rows ? cp_delivery_piece_resume_(delivery, left->piece, err) : resume_whole(delivery, err);
     if (rc < 0) {
-        const uint32_t rows = batch->rows;
         cp_batch_clear(batch);
-        return cp_error_set(
-            err, CP_E_TOO_BIG,
-            "table %s: a batch of %u rows that was under way does not fit: set flush.max_bytes back to "
-            "what it was until it is delivered",
-            delivery->table->name, rows);
+        delivery->state = CP_DELIVERY_IDLE;
+        return rc;
     }
-    snprintf(batch->token, sizeof batch->token, "%s", token);
-    batch->range = range;
-    batch->zstd = false; /* the server has not said yet what it understands */
     delivery->prepared = true;
-    delivery->state = STATE_FROZEN;
     atomic_store_explicit(&delivery->busy, true, memory_order_release);
     return CP_OK;
+}
+
+/* Makes what is to be sent. False: it cannot be had now. */
+static bool send_encode(cp_delivery *delivery)
+{
+    cp_error err = {0};
+    if (delivery->encoded)
+        return true;
+    delivery->encoded = cp_delivery_piece_encode_(delivery, &err);
+    if (!delivery->encoded && !delivery->complained)
+        cp_log(CP_LOG_ERROR, "rows of a batch under way cannot be read again, asked again until they can",
+               "table=%s error=\"%s\"", delivery->table->name, err.text);
+    delivery->complained = !delivery->encoded;
+    return delivery->encoded;
+}
+
+/* A predecessor had the piece refused, and died while it wrote the quarantine. */
+static bool settle_late(cp_delivery *delivery, uint64_t now_ns)
+{
+    cp_error err = {0};
+    if (cp_delivery_quarantine_(delivery, 0, "refused before the recorder was killed", &err) < 0)
+        return false;
+    delivery->settled_late = false;
+    cp_pieces_quarantined(&delivery->pieces);
+    send_next(delivery, now_ns, 0);
+    return true;
 }
 
 uint64_t cp_delivery_step(cp_delivery *delivery, uint64_t now_ns, bool cut, bool urgent)
@@ -580,19 +745,23 @@ uint64_t cp_delivery_step(cp_delivery *delivery, uint64_t now_ns, bool cut, bool
     queue_look(delivery);
     progress_show(delivery);
     const bool ready = cp_abilities_known(delivery->env->abilities);
-    while (delivery->state == STATE_IDLE && cut && ready) {
+    while (delivery->state == CP_DELIVERY_IDLE && cut && ready) {
         const uint64_t at = cut_time(delivery, now_ns, urgent);
         if (at > now_ns)
             return at;
         if (!batch_cut(delivery))
-            return now_ns + ASK_AGAIN_MS * (uint64_t)CP_NS_PER_MS;
+            return now_ns + CP_DELIVERY_ASK_AGAIN_MS * (uint64_t)CP_NS_PER_MS;
     }
-    if (delivery->state != STATE_FROZEN || !ready)
+    if (delivery->state != CP_DELIVERY_FROZEN || !ready)
         return UINT64_MAX;
-    if (delivery->retry_at <= now_ns && !batch_prepare(delivery))
-        delivery->retry_at = now_ns + ASK_AGAIN_MS * (uint64_t)CP_NS_PER_MS;
     if (delivery->retry_at > now_ns)
         return delivery->retry_at;
+    if (delivery->settled_late && settle_late(delivery, now_ns))
+        return now_ns;
+    if (delivery->settled_late || !send_encode(delivery) || !batch_prepare(delivery)) {
+        delivery->retry_at = now_ns + CP_DELIVERY_ASK_AGAIN_MS * (uint64_t)CP_NS_PER_MS;
+        return delivery->retry_at;
+    }
     batch_send(delivery, now_ns);
     return UINT64_MAX;
 }
@@ -606,11 +775,11 @@ void cp_delivery_hurry(cp_delivery *delivery, uint64_t now_ns)
 
 void cp_delivery_report_waiting(cp_delivery *delivery, const cp_http_reply *reply, uint64_t retry_in_ns)
 {
-    if (delivery->state == STATE_IDLE && cut_time(delivery, 0, true) == UINT64_MAX)
+    if (delivery->state == CP_DELIVERY_IDLE && cut_time(delivery, 0, true) == UINT64_MAX)
         return; /* nothing waits */
-    char text[TEXT_ROOM];
+    char text[CP_DELIVERY_TEXT];
     cp_http_reply_text(reply, text, sizeof text);
-    const uint64_t rows = delivery->state == STATE_IDLE ? delivery->queued_rows : delivery->batch.rows;
+    const uint64_t rows = delivery->state == CP_DELIVERY_IDLE ? delivery->queued_rows : delivery->batch.rows;
     const cp_attempt attempt = {
         .result = reply->exception_code ? CP_ATTEMPT_SERVER : CP_ATTEMPT_NET,
         .server_code = reply->exception_code,
@@ -625,19 +794,20 @@ void cp_delivery_report_waiting(cp_delivery *delivery, const cp_http_reply *repl
 void cp_delivery_abandon(cp_delivery *delivery)
 {
     cp_http_cancel(delivery->exchange);
-    if (delivery->state != STATE_IDLE)
+    if (delivery->state != CP_DELIVERY_IDLE)
         cp_log(CP_LOG_WARN, "batch given up, its rows stay in their rings", "table=%s rows=%u attempts=%u",
                delivery->table->name, delivery->batch.rows, delivery->attempts);
+    chunks_release(delivery);
     cp_batch_clear(&delivery->batch);
-    delivery->state = STATE_IDLE;
+    delivery->state = CP_DELIVERY_IDLE;
     queue_look(delivery);
-    queue_release(delivery, delivery->seen);
+    queue_release(delivery);
     progress_show(delivery);
     atomic_store_explicit(&delivery->busy, false, memory_order_release);
 }
 
 void cp_delivery_trim(cp_delivery *delivery)
 {
-    if (delivery->state == STATE_IDLE)
+    if (delivery->state == CP_DELIVERY_IDLE)
         cp_batch_trim(&delivery->batch, TRIM_KEEP);
 }

@@ -8,10 +8,14 @@
  *       └──── 200, no exception header, empty body: delivered ◄──────────────────────┘
  *
  * Before a batch is sent for the first time its owner is asked to prepare (record the intent). A frozen batch never
- * changes: each attempt sends the same bytes under the same token, whatever the error was; the
- * error only decides how long to wait. At most one batch of a table is under way and the next is cut only behind it, so
- * the rows of a ring arrive in order. Chunks are released as soon as they are encoded. A batch without a valid row is
- * reported delivered in its turn, without a request.
+ * changes: each attempt sends the same bytes under the same token; the error only decides how long to wait. At most one
+ * batch of a table is under way and the next is cut only behind it, so the rows of a ring arrive in order. A batch without
+ * a valid row is reported delivered in its turn, without a request.
+ *
+ * A batch that is refused for what its rows hold, or for its size, goes on in pieces (pieces.h), left to right, each of them
+ * frozen, prepared, sent and sent again like a batch, under the batch's token with "/first-count" behind it. A single row
+ * that is refused goes to the quarantine. For this the chunks are kept until the batch is settled; those of a log are read
+ * once more.
  *
  * All of it runs on the flusher's thread, except cp_delivery_submit (drain thread) and cp_delivery_idle (any). */
 #ifndef CP_FLUSH_DELIVERY_H
@@ -35,6 +39,7 @@ typedef struct cp_delivery_env {
     cp_abilities *abilities;
     cp_compressor *compressor; /* NULL: bodies are sent plain */
     cp_arena *arena;
+    cp_chunk **pointers; /* CP_BATCH_CHUNKS, for whoever encodes */
 } cp_delivery_env;
 
 typedef struct cp_delivery cp_delivery;
@@ -52,8 +57,8 @@ void cp_delivery_set_source(cp_delivery *delivery, const cp_batch_source *source
 void cp_delivery_configure(cp_delivery *delivery, const cp_batch_policy *policy, bool server_changed);
 
 /* As cp_flusher_resume: the batch begins FROZEN and prepared. Before the thread runs. */
-int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t count, const char *token,
-                       cp_lsn_range range, cp_error *err);
+int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t count,
+                       const cp_batch_left *left, cp_error *err);
 
 /* Bytes of arena that the table's batches may need. */
 size_t cp_delivery_arena_bytes(const cp_batch_policy *policy, const cp_table *table);

@@ -2,6 +2,8 @@
 
 #include <curl/curl.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 static const char *const class_names[CP_CLASS_COUNT] = {
     "ok",     "transient", "in_doubt",   "throttle",      "split",
@@ -111,7 +113,17 @@ const char *cp_error_class_name(cp_error_class class)
 bool cp_error_class_parks(cp_error_class class)
 {
     return class == CP_CLASS_PARK_TABLE || class == CP_CLASS_PARK_ENDPOINT || class == CP_CLASS_POISON ||
-           class == CP_CLASS_UNKNOWN;
+           class == CP_CLASS_SPLIT;
+}
+
+uint32_t cp_error_row_hint(const char *text)
+{
+    static const char mark[] = "at row ";
+    const char *at = strstr(text, mark);
+    unsigned long row = 0;
+    if (!at || sscanf(at + sizeof mark - 1, "%9lu", &row) != 1 || row == 0)
+        return UINT32_MAX;
+    return (uint32_t)(row - 1);
 }
 
 const char *cp_error_remedy(int code)

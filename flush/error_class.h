@@ -2,12 +2,19 @@
  * statuses and curl results.
  *
  * The HTTP status alone misleads (an unknown table is a 404, a full disk a 500), so the exception code decides whenever
- * there is one. No class means "drop": whatever is not CP_CLASS_OK keeps the batch, and sends the same bytes under the
- * same token again later. */
+ * there is one. No class means "drop": whatever is not CP_CLASS_OK keeps the rows.
+ *
+ *     transient, in doubt, throttle   the same bytes under the same token, later
+ *     split                           in smaller pieces
+ *     poison                          in smaller pieces, down to the row, which goes to the quarantine
+ *     malformed                       twice more, the table's structure read anew; then as poison
+ *     park table, park endpoint       the same, seldom, until somebody has acted
+ *     unknown                         the same eight times, then as parked */
 #ifndef CP_FLUSH_ERROR_CLASS_H
 #define CP_FLUSH_ERROR_CLASS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "flush/http.h"
 
@@ -36,6 +43,10 @@ const char *cp_error_class_name(cp_error_class class);
 
 /* True for the classes that wait for somebody to act: retried seldom. */
 bool cp_error_class_parks(cp_error_class class);
+
+/* The row, from 0 on, that the server's message says it choked on ("… is violated at row 5", "(at row 5)"); UINT32_MAX when it
+ * names none. A hint, not to be believed: the message also quotes what the row holds. */
+uint32_t cp_error_row_hint(const char *text);
 
 /* What to do about a code, for messages (" — …"); "" when nothing useful is known. */
 const char *cp_error_remedy(int code);

@@ -49,6 +49,7 @@ struct cp_flusher {
     cp_arena arena;
     size_t arena_bytes;
     cp_delivery_env env;
+    cp_chunk *pointers[CP_BATCH_CHUNKS];
     uint32_t table_count;
     cp_delivery *deliveries[CP_MAX_SINK_TABLES];
     uint32_t poll_ms;
@@ -92,6 +93,7 @@ static bool config_copy(cp_sink_config *to, const cp_sink_config *from)
     to->database = copy_text(from->database, &failed);
     to->ca_file = copy_text(from->ca_file, &failed);
     to->instance = copy_text(from->instance ? from->instance : "", &failed);
+    to->quarantine_dir = copy_text(from->quarantine_dir, &failed);
     return !failed;
 }
 
@@ -103,6 +105,7 @@ static void config_drop(cp_sink_config *config)
     drop_text(config->database);
     drop_text(config->ca_file);
     drop_text(config->instance);
+    drop_text(config->quarantine_dir);
 }
 
 int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_flush_events *events,
@@ -141,6 +144,7 @@ int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_f
         .abilities = flusher->abilities,
         .compressor = flusher->compressor,
         .arena = &flusher->arena,
+        .pointers = flusher->pointers,
     };
     *out = flusher;
     return CP_OK;
@@ -396,12 +400,12 @@ static int flusher_map_arena(cp_flusher *flusher, cp_error *err)
 }
 
 int cp_flusher_resume(cp_flusher *flusher, uint32_t table, cp_chunk *const *chunks, uint32_t count,
-                      const char *token, cp_lsn_range range, cp_error *err)
+                      const cp_batch_left *left, cp_error *err)
 {
     if (flusher->running || table >= flusher->table_count)
         return cp_error_set(err, CP_E_INVAL, "table %u cannot take up a batch now", table);
     const int rc = flusher_map_arena(flusher, err);
-    return rc < 0 ? rc : cp_delivery_resume(flusher->deliveries[table], chunks, count, token, range, err);
+    return rc < 0 ? rc : cp_delivery_resume(flusher->deliveries[table], chunks, count, left, err);
 }
 
 void cp_flusher_set_source(cp_flusher *flusher, uint32_t table, const cp_batch_source *source)

@@ -36,6 +36,9 @@ typedef struct cp_sink_config {
     uint32_t request_timeout_ms;
     uint32_t retry_min_ms; /* backoff: doubles from min to max, ± 50 % jitter */
     uint32_t retry_max_ms;
+    const char *quarantine_dir; /* where rows go that ClickHouse refuses; NULL: they hold up their table */
+    uint64_t quarantine_limit;  /* bytes, per table */
+    bool try_every_row;         /* a row is quarantined only by itself, however many are refused */
 } cp_sink_config;
 
 /* When a table's queue becomes a batch: at rows or bytes or when its oldest row has waited interval; while a
@@ -80,7 +83,8 @@ typedef struct cp_attempt {
     uint32_t rows;
     uint64_t body_bytes; /* as sent */
     uint64_t duration_ns;
-    uint64_t retry_in_ns; /* 0 when OK */
+    uint64_t retry_in_ns; /* 0 when OK, or when it goes on in smaller pieces */
+    bool parked;          /* it waits for somebody to act, or is asked seldom */
     const char *text;     /* the reason, for people; "" when OK */
 } cp_attempt;
 
@@ -102,6 +106,8 @@ typedef struct cp_batch_source {
      * and within the table's policy. They are read before take is called again for any table of this flusher; the batch
      * may take fewer of them. 0: reading failed, asked again a little later. */
     uint32_t (*take)(void *ctx, cp_chunk *const **chunks, uint64_t *lo);
+    /* Lends records of the batch under way once more, lo to hi. Anything but all of them: asked again a little later. */
+    uint32_t (*again)(void *ctx, uint64_t lo, uint64_t hi, cp_chunk *const **chunks, cp_error *err);
 } cp_batch_source;
 
 /* Rows [first, first + rows) of a batch's valid rows: what is about to be sent, when it is sent in pieces. 0, 0: all. */
@@ -110,15 +116,22 @@ typedef struct cp_batch_piece {
     uint32_t rows;
 } cp_batch_piece;
 
-/* A batch that is about to be sent for the first time. */
+/* A batch that is about to be sent for the first time, or the next piece of one, or one that is settled. */
 typedef struct cp_batch_intent {
     cp_lsn_range range;
     cp_batch_piece piece;
-    const char *token;
+    const char *token; /* the batch's; a piece's has "/first-rows" behind it */
     uint32_t rows;
     uint32_t span_count;
     const cp_span *spans;
 } cp_batch_intent;
+
+/* What a predecessor left of a batch that it had under way. */
+typedef struct cp_batch_left {
+    const char *token;
+    cp_lsn_range range;
+    cp_batch_piece piece;
+} cp_batch_left;
 
 /* Calls out of the flusher's thread. ctx is the owner's. */
 typedef struct cp_flush_events {
@@ -158,11 +171,12 @@ int cp_flusher_add_table(cp_flusher *flusher, const cp_table *table, const cp_ba
 void cp_flusher_set_source(cp_flusher *flusher, uint32_t table, const cp_batch_source *source);
 
 /* Takes up a batch that a predecessor prepared and of which nobody knows whether it arrived: these chunks' rows, under that
- * token, go out before all else of the table, without another prepare. Before start, once per table, and after the last
- * add_table. The chunks stay the caller's, and are not needed afterwards. CP_E_TOO_BIG: the batch does not fit the
- * table's policy, which must have been larger then. */
+ * token, go out before all else of the table, without another prepare; or, when it went in pieces, the piece that was under way,
+ * then the rest. Before start, once per table, and after the last add_table. The chunks stay the caller's; they are needed
+ * until the batch is delivered, unless the table has a source. CP_E_TOO_BIG: the batch does not fit the table's
+ * policy, which must have been larger then; CP_E_CORRUPT: there is no such piece; errors of reading the quarantine. */
 int cp_flusher_resume(cp_flusher *flusher, uint32_t table, cp_chunk *const *chunks, uint32_t count,
-                      const char *token, cp_lsn_range range, cp_error *err);
+                      const cp_batch_left *left, cp_error *err);
 
 /* Starts the thread (on cpu, or anywhere when cpu < 0). */
 int cp_flusher_start(cp_flusher *flusher, int cpu, cp_error *err);

@@ -1,0 +1,214 @@
+/* The half of a delivery that goes on where a batch was refused: pieces of its rows, and the quarantine. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/failpoint.h"
+#include "flush/delivery_private.h"
+
+/* Rows [first, first + count) of the batch as chunks: whole ones as they are, the outer two perhaps as views. */
+typedef struct piece_rows {
+    cp_chunk *const *chunks; /* pointers into the delivery's chunks, or what the source lends */
+    uint32_t count;          /* of them */
+    uint32_t index;          /* of the first in the batch */
+    cp_chunk views[2];
+} piece_rows;
+
+void cp_delivery_token_(const cp_delivery *delivery, char token[CP_TOKEN_MAX])
+{
+    const cp_pieces *pieces = &delivery->pieces;
+    if (cp_pieces_in_use(pieces))
+        snprintf(token, CP_TOKEN_MAX, "%s/%u-%u", delivery->batch.token, pieces->first, pieces->count);
+    else
+        snprintf(token, CP_TOKEN_MAX, "%s", delivery->batch.token);
+}
+
+/* The chunk that holds row, which becomes the row's index in it. */
+static uint32_t chunk_of_row(const cp_delivery *delivery, uint32_t *row)
+{
+    uint32_t i = 0;
+    while (*row >= delivery->chunk_rows[i])
+        *row -= delivery->chunk_rows[i++];
+    return i;
+}
+
+/* Records of the log once more, as they were when the batch was cut. */
+static bool chunks_again(cp_delivery *delivery, piece_rows *rows, cp_error *err)
+{
+    const cp_batch_source *source = &delivery->source;
+    const uint64_t lo = delivery->batch.range.lo + rows->index;
+    const uint32_t got = source->again(source->ctx, lo, lo + rows->count - 1, &rows->chunks, err);
+    if (got != rows->count) {
+        if (err->code == CP_OK)
+            cp_error_set(err, CP_E_CORRUPT, "records %lu to %lu cannot be read again", (unsigned long)lo,
+                         (unsigned long)(lo + rows->count - 1));
+        return false;
+    }
+    for (uint32_t i = 0; i < got; i++) {
+        if (rows->chunks[i]->row_count != delivery->chunk_rows[rows->index + i])
+            cp_delivery_drop_aliases_(delivery, rows->chunks[i]);
+        if (rows->chunks[i]->row_count != delivery->chunk_rows[rows->index + i]) {
+            cp_error_set(err, CP_E_CORRUPT, "record %lu holds other rows than before",
+                         (unsigned long)(lo + i));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Leaves out the first `skip` rows of a chunk and keeps `keep`. */
+static cp_chunk chunk_view(const cp_chunk *chunk, uint32_t skip, uint32_t keep)
+{
+    cp_chunk view = *chunk;
+    view.row_at += skip;
+    view.row_count = keep;
+    return view;
+}
+
+/* Finds the rows of the current piece, as pointers in env->pointers. */
+static bool piece_find(cp_delivery *delivery, piece_rows *rows, cp_error *err)
+{
+    const cp_pieces *pieces = &delivery->pieces;
+    uint32_t skip = pieces->first;
+    uint32_t last = pieces->first + pieces->count - 1;
+    rows->index = chunk_of_row(delivery, &skip);
+    const uint32_t last_index = chunk_of_row(delivery, &last);
+    rows->count = last_index - rows->index + 1;
+    rows->chunks = delivery->chunks + rows->index;
+    if (delivery->has_source && !chunks_again(delivery, rows, err))
+        return false;
+    cp_chunk **to = delivery->env->pointers;
+    memcpy(to, rows->chunks, rows->count * sizeof to[0]);
+    const uint32_t end = last + 1;
+    const uint32_t first_keep = (rows->count == 1 ? end : to[0]->row_count) - skip;
+    rows->views[0] = chunk_view(to[0], skip, first_keep);
+    rows->views[1] = chunk_view(to[rows->count - 1], 0, end);
+    to[rows->count - 1] = &rows->views[1];
+    to[0] = &rows->views[0];
+    rows->chunks = to;
+    return true;
+}
+
+bool cp_delivery_piece_encode_(cp_delivery *delivery, cp_error *err)
+{
+    piece_rows rows;
+    cp_native_block block;
+    if (!piece_find(delivery, &rows, err))
+        return false;
+    int rc = cp_native_encode(delivery->native, delivery->env->arena, rows.chunks, rows.count,
+                              delivery->encoded_max, &block);
+    if (rc == CP_OK)
+        rc = cp_delivery_body_make_(delivery, &block);
+    if (rc < 0)
+        cp_error_set(err, rc, "a piece of %u rows: %s", delivery->pieces.count, cp_strerror(rc));
+    return rc == CP_OK;
+}
+
+/* The span that the chunk is part of. */
+static cp_span *span_of_chunk(cp_batch *batch, const cp_chunk *chunk)
+{
+    for (uint32_t i = 0; i < batch->span_count; i++) {
+        cp_span *span = &batch->spans[i];
+        if (span->slot == chunk->slot && span->epoch == chunk->epoch &&
+            chunk->begin - span->begin < span->end - span->begin)
+            return span;
+    }
+    return NULL;
+}
+
+static void book(cp_delivery *delivery, const cp_chunk *chunk, uint32_t rows)
+{
+    cp_span *span = span_of_chunk(&delivery->batch, chunk);
+    if (span)
+        span->quarantined += rows;
+    delivery->quarantined += rows;
+}
+
+static int rows_write(cp_delivery *delivery, const piece_rows *rows, int code, const char *message,
+                      cp_error *err)
+{
+    cp_quarantine_row row = {
+        .schema_hash = delivery->table->schema_hash,
+        .refused_ns = cp_realtime_ns(),
+        .code = code,
+        .together = delivery->pieces.count,
+        .message = message,
+    };
+    int rc = CP_OK;
+    for (uint32_t i = 0; i < rows->count; i++) {
+        const cp_chunk *chunk = rows->chunks[i];
+        row.epoch = chunk->epoch;
+        row.slot = chunk->slot;
+        for (uint32_t at = 0; rc == CP_OK && at < chunk->row_count; at++) {
+            row.position = cp_chunk_row_position(chunk, at);
+            row.bytes = cp_chunk_row(chunk, at);
+            row.size = cp_chunk_row_size(chunk, at);
+            rc = cp_quarantine_add(&delivery->quarantine, &row, err);
+            cp_failpoint(CP_FP_QUARANTINE_ADDED);
+        }
+    }
+    return rc;
+}
+
+int cp_delivery_quarantine_(cp_delivery *delivery, int code, const char *message, cp_error *err)
+{
+    piece_rows rows;
+    if (!piece_find(delivery, &rows, err))
+        return err->code;
+    int rc = cp_quarantine_begin(&delivery->quarantine, err);
+    if (rc < 0)
+        return rc;
+    rc = rows_write(delivery, &rows, code, message, err);
+    if (rc < 0) {
+        cp_quarantine_abort(&delivery->quarantine);
+        return rc;
+    }
+    rc = cp_quarantine_commit(&delivery->quarantine, err);
+    cp_failpoint(CP_FP_QUARANTINE_DONE);
+    for (uint32_t i = 0; rc == CP_OK && i < rows.count; i++)
+        book(delivery, rows.chunks[i], rows.chunks[i]->row_count);
+    return rc;
+}
+
+/* ---- a predecessor's piece ---------------------------------------------------------------------------------------- */
+
+/* Books the settled rows that are in the quarantine. A row of the piece itself that is there says that the piece was refused. */
+static void settled_book(cp_delivery *delivery, const cp_quarantine_list *list)
+{
+    const cp_pieces *pieces = &delivery->pieces;
+    uint32_t row = 0;
+    for (uint32_t i = 0; i < delivery->chunk_count; i++) {
+        const cp_chunk *chunk = delivery->chunks[i];
+        for (uint32_t at = 0; at < chunk->row_count; at++, row++) {
+            if (row >= pieces->first + pieces->count)
+                return;
+            if (!cp_quarantine_list_has(list, chunk->epoch, chunk->slot, cp_chunk_row_position(chunk, at)))
+                continue;
+            if (row < pieces->first)
+                book(delivery, chunk, 1);
+            else
+                delivery->settled_late = true;
+        }
+    }
+}
+
+int cp_delivery_piece_resume_(cp_delivery *delivery, cp_batch_piece piece, cp_error *err)
+{
+    const char *name = delivery->table->name;
+    if (!cp_pieces_resume(&delivery->pieces, delivery->batch.rows, piece.first, piece.rows))
+        return cp_error_set(err, CP_E_CORRUPT, "table %s: a batch of %u rows has no piece of %u rows from %u",
+                            name, delivery->batch.rows, piece.rows, piece.first);
+    delivery->encoded = false;
+    delivery->sends = 1;
+    if (!delivery->has_quarantine)
+        return CP_OK;
+    cp_quarantine_list list;
+    const int rc = cp_quarantine_load(&list, delivery->quarantine.dir, name,
+                                      CP_QUARANTINE_ROWS | CP_QUARANTINE_RETRYING | CP_QUARANTINE_TRASH, err);
+    if (rc < 0)
+        return rc;
+    settled_book(delivery, &list);
+    cp_quarantine_list_free(&list);
+    return CP_OK;
+}

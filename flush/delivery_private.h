@@ -1,0 +1,85 @@
+/* What the two halves of a delivery share: delivery.c cuts and sends, delivery_pieces.c goes on where a batch was refused. */
+#ifndef CP_FLUSH_DELIVERY_PRIVATE_H
+#define CP_FLUSH_DELIVERY_PRIVATE_H
+
+#include "flush/batch.h"
+#include "flush/delivery.h"
+#include "flush/error_class.h"
+#include "flush/native.h"
+#include "flush/pieces.h"
+#include "flush/quarantine.h"
+#include "ingest/chunk_queue.h"
+
+enum { CP_DELIVERY_TEXT = 512, CP_DELIVERY_ASK_AGAIN_MS = 100 };
+
+typedef enum cp_delivery_state_ { CP_DELIVERY_IDLE, CP_DELIVERY_FROZEN, CP_DELIVERY_SENDING } cp_delivery_state_;
+
+typedef struct cp_delivery_progress_ {
+    uint32_t in_flight;
+    uint64_t queued;
+    uint64_t oldest;
+} cp_delivery_progress_;
+
+struct cp_delivery {
+    const cp_delivery_env *env;
+    const cp_table *table;
+    uint32_t index;
+    cp_batch_policy policy;
+    bool has_source;
+    cp_batch_source source; /* where batches come from when chunks are not submitted */
+    cp_chunk_queue *queue;
+    uint32_t queue_capacity;
+    uint32_t seen; /* chunks at the queue's head that are counted in queued_* */
+    uint64_t queued_rows;
+    uint64_t queued_bytes;
+    uint32_t queued_pressing; /* of them, chunks whose rings are filling up */
+    cp_delivery_state_ state;
+    _Atomic bool busy; /* state is not IDLE; for other threads */
+    cp_native *native;
+    uint64_t encoded_max;
+    cp_batch batch;
+    cp_http_exchange *exchange;
+    cp_pieces pieces;       /* how a refused batch goes on */
+    char *url; /* the constant part, url_head bytes, then settings and token */
+    size_t url_head;
+    size_t url_capacity;
+    bool encoded;      /* the body holds what is to be sent */
+    bool prepared;     /* the owner knows of it: it may be sent */
+    bool complained;   /* that it cannot be encoded */
+    bool settled_late; /* the piece is refused already: it only has to be quarantined */
+    bool lent;         /* the chunks are not to be released: they come from a log, or from a predecessor's batch */
+    uint32_t attempts; /* of the batch, or of the piece */
+    uint32_t malformed; /* of them, which the server could not read */
+    uint32_t groups;   /* refused in a row since most rows are bad */
+    uint32_t sends;    /* of the batch, since it goes in pieces */
+    uint32_t quarantined; /* of its rows */
+    uint64_t sent_at;
+    uint64_t retry_at;
+    bool unreached; /* the last attempt did not get as far as the server */
+    cp_delivery_progress_ shown;
+    uint32_t chunk_count; /* of the batch */
+    cp_chunk *chunks[CP_BATCH_CHUNKS];     /* whose they are: see lent; of a log, valid only while the batch is cut */
+    uint32_t chunk_rows[CP_BATCH_CHUNKS];
+    cp_quarantine quarantine;
+    bool has_quarantine;
+};
+
+/* Encodes the current piece into the batch's body. False, and err set: its rows cannot be had now. */
+bool cp_delivery_piece_encode_(cp_delivery *delivery, cp_error *err);
+
+/* The token of what is to be sent: the batch's, or the piece's. */
+void cp_delivery_token_(const cp_delivery *delivery, char token[CP_TOKEN_MAX]);
+
+/* A predecessor's piece: which rows of the batch it had settled, and how. CP_E_CORRUPT, and errors of cp_quarantine_load. */
+int cp_delivery_piece_resume_(cp_delivery *delivery, cp_batch_piece piece, cp_error *err);
+
+/* Writes the rows of the piece to the quarantine and books them. */
+int cp_delivery_quarantine_(cp_delivery *delivery, int code, const char *message, cp_error *err);
+
+/* Block to body: compressed if the server takes that. CP_E_TOO_BIG. */
+int cp_delivery_body_make_(cp_delivery *delivery, const cp_native_block *block);
+
+/* Drops rows that take far more room encoded than in the ring, and returns how many. */
+uint32_t cp_delivery_drop_aliases_(cp_delivery *delivery, cp_chunk *chunk);
+
+#endif
