@@ -564,6 +564,7 @@ static void rows_refused(cp_delivery *delivery, const cp_http_reply *reply, cp_e
 {
     attempt_end end = {reply, class, false, 0, NULL};
     delivery->sends++;
+    cp_delivery_pieces_start_(delivery);
     if (cp_pieces_refused(&delivery->pieces, cp_error_row_hint(reply->body))) {
         attempt_show(delivery, &end, now_ns);
         send_next(delivery, now_ns, 0);
@@ -582,6 +583,17 @@ static void rows_refused(cp_delivery *delivery, const cp_http_reply *reply, cp_e
     attempt_show(delivery, &end, now_ns);
     cp_pieces_quarantined(&delivery->pieces);
     send_next(delivery, now_ns, end.retry_in_ns);
+}
+
+/* More than one row, which were too much at once. */
+static void rows_split(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns)
+{
+    const attempt_end end = {reply, CP_CLASS_SPLIT, false, 0, NULL};
+    delivery->sends++;
+    attempt_show(delivery, &end, now_ns);
+    cp_delivery_pieces_start_(delivery);
+    cp_pieces_too_big(&delivery->pieces);
+    send_next(delivery, now_ns, 0);
 }
 
 static void rows_taken(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns)
@@ -605,13 +617,12 @@ void cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64
     if (class == CP_CLASS_OK) {
         rows_taken(delivery, reply, now_ns);
     } else if (delivery->has_quarantine &&
-               (class == CP_CLASS_POISON || delivery->malformed > MALFORMED_TRIES)) {
+               (class == CP_CLASS_POISON ||
+                (class == CP_CLASS_MALFORMED &&
+                 (cp_pieces_in_use(&delivery->pieces) || delivery->malformed > MALFORMED_TRIES)))) {
         rows_refused(delivery, reply, class, now_ns);
-    } else if (class == CP_CLASS_SPLIT && cp_pieces_too_big(&delivery->pieces)) {
-        const attempt_end end = {reply, class, false, 0, NULL};
-        delivery->sends++;
-        attempt_show(delivery, &end, now_ns);
-        send_next(delivery, now_ns, 0);
+    } else if (class == CP_CLASS_SPLIT && rows_under_way(delivery) > 1) {
+        rows_split(delivery, reply, now_ns);
     } else {
         send_later(delivery, reply, class, NULL, now_ns);
     }

@@ -1,4 +1,5 @@
 /* The half of a delivery that goes on where a batch was refused: pieces of its rows, and the quarantine. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,11 +16,24 @@ typedef struct piece_rows {
     cp_chunk views[2];
 } piece_rows;
 
+/* The span that the chunk is part of. */
+static cp_span *span_of_chunk(cp_batch *batch, const cp_chunk *chunk)
+{
+    for (uint32_t i = 0; i < batch->span_count; i++) {
+        cp_span *span = &batch->spans[i];
+        if (span->slot == chunk->slot && span->epoch == chunk->epoch &&
+            chunk->begin - span->begin < span->end - span->begin)
+            return span;
+    }
+    return NULL;
+}
+
 void cp_delivery_token_(const cp_delivery *delivery, char token[CP_TOKEN_MAX])
 {
     const cp_pieces *pieces = &delivery->pieces;
     if (cp_pieces_in_use(pieces))
-        snprintf(token, CP_TOKEN_MAX, "%s/%u-%u", delivery->batch.token, pieces->first, pieces->count);
+        snprintf(token, CP_TOKEN_MAX, "%.*s/%u-%u", CP_TOKEN_MAX - 32, delivery->batch.token, pieces->first,
+                 pieces->count);
     else
         snprintf(token, CP_TOKEN_MAX, "%s", delivery->batch.token);
 }
@@ -90,6 +104,26 @@ static bool piece_find(cp_delivery *delivery, piece_rows *rows, cp_error *err)
     return true;
 }
 
+void cp_delivery_pieces_start_(cp_delivery *delivery)
+{
+    const cp_batch *batch = &delivery->batch;
+    if (cp_pieces_in_use(&delivery->pieces) || delivery->has_source || batch->span_count == 1)
+        return;
+    cp_chunk **sorted = delivery->env->pointers;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < batch->span_count; i++) {
+        for (uint32_t c = 0; c < delivery->chunk_count; c++) {
+            if (span_of_chunk(&delivery->batch, delivery->chunks[c]) == &batch->spans[i])
+                sorted[count++] = delivery->chunks[c];
+        }
+    }
+    assert(count == delivery->chunk_count);
+    for (uint32_t i = 0; i < count; i++) {
+        delivery->chunks[i] = sorted[i];
+        delivery->chunk_rows[i] = sorted[i]->row_count;
+    }
+}
+
 bool cp_delivery_piece_encode_(cp_delivery *delivery, cp_error *err)
 {
     piece_rows rows;
@@ -103,18 +137,6 @@ bool cp_delivery_piece_encode_(cp_delivery *delivery, cp_error *err)
     if (rc < 0)
         cp_error_set(err, rc, "a piece of %u rows: %s", delivery->pieces.count, cp_strerror(rc));
     return rc == CP_OK;
-}
-
-/* The span that the chunk is part of. */
-static cp_span *span_of_chunk(cp_batch *batch, const cp_chunk *chunk)
-{
-    for (uint32_t i = 0; i < batch->span_count; i++) {
-        cp_span *span = &batch->spans[i];
-        if (span->slot == chunk->slot && span->epoch == chunk->epoch &&
-            chunk->begin - span->begin < span->end - span->begin)
-            return span;
-    }
-    return NULL;
 }
 
 static void book(cp_delivery *delivery, const cp_chunk *chunk, uint32_t rows)

@@ -64,6 +64,10 @@ struct cp_delivery {
     bool has_quarantine;
 };
 
+/* A whole batch is about to go in pieces: brings the chunks of lossy tables into the order of their spans, which is the order in
+ * which a successor finds the rows in their rings. */
+void cp_delivery_pieces_start_(cp_delivery *delivery);
+
 /* Encodes the current piece into the batch's body. False, and err set: its rows cannot be had now. */
 bool cp_delivery_piece_encode_(cp_delivery *delivery, cp_error *err);
 

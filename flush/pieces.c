@@ -88,20 +88,22 @@ void cp_pieces_taken(cp_pieces *pieces)
 
 bool cp_pieces_refused(cp_pieces *pieces, uint32_t hint)
 {
+    const bool whole = !cp_pieces_in_use(pieces);
     const bool was_hinted = pieces->hinted > 0 && pieces->first + pieces->count == pieces->hinted;
-    if (!cp_pieces_in_use(pieces))
+    const bool mostly_bad = cp_pieces_mostly_bad(pieces);
+    if (whole)
         pieces->count = pieces->rows;
-    if (pieces->count == 1 || (cp_pieces_mostly_bad(pieces) && pieces->count <= pieces->group))
+    else if (pieces->count == 1 || (mostly_bad && pieces->count <= pieces->group))
         return false;
     pieces->bad_end = pieces->first + pieces->count;
     pieces->hinted = 0;
-    if (cp_pieces_mostly_bad(pieces)) {
+    if (mostly_bad) {
         pieces->count = smaller(pieces->group ? pieces->group : 1, rest(pieces));
     } else if (hint < pieces->count && !was_hinted) { /* a row that was named wrongly is not believed twice */
         pieces->hinted = hint > 0 ? pieces->first + hint : 0;
         pieces->count = hint > 0 ? hint : 1;
     } else {
-        pieces->count /= 2;
+        pieces->count = pieces->count > 1 ? pieces->count / 2 : 1;
     }
     pieces->count = smaller(pieces->count, pieces->most);
     return true;

@@ -62,8 +62,8 @@ bool cp_pieces_done(const cp_pieces *pieces);
 void cp_pieces_taken(cp_pieces *pieces);
 
 /* Some row of the piece, or of the batch, is refused. hint: its index in the piece as the server's message has it, or
- * CP_PIECES_NO_HINT. True: the next piece is set, and smaller. False: this piece's rows are to be quarantined, then
- * cp_pieces_quarantined says so. */
+ * CP_PIECES_NO_HINT. True: the next piece is set, and smaller, or the first of a batch. False: this piece's rows are to be
+ * quarantined, then cp_pieces_quarantined says so. So no row is quarantined but as, or in, a piece. */
 bool cp_pieces_refused(cp_pieces *pieces, uint32_t hint);
 void cp_pieces_quarantined(cp_pieces *pieces);
 

@@ -281,8 +281,21 @@ void cp_lane_init(cp_lane *lane, const cp_region_owner *region, uint32_t table, 
     gauge_set(&lane->counters->retry_at_ns, 0);
 }
 
+/* A later piece of the batch that stands in the intent. */
+static bool is_under_way(const cp_lane *lane, const cp_batch_intent *batch)
+{
+    return batch->piece.rows > 0 &&
+           __atomic_load_n(&lane->intent->state, __ATOMIC_RELAXED) == CP_INTENT_SENDING &&
+           strncmp(lane->intent->token, batch->token, sizeof lane->intent->token) == 0;
+}
+
 void cp_lane_prepare(cp_lane *lane, const cp_batch_intent *batch)
 {
+    if (is_under_way(lane, batch)) {
+        cp_intent_piece(lane->intent, batch->piece.first, batch->piece.rows);
+        cp_failpoint(CP_FP_PIECE_PREPARED);
+        return;
+    }
     cp_abi_intent_span spans[CP_REGION_MAX_SLOTS];
     const uint32_t count = spans_resolve(lane, batch, spans);
     cp_intent_begin(lane->intent, batch->token, batch->rows, spans, count);
@@ -294,8 +307,10 @@ void cp_lane_delivered(cp_lane *lane, const cp_batch_intent *batch)
     cp_abi_intent_span resolved[CP_REGION_MAX_SLOTS];
     const uint32_t count = spans_resolve(lane, batch, resolved);
     /* A batch without a valid row was never sent, and has no intent yet; one out of a log that was taken up may have none. */
-    if (cp_intent_is_open(lane->intent))
+    if (cp_intent_is_open(lane->intent) || lane->logged)
         cp_intent_begin(lane->intent, batch->token, batch->rows, resolved, count);
+    else
+        cp_intent_recount(lane->intent, resolved, count);
     cp_intent_delivered(lane->intent);
     cp_failpoint(CP_FP_LANE_DELIVERED);
     acks_move(lane, resolved, count);

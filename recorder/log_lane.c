@@ -438,6 +438,13 @@ static uint32_t source_take(void *ctx, cp_chunk *const **chunks, uint64_t *lo)
     return count;
 }
 
+static uint32_t source_again(void *ctx, uint64_t lo, uint64_t hi, cp_chunk *const **chunks, cp_error *err)
+{
+    cp_log_lane *log_lane = ctx;
+    *chunks = log_lane->buffer->pointers;
+    return cp_log_buffer_fill(log_lane->buffer, &log_lane->table->batch, log_lane->reader, lo, hi, err);
+}
+
 /* ---- checkpoint -------------------------------------------------------------------------------------------------- */
 
 /* Stores how far ClickHouse has the log, and the batch about to be sent. The delivered stretch beyond the backlog is stored as
@@ -522,16 +529,17 @@ static int resume_intent(cp_log_lane *log_lane, const cp_wal_intent *intent, cp_
            log_lane->table->name, (unsigned long long)intent->rows, (unsigned long long)intent->lo,
            (unsigned long long)intent->hi);
     cp_failpoint(CP_FP_RESUME_READ);
-    const cp_lsn_range range = {intent->lo, intent->hi};
-    rc = cp_flusher_resume(flusher, log_lane->lane->index, log_lane->buffer->pointers, count, intent->token,
-                           range, err);
+    const cp_batch_left left = {.token = intent->token,
+                                .range = {intent->lo, intent->hi},
+                                .piece = {intent->piece_first, intent->piece_rows}};
+    rc = cp_flusher_resume(flusher, log_lane->lane->index, log_lane->buffer->pointers, count, &left, err);
     cp_failpoint(CP_FP_RESUME_DONE);
     return rc;
 }
 
 int cp_log_lane_connect(cp_log_lane *log_lane, cp_flusher *flusher, cp_error *err)
 {
-    const cp_batch_source source = {log_lane, source_due, source_set_policy, source_take};
+    const cp_batch_source source = {log_lane, source_due, source_set_policy, source_take, source_again};
     const cp_wal_intent *intents = NULL;
     const uint32_t count = cp_wal_intents(log_lane->wal, &intents);
     cp_flusher_set_source(flusher, log_lane->lane->index, &source);

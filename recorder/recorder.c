@@ -47,6 +47,7 @@ struct cp_recorder {
     cp_lane *lanes;
     cp_log_lane **logs;       /* per table; NULL: it has none */
     cp_ladder_lane **ladders; /* per table; NULL: it has a log */
+    cp_resumed **resumed;     /* per table: a predecessor's batch; NULL: none, or delivered */
     cp_log_buffer log_buffer;
     const cp_table **tables;
     cp_batch_policy *policies; /* per table, as they hold now */
@@ -115,6 +116,8 @@ static void on_delivered(void *ctx, uint32_t table, const cp_batch_intent *batch
         cp_log_lane_delivered(recorder->logs[table], batch);
     else
         cp_lane_delivered(&recorder->lanes[table], batch);
+    cp_resumed_free(recorder->resumed[table]);
+    recorder->resumed[table] = NULL;
 }
 
 static void guarantee_show(const cp_recorder *recorder, uint32_t table)
@@ -160,7 +163,8 @@ static int make_lanes(cp_recorder *recorder, cp_error *err)
     recorder->lanes = calloc(count + 1u, sizeof *recorder->lanes);
     recorder->tables = calloc(count + 1u, sizeof(void *));
     recorder->policies = calloc(count + 1u, sizeof *recorder->policies);
-    if (!recorder->lanes || !recorder->tables || !recorder->policies)
+    recorder->resumed = calloc(count + 1u, sizeof(void *));
+    if (!recorder->lanes || !recorder->tables || !recorder->policies || !recorder->resumed)
         return cp_error_set(err, CP_E_NOMEM, "no memory for %u lanes", count);
     for (uint32_t i = 0; i < count; i++) {
         recorder->tables[i] = recorder->config->tables[i].table;
@@ -206,8 +210,8 @@ static int take_up_batches(cp_recorder *recorder, cp_error *err)
         if (recorder->logs[i])
             rc = cp_log_lane_connect(recorder->logs[i], recorder->flusher, err);
         else
-            rc = cp_resume_table(&recorder->region, i, recorder->tables[i], &recorder->lanes[i],
-                                 recorder->flusher, recorder->drain, err);
+            rc = cp_resume_table(&recorder->resumed[i], &recorder->region, i, recorder->tables[i],
+                                 &recorder->lanes[i], recorder->flusher, recorder->drain, err);
     }
     return rc;
 }
@@ -319,6 +323,8 @@ void cp_recorder_free(cp_recorder *recorder)
     if (recorder->flusher)
         cp_flusher_stop(recorder->flusher, cp_boottime_ns()); /* when a start failed half-way */
     cp_flusher_free(recorder->flusher);
+    for (uint32_t i = 0; recorder->resumed && i < recorder->config->table_count; i++)
+        cp_resumed_free(recorder->resumed[i]);
     for (uint32_t i = 0; recorder->logs && i < recorder->config->table_count; i++)
         cp_log_lane_close(recorder->logs[i], cp_boottime_ns() + STOP_GRACE_NS);
     cp_log_buffer_destroy(&recorder->log_buffer);
@@ -329,6 +335,7 @@ void cp_recorder_free(cp_recorder *recorder)
     sem_destroy(&recorder->started);
     free(recorder->flush_targets);
     free(recorder->ladders);
+    free(recorder->resumed);
     free(recorder->logs);
     free(recorder->lanes);
     free(recorder->policies);

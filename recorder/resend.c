@@ -56,6 +56,13 @@ static uint32_t source_take(void *ctx, cp_chunk *const **chunks, uint64_t *lo)
     return count;
 }
 
+static uint32_t source_again(void *ctx, uint64_t lo, uint64_t hi, cp_chunk *const **chunks, cp_error *err)
+{
+    cp_resend *resend = ctx;
+    *chunks = resend->buffer.pointers;
+    return cp_log_buffer_fill(&resend->buffer, &resend->table->batch, resend->reader, lo, hi, err);
+}
+
 static void on_release(void *ctx, cp_chunk *chunk)
 {
     (void)ctx;
@@ -139,7 +146,8 @@ static int flusher_make(cp_resend *resend, uint64_t lo, uint64_t hi, cp_error *e
         .delivered = on_delivered,
         .progress = on_progress,
     };
-    const cp_batch_source source = {.ctx = resend, .due = source_due, .take = source_take};
+    const cp_batch_source source = {
+        .ctx = resend, .due = source_due, .take = source_take, .again = source_again};
     int rc = cp_flusher_create(&resend->flusher, &sink, &events, err);
     if (rc == CP_OK)
         rc = cp_flusher_add_table(resend->flusher, resend->table->table, &resend->table->batch, QUEUE, err);

@@ -13,7 +13,7 @@
 
 enum { SMALLEST_RECORD = 2 * CP_RECORD_HEADER };
 
-typedef struct resume_job {
+struct cp_resumed {
     const cp_region_owner *region;
     uint32_t table;
     const cp_table *descriptor;
@@ -21,7 +21,7 @@ typedef struct resume_job {
     cp_abi_intent intent;
     cp_chunk chunks[CP_REGION_MAX_SLOTS]; /* one per span, with memory of their own */
     uint32_t chunk_count;
-} resume_job;
+};
 
 /* A chunk that holds size bytes of records. */
 static int chunk_allocate(cp_chunk *chunk, uint64_t size, cp_error *err)
@@ -38,7 +38,7 @@ static int chunk_allocate(cp_chunk *chunk, uint64_t size, cp_error *err)
 }
 
 /* Copies the span out of its ring; false when the ring does not hold it any more. */
-static bool span_copy(const resume_job *job, const cp_abi_intent_span *span, cp_chunk *chunk)
+static bool span_copy(const cp_resumed *job, const cp_abi_intent_span *span, cp_chunk *chunk)
 {
     cp_ring_reader reader;
     cp_abi_ack ack;
@@ -61,7 +61,7 @@ static bool span_copy(const resume_job *job, const cp_abi_intent_span *span, cp_
 }
 
 /* Rebuilds one span's chunk as the drain had made it. *whole: it holds the rows that the intent counted. */
-static int span_rebuild(resume_job *job, const cp_abi_intent_span *span, bool *whole, cp_error *err)
+static int span_rebuild(cp_resumed *job, const cp_abi_intent_span *span, bool *whole, cp_error *err)
 {
     cp_chunk *chunk = &job->chunks[job->chunk_count++];
     const int rc = chunk_allocate(chunk, span->end - span->begin, err);
@@ -78,13 +78,14 @@ static int span_rebuild(resume_job *job, const cp_abi_intent_span *span, bool *w
     return CP_OK;
 }
 
-static int batch_hand_over(const resume_job *job, cp_flusher *flusher, cp_drain *drain, cp_error *err)
+static int batch_hand_over(const cp_resumed *job, cp_flusher *flusher, cp_drain *drain, cp_error *err)
 {
     cp_chunk *chunks[CP_REGION_MAX_SLOTS];
     for (uint32_t i = 0; i < job->chunk_count; i++)
         chunks[i] = (cp_chunk *)(uintptr_t)&job->chunks[i];
-    const int rc = cp_flusher_resume(flusher, job->table, chunks, job->chunk_count, job->intent.token,
-                                     (cp_lsn_range){0, 0}, err);
+    const cp_batch_left left = {.token = job->intent.token,
+                                .piece = {job->intent.piece_first, job->intent.piece_rows}};
+    const int rc = cp_flusher_resume(flusher, job->table, chunks, job->chunk_count, &left, err);
     cp_failpoint(CP_FP_RESUME_DONE);
     for (uint32_t i = 0; rc == CP_OK && i < job->intent.span_count; i++) {
         const cp_abi_intent_span *span = &job->intent.spans[i];
@@ -94,7 +95,8 @@ static int batch_hand_over(const resume_job *job, cp_flusher *flusher, cp_drain 
     return rc;
 }
 
-static int job_run(resume_job *job, cp_flusher *flusher, cp_drain *drain, cp_error *err)
+/* *kept: the flusher has the chunks. */
+static int job_run(cp_resumed *job, cp_flusher *flusher, cp_drain *drain, bool *kept, cp_error *err)
 {
     cp_failpoint(CP_FP_RESUME_READ);
     const char *name = job->descriptor->name;
@@ -113,26 +115,41 @@ static int job_run(resume_job *job, cp_flusher *flusher, cp_drain *drain, cp_err
     }
     cp_log(CP_LOG_INFO, "a batch that was under way is sent again", "table=%s rows=%llu", name,
            (unsigned long long)job->intent.rows);
-    return batch_hand_over(job, flusher, drain, err);
+    rc = batch_hand_over(job, flusher, drain, err);
+    *kept = rc == CP_OK;
+    return rc;
 }
 
-int cp_resume_table(const cp_region_owner *region, uint32_t table, const cp_table *descriptor, cp_lane *lane,
-                    cp_flusher *flusher, cp_drain *drain, cp_error *err)
+int cp_resume_table(cp_resumed **out, const cp_region_owner *region, uint32_t table,
+                    const cp_table *descriptor, cp_lane *lane, cp_flusher *flusher, cp_drain *drain,
+                    cp_error *err)
 {
-    resume_job *job = calloc(1, sizeof *job);
+    *out = NULL;
+    cp_resumed *job = calloc(1, sizeof *job);
     if (!job)
         return cp_error_set(err, CP_E_NOMEM, "no memory");
     job->region = region;
     job->table = table;
     job->descriptor = descriptor;
     job->lane = lane;
+    bool kept = false;
     int rc = CP_OK;
     if (cp_intent_load(&region->control, table, &job->intent))
-        rc = job_run(job, flusher, drain, err);
-    for (uint32_t i = 0; i < job->chunk_count; i++) {
-        free(job->chunks[i].data);
-        free(job->chunks[i].row_at);
-    }
-    free(job);
+        rc = job_run(job, flusher, drain, &kept, err);
+    if (kept)
+        *out = job;
+    else
+        cp_resumed_free(job);
     return rc;
+}
+
+void cp_resumed_free(cp_resumed *resumed)
+{
+    if (!resumed)
+        return;
+    for (uint32_t i = 0; i < resumed->chunk_count; i++) {
+        free(resumed->chunks[i].data);
+        free(resumed->chunks[i].row_at);
+    }
+    free(resumed);
 }

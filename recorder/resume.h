@@ -10,10 +10,18 @@
 #include "ingest/drain.h"
 #include "recorder/lane.h"
 
-/* Does so for one table, if there is an intent: before the flusher's and the drain's threads start. An intent that does not fit
- * the rings any more (they were tampered with) is dropped, loudly: its rows are then sent as new ones. Errors: CP_E_NOMEM,
- * CP_E_TOO_BIG as cp_flusher_resume. */
-int cp_resume_table(const cp_region_owner *region, uint32_t table, const cp_table *descriptor, cp_lane *lane,
-                    cp_flusher *flusher, cp_drain *drain, cp_error *err);
+/* The rows of a batch that was taken up: they are needed until it is delivered. */
+typedef struct cp_resumed cp_resumed;
+
+/* Does so for one table, if there is an intent: before the flusher's and the drain's threads start. *out, when not NULL afterwards, is
+ * to be freed when the table's first batch is delivered, or the flusher is gone. An intent that does not fit the rings
+ * any more (they were tampered with) is dropped, loudly: its rows are then sent as new ones. Errors: CP_E_NOMEM, and
+ * those of cp_flusher_resume. */
+int cp_resume_table(cp_resumed **out, const cp_region_owner *region, uint32_t table,
+                    const cp_table *descriptor, cp_lane *lane, cp_flusher *flusher, cp_drain *drain,
+                    cp_error *err);
+
+/* NULL is allowed. */
+void cp_resumed_free(cp_resumed *resumed);
 
 #endif

@@ -17,10 +17,33 @@ void cp_intent_begin(cp_abi_intent *intent, const char *token, uint64_t rows, co
     intent_set(intent, CP_INTENT_NONE);
     intent->span_count = count;
     intent->rows = rows;
+    intent->piece_first = intent->piece_rows = 0;
     snprintf(intent->token, sizeof intent->token, "%s", token);
     cp_failpoint(CP_FP_LANE_FILLING);
     memcpy(intent->spans, spans, count * sizeof *spans);
     intent_set(intent, CP_INTENT_SENDING);
+}
+
+typedef union piece_word {
+    struct {
+        uint32_t first;
+        uint32_t rows;
+    } piece;
+    uint64_t word;
+} piece_word;
+_Static_assert(offsetof(cp_abi_intent, piece_rows) == offsetof(cp_abi_intent, piece_first) + 4 &&
+                   offsetof(cp_abi_intent, piece_first) % 8 == 0,
+               "one store writes both");
+
+void cp_intent_piece(cp_abi_intent *intent, uint32_t first, uint32_t rows)
+{
+    const piece_word piece = {.piece = {first, rows}};
+    __atomic_store_n((uint64_t *)(void *)&intent->piece_first, piece.word, __ATOMIC_RELEASE);
+}
+
+void cp_intent_recount(cp_abi_intent *intent, const cp_abi_intent_span *spans, uint32_t count)
+{
+    memcpy(intent->spans, spans, count * sizeof *spans);
 }
 
 void cp_intent_delivered(cp_abi_intent *intent)
@@ -62,7 +85,9 @@ bool cp_intent_load(const cp_control *control, uint32_t table, cp_abi_intent *co
     *copy = *intent;
     copy->state = state;
     bool sane = state <= CP_INTENT_DELIVERED && copy->span_count <= CP_REGION_MAX_SLOTS &&
-                memchr(copy->token, '\0', sizeof copy->token);
+                memchr(copy->token, '\0', sizeof copy->token) &&
+                (copy->piece_rows == 0 || (copy->piece_first <= copy->rows &&
+                                           copy->piece_rows <= copy->rows - copy->piece_first));
     for (uint32_t i = 0; sane && i < copy->span_count; i++)
         sane = span_is_sane(control, table, copy, i);
     if (!sane)

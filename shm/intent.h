@@ -18,6 +18,12 @@ static inline bool cp_intent_is_open(const cp_abi_intent *intent)
     return state == CP_INTENT_NONE || state == CP_INTENT_ENDED;
 }
 
+/* The batch goes in pieces, and this one is about to be sent: one store, so that a successor finds this piece or the one before. */
+void cp_intent_piece(cp_abi_intent *intent, uint32_t first, uint32_t rows);
+
+/* Of a SENDING intent: what the spans' numbers have become while pieces were settled. Places stay as they are. */
+void cp_intent_recount(cp_abi_intent *intent, const cp_abi_intent_span *spans, uint32_t count);
+
 /* ClickHouse has acknowledged: SENDING becomes DELIVERED. */
 void cp_intent_delivered(cp_abi_intent *intent);
 

@@ -77,7 +77,11 @@ static int fill_names(cp_config *config, cp_config_layers *layers)
         global[CP_KEY_WAL_DIR].set ? global[CP_KEY_WAL_DIR].text : cp_config_keys[CP_KEY_WAL_DIR].fallback;
     if (asprintf(&config->wal_dir, "%s/%s", wal, name) < 0)
         config->wal_dir = NULL;
-    return config->wal_dir && config->region_dir &&
+    const bool placed = global[CP_KEY_QUARANTINE_DIR].set;
+    if (asprintf(&config->quarantine_dir, "%s%s/%s", placed ? global[CP_KEY_QUARANTINE_DIR].text : wal,
+                 placed ? "" : "/quarantine", name) < 0)
+        config->quarantine_dir = NULL;
+    return config->quarantine_dir && config->wal_dir && config->region_dir &&
                    copy_text(&config->namespace_name, &global[CP_KEY_NAMESPACE], "") &&
                    copy_text(&config->region_group, &global[CP_KEY_REGION_GROUP], NULL) &&
                    copy_text(&config->url, &global[CP_KEY_URL], cp_config_keys[CP_KEY_URL].fallback) &&
@@ -107,6 +111,7 @@ static int fill_globals(cp_config *config, cp_config_layers *layers)
     config->wal_sync = (cp_wal_sync)number_of(layers, CP_KEY_WAL_SYNC);
     config->wal_segment_size = number_of(layers, CP_KEY_WAL_SEGMENT_SIZE);
     config->wal_keep_ns = number_of(layers, CP_KEY_WAL_KEEP);
+    config->quarantine_limit = number_of(layers, CP_KEY_QUARANTINE_LIMIT);
     config->compression = (cp_compression)number_of(layers, CP_KEY_COMPRESSION);
     config->compression_level = (int)number_of(layers, CP_KEY_COMPRESSION_LEVEL);
     config->connect_timeout_ms = ms_of(layers, CP_KEY_CONNECT_TIMEOUT);

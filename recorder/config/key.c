@@ -175,6 +175,15 @@ const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
     [CP_KEY_MONITOR_LISTEN] = {.path = "monitor.listen",
                                .kind = CP_CONFIG_LISTEN,
                                .help = "address:port of metrics and page; without it, coldpathd serves none"},
+    [CP_KEY_QUARANTINE_DIR] = {.path = "quarantine.dir",
+                               .kind = CP_CONFIG_PATH,
+                               .help = "refused rows are in <dir>/<namespace>; default: <wal.dir>/quarantine"},
+    [CP_KEY_QUARANTINE_LIMIT] = {.path = "quarantine.limit",
+                                 .kind = CP_CONFIG_SIZE,
+                                 .min = 2 * MIB,
+                                 .max = 1024 * GIB,
+                                 .fallback = "256MiB",
+                                 .help = "of refused rows per table; beyond it the table waits"},
 };
 
 /* The keys of one rung. */

@@ -37,6 +37,8 @@ typedef enum cp_config_key_id {
     CP_KEY_WAL_SEGMENT_SIZE,
     CP_KEY_WAL_KEEP,
     CP_KEY_MONITOR_LISTEN,
+    CP_KEY_QUARANTINE_DIR,
+    CP_KEY_QUARANTINE_LIMIT,
     CP_KEY_COUNT
 } cp_config_key_id;
 
