@@ -9,24 +9,24 @@
 #define CP_BASE_FAILPOINT_H
 
 #define CP_FAILPOINTS(X)                                                                                     \
-    X(DRAIN_COPIED, "drain.copied")       /* rows copied out, not handed on */                               \
-    X(DRAIN_SUBMITTED, "drain.submitted") /* handed on, the drain's cursor not moved */                      \
-    X(BATCH_FROZEN, "batch.frozen")       /* encoded, no intent yet */                                       \
-    X(LANE_FILLING, "lane.filling")       /* the intent is half written */                                   \
-    X(LANE_PREPARED, "lane.prepared")     /* the intent stands, nothing sent */                              \
-    X(BATCH_SENT, "batch.sent")           /* the request has begun */                                        \
-    X(BATCH_REPLIED, "batch.replied")     /* ClickHouse has answered, nobody knows it yet */                 \
-    X(PIECE_SENT, "piece.sent")           /* the request of a piece has begun */                             \
-    X(PIECE_REPLIED, "piece.replied")     /* a piece is answered, nobody knows it yet */                     \
-    X(PIECE_PREPARED, "piece.prepared")   /* the intent names the piece, nothing of it is sent */            \
-    X(QUARANTINE_ADDED, "quarantine.added")   /* a refused row is written, perhaps not durable */            \
-    X(QUARANTINE_DONE, "quarantine.done")     /* it is durable, nobody knows it yet */                       \
-    X(LANE_DELIVERED, "lane.delivered")   /* the intent says delivered, no acknowledgement moved */          \
-    X(LANE_ACK_HALF, "lane.ack-half")     /* in the middle of an acknowledgement */                          \
-    X(LANE_ACKED, "lane.acked")           /* one ring's acknowledgement moved, others perhaps not */         \
-    X(LANE_ENDED, "lane.ended")           /* the intent is gone */                                           \
-    X(LOG_APPENDED, "log.appended")       /* a chunk is in the log's buffer */                               \
-    X(LOG_DURABLE, "log.durable")         /* it is durable, its ring does not know */                        \
+    X(DRAIN_COPIED, "drain.copied")         /* rows copied out, not handed on */                             \
+    X(DRAIN_SUBMITTED, "drain.submitted")   /* handed on, the drain's cursor not moved */                    \
+    X(BATCH_FROZEN, "batch.frozen")         /* encoded, no intent yet */                                     \
+    X(LANE_FILLING, "lane.filling")         /* the intent is half written */                                 \
+    X(LANE_PREPARED, "lane.prepared")       /* the intent stands, nothing sent */                            \
+    X(BATCH_SENT, "batch.sent")             /* the request has begun */                                      \
+    X(BATCH_REPLIED, "batch.replied")       /* ClickHouse has answered, nobody knows it yet */               \
+    X(PIECE_SENT, "piece.sent")             /* the request of a piece has begun */                           \
+    X(PIECE_REPLIED, "piece.replied")       /* a piece is answered, nobody knows it yet */                   \
+    X(PIECE_PREPARED, "piece.prepared")     /* the intent names the piece, nothing of it is sent */          \
+    X(QUARANTINE_ADDED, "quarantine.added") /* a refused row is written, perhaps not durable */              \
+    X(QUARANTINE_DONE, "quarantine.done")   /* it is durable, nobody knows it yet */                         \
+    X(LANE_DELIVERED, "lane.delivered")     /* the intent says delivered, no acknowledgement moved */        \
+    X(LANE_ACK_HALF, "lane.ack-half")       /* in the middle of an acknowledgement */                        \
+    X(LANE_ACKED, "lane.acked")             /* one ring's acknowledgement moved, others perhaps not */       \
+    X(LANE_ENDED, "lane.ended")             /* the intent is gone */                                         \
+    X(LOG_APPENDED, "log.appended")         /* a chunk is in the log's buffer */                             \
+    X(LOG_DURABLE, "log.durable")           /* it is durable, its ring does not know */                      \
     X(LOG_CHECKPOINTED,                                                                                      \
       "log.checkpointed")                 /* the batch stands in the checkpoint, not in the control file */  \
     X(LOG_DELIVERED, "log.delivered")     /* counted as delivered, the checkpoint does not know */           \

@@ -22,8 +22,8 @@ enum {
     URL_ROOM = 4096 + 3 * CP_TOKEN_MAX, /* server, what abilities add, token */
     ALIAS_FACTOR = 4, /* a row that encodes to more than this times its size shares its bytes */
     TRIM_KEEP = 256 * 1024,
-    UNKNOWN_TRIES = 8,   /* of an error that nobody knows, before the table is parked */
-    MALFORMED_TRIES = 2  /* of a block that the server cannot read, before its rows are looked for */
+    UNKNOWN_TRIES = 8,  /* of an error that nobody knows, before the table is parked */
+    MALFORMED_TRIES = 2 /* of a block that the server cannot read, before its rows are looked for */
 };
 
 /* ---- creating ------------------------------------------------------------------------------------------------- */
@@ -383,7 +383,8 @@ static void pieces_report(const cp_delivery *delivery)
     cp_log(delivery->quarantined ? CP_LOG_ERROR : CP_LOG_WARN, "batch settled in pieces",
            "table=%s rows=%u delivered=%u quarantined=%u sends=%u%s", delivery->table->name, batch->rows,
            batch->rows - delivery->quarantined, delivery->quarantined, delivery->sends,
-           delivery->quarantined ? " remedy=\"coldpath quarantine show; mend; coldpath quarantine retry\"" : "");
+           delivery->quarantined ? " remedy=\"coldpath quarantine show; mend; coldpath quarantine retry\""
+                                 : "");
 }
 
 static void batch_settled(cp_delivery *delivery)
@@ -461,6 +462,7 @@ static bool url_finish(cp_delivery *delivery)
 typedef struct attempt_end {
     const cp_http_reply *reply;
     cp_error_class class;
+    uint32_t rows; /* sent */
     bool parks;
     uint64_t retry_in_ns; /* 0: it ended well, or goes on in smaller pieces */
     const char *trouble;  /* ours, not the server's; or NULL */
@@ -474,11 +476,10 @@ static uint32_t rows_under_way(const cp_delivery *delivery)
 static void attempt_log(const cp_delivery *delivery, const attempt_end *end, const char *text)
 {
     char quoted[CP_DELIVERY_TEXT + 100];
-    const uint32_t rows = rows_under_way(delivery);
     if (end->class == CP_CLASS_OK) {
         if (delivery->attempts > 1)
             cp_log(CP_LOG_INFO, "insert succeeded again", "table=%s rows=%u attempt=%u",
-                   delivery->table->name, rows, delivery->attempts);
+                   delivery->table->name, end->rows, delivery->attempts);
         return;
     }
     if (end->retry_in_ns == 0 && delivery->sends > 1)
@@ -486,7 +487,7 @@ static void attempt_log(const cp_delivery *delivery, const attempt_end *end, con
     cp_log(end->parks ? CP_LOG_ERROR : CP_LOG_WARN,
            end->retry_in_ns ? "insert failed, will be sent again" : "insert refused, goes on in pieces",
            "table=%s rows=%u attempt=%u class=%s code=%d retry_in_ms=%lu error=%s%s", delivery->table->name,
-           rows, delivery->attempts, cp_error_class_name(end->class), end->reply->exception_code,
+           end->rows, delivery->attempts, cp_error_class_name(end->class), end->reply->exception_code,
            (unsigned long)(end->retry_in_ns / CP_NS_PER_MS), cp_log_quote(quoted, sizeof quoted, text),
            cp_error_remedy(end->reply->exception_code));
 }
@@ -509,7 +510,7 @@ static void attempt_show(cp_delivery *delivery, const attempt_end *end, uint64_t
                                        : CP_ATTEMPT_NET,
         .server_code = reply->exception_code,
         .number = delivery->attempts,
-        .rows = rows_under_way(delivery),
+        .rows = end->rows,
         .body_bytes = delivery->batch.body_size,
         .duration_ns = now_ns - delivery->sent_at,
         .retry_in_ns = end->retry_in_ns,
@@ -540,7 +541,7 @@ static void send_later(cp_delivery *delivery, const cp_http_reply *reply, cp_err
     const uint64_t wait = cp_backoff_ns(delivery->env->config, step, parks);
     delivery->state = CP_DELIVERY_FROZEN;
     delivery->retry_at = now_ns + wait;
-    const attempt_end end = {reply, class, parks, wait, trouble};
+    const attempt_end end = {reply, class, rows_under_way(delivery), parks, wait, trouble};
     attempt_show(delivery, &end, now_ns);
     abilities_doubt(delivery, reply, class);
 }
@@ -562,7 +563,7 @@ static void send_next(cp_delivery *delivery, uint64_t now_ns, uint64_t wait_ns)
 static void rows_refused(cp_delivery *delivery, const cp_http_reply *reply, cp_error_class class,
                          uint64_t now_ns)
 {
-    attempt_end end = {reply, class, false, 0, NULL};
+    attempt_end end = {reply, class, rows_under_way(delivery), false, 0, NULL};
     delivery->sends++;
     cp_delivery_pieces_start_(delivery);
     if (cp_pieces_refused(&delivery->pieces, cp_error_row_hint(reply->body))) {
@@ -588,7 +589,7 @@ static void rows_refused(cp_delivery *delivery, const cp_http_reply *reply, cp_e
 /* More than one row, which were too much at once. */
 static void rows_split(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns)
 {
-    const attempt_end end = {reply, CP_CLASS_SPLIT, false, 0, NULL};
+    const attempt_end end = {reply, CP_CLASS_SPLIT, rows_under_way(delivery), false, 0, NULL};
     delivery->sends++;
     attempt_show(delivery, &end, now_ns);
     cp_delivery_pieces_start_(delivery);
@@ -598,7 +599,7 @@ static void rows_split(cp_delivery *delivery, const cp_http_reply *reply, uint64
 
 static void rows_taken(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns)
 {
-    const attempt_end end = {reply, CP_CLASS_OK, false, 0, NULL};
+    const attempt_end end = {reply, CP_CLASS_OK, rows_under_way(delivery), false, 0, NULL};
     attempt_show(delivery, &end, now_ns);
     if (delivery->attempts > 1) /* what was wrong has been mended, perhaps by making the table anew */
         cp_abilities_refresh(delivery->env->abilities);
@@ -684,8 +685,8 @@ static int resume_whole(cp_delivery *delivery, cp_error *err)
 {
     cp_native_block block;
     cp_batch *batch = &delivery->batch;
-    int rc = cp_native_encode(delivery->native, delivery->env->arena, delivery->chunks,
-                              delivery->chunk_count, delivery->encoded_max, &block);
+    int rc = cp_native_encode(delivery->native, delivery->env->arena, delivery->chunks, delivery->chunk_count,
+                              delivery->encoded_max, &block);
     if (rc == CP_OK)
         rc = cp_concat_block(&block, batch->body, batch->body_capacity, &batch->body_size);
     batch->zstd = false; /* the server has not said yet what it understands */
@@ -713,8 +714,8 @@ int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t 
     batch->range = left->range;
     batch_begin(delivery, count);
     delivery->lent = true;
-    const int rc =
-        left->piece.rows ? cp_delivery_piece_resume_(delivery, left->piece, err) : resume_whole(delivery, err);
+    const int rc = left->piece.rows ? cp_delivery_piece_resume_(delivery, left->piece, err)
+                                    : resume_whole(delivery, err);
     if (rc < 0) {
         cp_batch_clear(batch);
         delivery->state = CP_DELIVERY_IDLE;

@@ -12,7 +12,11 @@
 
 enum { CP_DELIVERY_TEXT = 512, CP_DELIVERY_ASK_AGAIN_MS = 100 };
 
-typedef enum cp_delivery_state_ { CP_DELIVERY_IDLE, CP_DELIVERY_FROZEN, CP_DELIVERY_SENDING } cp_delivery_state_;
+typedef enum cp_delivery_state_ {
+    CP_DELIVERY_IDLE,
+    CP_DELIVERY_FROZEN,
+    CP_DELIVERY_SENDING
+} cp_delivery_state_;
 
 typedef struct cp_delivery_progress_ {
     uint32_t in_flight;
@@ -39,26 +43,27 @@ struct cp_delivery {
     uint64_t encoded_max;
     cp_batch batch;
     cp_http_exchange *exchange;
-    cp_pieces pieces;       /* how a refused batch goes on */
-    char *url; /* the constant part, url_head bytes, then settings and token */
+    cp_pieces pieces; /* how a refused batch goes on */
+    char *url;        /* the constant part, url_head bytes, then settings and token */
     size_t url_head;
     size_t url_capacity;
     bool encoded;      /* the body holds what is to be sent */
     bool prepared;     /* the owner knows of it: it may be sent */
     bool complained;   /* that it cannot be encoded */
     bool settled_late; /* the piece is refused already: it only has to be quarantined */
-    bool lent;         /* the chunks are not to be released: they come from a log, or from a predecessor's batch */
-    uint32_t attempts; /* of the batch, or of the piece */
-    uint32_t malformed; /* of them, which the server could not read */
-    uint32_t groups;   /* refused in a row since most rows are bad */
-    uint32_t sends;    /* of the batch, since it goes in pieces */
+    bool lent; /* the chunks are not to be released: they come from a log, or from a predecessor's batch */
+    uint32_t attempts;    /* of the batch, or of the piece */
+    uint32_t malformed;   /* of them, which the server could not read */
+    uint32_t groups;      /* refused in a row since most rows are bad */
+    uint32_t sends;       /* of the batch, since it goes in pieces */
     uint32_t quarantined; /* of its rows */
     uint64_t sent_at;
     uint64_t retry_at;
     bool unreached; /* the last attempt did not get as far as the server */
     cp_delivery_progress_ shown;
     uint32_t chunk_count; /* of the batch */
-    cp_chunk *chunks[CP_BATCH_CHUNKS];     /* whose they are: see lent; of a log, valid only while the batch is cut */
+    cp_chunk
+        *chunks[CP_BATCH_CHUNKS]; /* whose they are: see lent; of a log, valid only while the batch is cut */
     uint32_t chunk_rows[CP_BATCH_CHUNKS];
     cp_quarantine quarantine;
     bool has_quarantine;

@@ -36,11 +36,11 @@ typedef struct cp_pieces {
     uint32_t hinted;  /* the row that the server named, if > first; 0: none */
     uint32_t most;    /* rows of a piece: larger ones were too much at once */
     /* kept from batch to batch */
-    uint32_t gap;     /* taken rows between two refused ones, lately; 0: none was refused yet */
-    uint32_t run;     /* taken since the last refused one */
-    uint32_t group;   /* rows that are given up on together; 0: most rows are good */
-    uint32_t judged;  /* rows in recent */
-    uint64_t recent;  /* a bit per judged row: 1, refused */
+    uint32_t gap;    /* taken rows between two refused ones, lately; 0: none was refused yet */
+    uint32_t run;    /* taken since the last refused one */
+    uint32_t group;  /* rows that are given up on together; 0: most rows are good */
+    uint32_t judged; /* rows in recent */
+    uint64_t recent; /* a bit per judged row: 1, refused */
 } cp_pieces;
 
 /* A batch of rows, whole. What earlier batches taught is kept; zeros at first. */

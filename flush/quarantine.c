@@ -217,10 +217,11 @@ int cp_quarantine_add(cp_quarantine *quarantine, const cp_quarantine_row *row, c
     memcpy(header.table, quarantine->table, sizeof header.table);
     const uint64_t size = cp_quarantine_record_size(&header);
     if (size > quarantine->limit || quarantine->end > quarantine->limit - size)
-        return cp_error_set(err, CP_E_TOO_BIG,
-                            "the quarantine of table %s is full, %llu bytes: retry or drop its rows, or raise "
-                            "quarantine.limit",
-                            quarantine->table, (unsigned long long)quarantine->limit);
+        return cp_error_set(
+            err, CP_E_TOO_BIG,
+            "the quarantine of table %s is full, %llu bytes: retry or drop its rows, or raise "
+            "quarantine.limit",
+            quarantine->table, (unsigned long long)quarantine->limit);
     const size_t row_pad = cp_quarantine_pad(header.row_size) - header.row_size;
     const struct iovec parts[] = {
         {&header, sizeof header},
@@ -242,8 +243,8 @@ int cp_quarantine_add(cp_quarantine *quarantine, const cp_quarantine_row *row, c
 
 int cp_quarantine_commit(cp_quarantine *quarantine, cp_error *err)
 {
-    int rc = fdatasync(quarantine->fd) < 0 ? fail_errno(err, "sync the file of table", quarantine->table)
-                                           : CP_OK;
+    int rc =
+        fdatasync(quarantine->fd) < 0 ? fail_errno(err, "sync the file of table", quarantine->table) : CP_OK;
     if (rc == CP_OK && quarantine->made)
         rc = dir_sync(quarantine->dir, err);
     if (rc < 0) {

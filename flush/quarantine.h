@@ -42,11 +42,11 @@ typedef struct cp_quarantine {
     uint64_t limit; /* bytes of <table>.rows */
     int lock_fd;    /* between begin and commit; otherwise -1 */
     int fd;
-    bool made;       /* the file is new: its name is to be made durable, too */
-    uint64_t end;    /* where the next record goes */
-    uint64_t start;  /* where it was at begin */
-    uint64_t inode;  /* of the file whose sound end is known ... */
-    uint64_t sound;  /* ... to be this */
+    bool made;      /* the file is new: its name is to be made durable, too */
+    uint64_t end;   /* where the next record goes */
+    uint64_t start; /* where it was at begin */
+    uint64_t inode; /* of the file whose sound end is known ... */
+    uint64_t sound; /* ... to be this */
 } cp_quarantine;
 
 /* CP_E_TOO_BIG: dir or table are too long, or table is no name for a file. */

@@ -154,9 +154,8 @@ static int file_load(cp_quarantine_list *list, uint64_t *room, const char *path,
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return errno == ENOENT
-                   ? CP_OK
-                   : cp_error_errno(err, cp_error_code_of_errno(errno), errno, "open %s", path);
+        return errno == ENOENT ? CP_OK
+                               : cp_error_errno(err, cp_error_code_of_errno(errno), errno, "open %s", path);
     cp_quarantine_walk walk = {0};
     const cp_quarantine_header *header = NULL;
     uint64_t offset = 0;
@@ -179,9 +178,8 @@ static int trash_load(cp_quarantine_list *list, uint64_t *room, const char *dir,
     snprintf(path, sizeof path, "%s/trash", dir);
     DIR *trash = opendir(path);
     if (!trash)
-        return errno == ENOENT
-                   ? CP_OK
-                   : cp_error_errno(err, cp_error_code_of_errno(errno), errno, "open %s", path);
+        return errno == ENOENT ? CP_OK
+                               : cp_error_errno(err, cp_error_code_of_errno(errno), errno, "open %s", path);
     int rc = CP_OK;
     const size_t length = strlen(table);
     for (const struct dirent *found = readdir(trash); rc == CP_OK && found; found = readdir(trash)) {
@@ -243,8 +241,7 @@ void cp_quarantine_list_free(cp_quarantine_list *list)
 bool cp_quarantine_list_has(const cp_quarantine_list *list, uint64_t epoch, uint32_t slot, uint64_t position)
 {
     const cp_quarantine_entry key = {.epoch = epoch, .slot = slot, .position = position};
-    return list->count > 0 &&
-           bsearch(&key, list->entries, list->count, sizeof key, entry_compare) != NULL;
+    return list->count > 0 && bsearch(&key, list->entries, list->count, sizeof key, entry_compare) != NULL;
 }
 
 int cp_quarantine_read(const cp_quarantine_list *list, const cp_quarantine_entry *entry, uint8_t **buffer,

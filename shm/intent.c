@@ -86,8 +86,8 @@ bool cp_intent_load(const cp_control *control, uint32_t table, cp_abi_intent *co
     copy->state = state;
     bool sane = state <= CP_INTENT_DELIVERED && copy->span_count <= CP_REGION_MAX_SLOTS &&
                 memchr(copy->token, '\0', sizeof copy->token) &&
-                (copy->piece_rows == 0 || (copy->piece_first <= copy->rows &&
-                                           copy->piece_rows <= copy->rows - copy->piece_first));
+                (copy->piece_rows == 0 ||
+                 (copy->piece_first <= copy->rows && copy->piece_rows <= copy->rows - copy->piece_first));
     for (uint32_t i = 0; sane && i < copy->span_count; i++)
         sane = span_is_sane(control, table, copy, i);
     if (!sane)

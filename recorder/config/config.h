@@ -66,6 +66,7 @@ typedef struct cp_config {
     uint64_t wal_keep_ns;
     char *monitor_listen; /* address:port, or NULL: coldpathd serves no metrics */
     char *quarantine_dir; /* <quarantine.dir>/<namespace> */
+    char *quarantine_dir;      /* <quarantine.dir>/<namespace> */
     uint64_t quarantine_limit; /* bytes, per table */
     uint32_t table_count;
     cp_table_config *tables;

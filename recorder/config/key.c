@@ -177,7 +177,8 @@ const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
                                .help = "address:port of metrics and page; without it, coldpathd serves none"},
     [CP_KEY_QUARANTINE_DIR] = {.path = "quarantine.dir",
                                .kind = CP_CONFIG_PATH,
-                               .help = "refused rows are in <dir>/<namespace>; default: <wal.dir>/quarantine"},
+                               .help =
+                                   "refused rows are in <dir>/<namespace>; default: <wal.dir>/quarantine"},
     [CP_KEY_QUARANTINE_LIMIT] = {.path = "quarantine.limit",
                                  .kind = CP_CONFIG_SIZE,
                                  .min = 2 * MIB,
