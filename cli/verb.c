@@ -12,7 +12,7 @@ const cp_verb cp_verbs[] = {
     {"status", "", "The recorder's state and every table's ledger", false, cp_verb_status},
     {"stat", "[TABLE]", "What happens per second, table by table", false, cp_verb_stat},
     {"tables", "", "The tables of the region", false, cp_verb_tables},
-    {"schema", "show|gen TABLE", "A table's declaration, or the C header of its row", false, cp_verb_schema},
+    {"schema", "ACTION [TABLE]", "Declarations: show, gen, diff; apply changes the server", true, cp_verb_schema},
     {"check", "[FILE]", "Check the configuration; --values prints what it comes to", false, cp_verb_check},
     {"audit", "[TABLE]", "The ledger, held against what ClickHouse has", false, cp_verb_audit},
     {"monitor", "", "Metrics, status and a page over HTTP, with or without a recorder", false,

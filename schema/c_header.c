@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/c_names.h"
+#include "schema/c_header.h"
 #include "schema/table.h"
 
 enum { COMMENT_MAX = 160 }; /* bytes of a type or comment quoted in the header */
@@ -14,15 +14,14 @@ enum { COMMENT_MAX = 160 }; /* bytes of a type or comment quoted in the header *
 typedef struct header {
     FILE *out;
     const cp_table *table;
-    cp_c_names members;
     cp_c_names constants;
     char struct_name[CP_C_NAME_MAX]; /* quotes_row */
     char prefix[CP_C_NAME_MAX];      /* QUOTES_ */
     bool failed;
 } header;
 
-/* Text inside a C comment: nothing in it may end the comment or begin another. */
-static void comment_write(FILE *out, const char *text)
+/* Nothing in the text may end the comment or begin another. */
+void cp_c_comment_write(FILE *out, const char *text)
 {
     char before = ' ';
     size_t written = 0;
@@ -54,7 +53,7 @@ static void literal_write(FILE *out, const char *text)
     putc('"', out);
 }
 
-static const char *member_type(const cp_type *type)
+const char *cp_c_value_type(cp_kind kind)
 {
     static const char *const types[CP_KIND_COUNT] = {
         [CP_INT8] = "int8_t",       [CP_INT16] = "int16_t",      [CP_INT32] = "int32_t",
@@ -67,7 +66,12 @@ static const char *member_type(const cp_type *type)
         [CP_DECIMAL64] = "int64_t", [CP_DECIMAL128] = "cp_i128", [CP_IPV4] = "uint32_t",
         [CP_IPV6] = "uint8_t",
     };
-    return type->array ? "cp_ref" : types[type->kind];
+    return types[kind];
+}
+
+static const char *member_type(const cp_type *type)
+{
+    return type->array ? "cp_ref" : cp_c_value_type(type->kind);
 }
 
 static bool is_bytes(const cp_type *type)
@@ -92,23 +96,21 @@ static void member_write(header *h, const cp_column *column, const char *name)
     if (is_bytes(&column->type))
         fprintf(out, "[%" PRIu32 "]", column->type.value_size);
     fputs("; /* ", out);
-    comment_write(out, column->type.text);
+    cp_c_comment_write(out, column->type.text);
     if (column->type.array)
-        fprintf(out, ", elements %s%s", member_type(&(cp_type){.kind = column->type.kind}),
+        fprintf(out, ", elements %s%s", cp_c_value_type(column->type.kind),
                 column->type.nullable ? ", then their NULL flags" : "");
     if (column->comment) {
         fputs(": ", out);
-        comment_write(out, column->comment);
+        cp_c_comment_write(out, column->comment);
     }
     fputs(" */\n", out);
 }
 
-/* Runs over the row's columns twice with the same names: once for the members, once for the asserts. */
-typedef void (*member_visit)(header *h, const cp_column *column, const char *name, uint32_t offset,
-                             bool flag);
-
-static void member_print(header *h, const cp_column *column, const char *name, uint32_t offset, bool flag)
+/* The row's columns are visited twice with the same names: once for the members, once for the asserts. */
+static void member_print(void *ctx, const cp_column *column, const char *name, uint32_t offset, bool flag)
 {
+    header *h = ctx;
     (void)offset;
     if (!flag)
         member_write(h, column, name);
@@ -116,30 +118,46 @@ static void member_print(header *h, const cp_column *column, const char *name, u
         fprintf(h->out, "    bool %s; /* true: NULL */\n", name);
 }
 
-static void assert_print(header *h, const cp_column *column, const char *name, uint32_t offset, bool flag)
+static void assert_print(void *ctx, const cp_column *column, const char *name, uint32_t offset, bool flag)
 {
+    const header *h = ctx;
     (void)column;
     (void)flag;
     fprintf(h->out, "CP_ROW_ASSERT(offsetof(%s, %s) == %" PRIu32 ");\n", h->struct_name, name, offset);
 }
 
-static void members_visit(header *h, member_visit visit)
+bool cp_c_members_visit(const cp_table *table, cp_c_member_visit *visit, void *ctx)
 {
     char name[CP_C_NAME_MAX];
-    h->members = (cp_c_names){0};
+    cp_c_names members = {0};
+    bool good = true;
     for (int flags = 0; flags < 2; flags++) {
-        for (uint32_t i = 0; i < h->table->column_count; i++) {
-            const cp_column *column = &h->table->columns[i];
+        for (uint32_t i = 0; i < table->column_count && good; i++) {
+            const cp_column *column = &table->columns[i];
             const bool flag = column->type.nullable && !column->type.array;
             if (column->provenance != CP_PROV_NONE || (flags && !flag))
                 continue;
             char wanted[CP_MAX_NAME + sizeof "_is_null"];
             snprintf(wanted, sizeof wanted, "%s%s", column->name, flags ? "_is_null" : "");
-            name_make(h, &h->members, "", wanted, false, name);
-            visit(h, column, name, flags ? column->null_offset : column->offset, flags != 0);
+            good = cp_c_name_make(&members, "", wanted, false, name);
+            if (good)
+                visit(ctx, column, name, flags ? column->null_offset : column->offset, flags != 0);
         }
     }
-    cp_c_names_free(&h->members);
+    cp_c_names_free(&members);
+    return good;
+}
+
+bool cp_c_row_names(const cp_table *table, char struct_name[CP_C_NAME_MAX], char prefix[CP_C_NAME_MAX])
+{
+    char wanted[CP_MAX_NAME + 8];
+    cp_c_names scratch = {0};
+    snprintf(wanted, sizeof wanted, "%s_", table->name);
+    bool good = cp_c_name_make(&scratch, "", wanted, true, prefix);
+    snprintf(wanted, sizeof wanted, "%s_row", table->name);
+    good = good && cp_c_name_make(&scratch, "", wanted, false, struct_name);
+    cp_c_names_free(&scratch);
+    return good;
 }
 
 static void enums_write(header *h)
@@ -166,10 +184,10 @@ static void head_write(header *h)
     const cp_table *table = h->table;
     FILE *out = h->out;
     fputs("/* Rows of table ", out);
-    comment_write(out, table->name);
+    cp_c_comment_write(out, table->name);
     if (table->comment) {
         fputs(": ", out);
-        comment_write(out, table->comment);
+        cp_c_comment_write(out, table->comment);
     }
     fputs(".\n * Made from its CREATE TABLE by coldpath; change that, not this. See <coldpath/row.h> for "
           "tails. */\n",
@@ -186,21 +204,15 @@ static void header_write(header *h)
 {
     static const char *const constants[] = {"TABLE", "SCHEMA_HASH", "ROW_SIZE"};
     char name[CP_C_NAME_MAX];
-    char wanted[CP_MAX_NAME + 8];
-    cp_c_names scratch = {0};
-    snprintf(wanted, sizeof wanted, "%s_", h->table->name);
-    name_make(h, &scratch, "", wanted, true, h->prefix);
-    snprintf(wanted, sizeof wanted, "%s_row", h->table->name);
-    name_make(h, &scratch, "", wanted, false, h->struct_name);
-    cp_c_names_free(&scratch);
+    h->failed = !cp_c_row_names(h->table, h->struct_name, h->prefix);
     for (size_t i = 0; i < sizeof constants / sizeof constants[0]; i++)
         name_make(h, &h->constants, h->prefix, constants[i], true, name); /* so that no Enum takes them */
     head_write(h);
     enums_write(h);
     fprintf(h->out, "\ntypedef struct CP_ROW_ALIGNED %s {\n", h->struct_name);
-    members_visit(h, member_print);
+    h->failed = !cp_c_members_visit(h->table, member_print, h) || h->failed;
     fprintf(h->out, "} %s;\n\n", h->struct_name);
-    members_visit(h, assert_print);
+    h->failed = !cp_c_members_visit(h->table, assert_print, h) || h->failed;
     fprintf(h->out, "CP_ROW_ASSERT(sizeof(%s) == %" PRIu32 ");\n\n#endif\n", h->struct_name,
             h->table->row_size);
     cp_c_names_free(&h->constants);

@@ -1,17 +1,14 @@
 /* The table descriptor's life: made from text or a file, looked into, compared, freed. See table.h. */
 #include "schema/table.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "schema/ddl_parser.h"
 #include "schema/layout.h"
 #include "schema/suggest.h"
+#include "schema/text_file.h"
 #include "schema/type_parser.h"
 
 int cp_table_parse(cp_table **out, const char *file, const char *text, size_t len, cp_error *err)
@@ -47,48 +44,15 @@ int cp_table_parse(cp_table **out, const char *file, const char *text, size_t le
     return CP_OK;
 }
 
-/* Reads the whole of an open file, at most one byte more than CP_MAX_DDL, which cp_table_parse then refuses.
- */
-static int file_read(int fd, const char *path, char *buffer, size_t *len, cp_error *err)
-{
-    *len = 0;
-    while (*len <= CP_MAX_DDL) {
-        const ssize_t got = read(fd, buffer + *len, CP_MAX_DDL + 1 - *len);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return cp_error_errno(err, CP_E_IO, errno, "cannot read %s", path);
-        if (got == 0)
-            break;
-        *len += (size_t)got;
-    }
-    return CP_OK;
-}
-
 int cp_table_load(cp_table **out, const char *path, cp_error *err)
 {
-    *out = NULL;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
-    if (fd < 0)
-        return cp_error_errno(err, cp_error_code_of_errno(errno), errno,
-                              "cannot open the table definition %s", path);
-    int code = CP_OK;
-    struct stat info;
-    char *buffer = malloc(CP_MAX_DDL + 1);
+    char *text = NULL;
     size_t len = 0;
-    if (!buffer)
-        code = cp_error_set(err, CP_E_NOMEM, "%s: out of memory", path);
-    else if (fstat(fd, &info) < 0)
-        code = cp_error_errno(err, CP_E_IO, errno, "cannot look at %s", path);
-    else if (!S_ISREG(info.st_mode))
-        code =
-            cp_error_set(err, CP_E_IO, "%s is not a regular file; name a file with one CREATE TABLE", path);
-    else
-        code = file_read(fd, path, buffer, &len, err);
-    close(fd);
+    *out = NULL;
+    int code = cp_text_file_read(path, "table definition", &text, &len, err);
     if (code == CP_OK)
-        code = cp_table_parse(out, path, buffer, len, err);
-    free(buffer);
+        code = cp_table_parse(out, path, text, len, err);
+    free(text);
     return code;
 }
 

@@ -110,4 +110,10 @@ CP_PUBLIC int cp_table_compare(const cp_table *a, const char *a_side, const cp_t
  * deterministic. Returns a malloc'd NUL-terminated text, or NULL when out of memory. */
 CP_PUBLIC char *cp_table_c_header(const cp_table *table);
 
+/* The same for others: a C++20 wrapper around that header, a builder of rows with their tail; the descriptor as JSON, with
+ * the offset of every column; a Python stub with the types that each column takes. As above. */
+CP_PUBLIC char *cp_table_cpp_header(const cp_table *table);
+CP_PUBLIC char *cp_table_descriptor(const cp_table *table);
+CP_PUBLIC char *cp_table_pyi(const cp_table *table);
+
 #endif

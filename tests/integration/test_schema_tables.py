@@ -118,9 +118,11 @@ class Tables(unittest.TestCase):
         cls.addClassCleanup(cls.server.stop)
 
     def recorder(self, group, database):
-        recorder = Recorder(self.server, tables_of(group), database=database, extra={"schema": {"set": group}})
+        recorder = Recorder(self.server, tables_of(group), database=database, extra={"schema": {"set": group}}, init=False)
         self.addCleanup(recorder.close)
-        return recorder.__enter__()
+        recorder.run("coldpath", "schema", "apply", check=True)
+        self.assertEqual(recorder.run("coldpath", "schema", "diff").returncode, 0)
+        return recorder.start()
 
     def put(self, recorder, table, rows):
         data = "".join(json.dumps(row) + "\n" for row in rows).encode()
@@ -231,8 +233,6 @@ class Queries(Tables):
         if 300 - time.time() % 300 < 30:  # the two samples of host statistics are to fall into one bucket
             time.sleep(300 - time.time() % 300 + 1)
         recorder = self.recorder("dolphin", "dolphin")
-        for view in (SOURCE / "schema/ddl/dolphin/views").glob("*.sql"):
-            self.server.query(view.read_text().rstrip(";\n"), database="dolphin")
         self.fill(recorder)
         trades = self.ask("""SELECT ts, asset, side, entry_price, exit_price, pnl, pnl_pct, exit_reason, leverage,
             vel_div_entry, bars_held, posture FROM dolphin.trade_events ORDER BY ts DESC LIMIT 20""")
