@@ -267,7 +267,8 @@ static void ring_judge(cp_audit_ring *ring)
     }
 }
 
-/* Where rows are there twice: from the first such position to the last. Where rows are missing: the widest gap. */
+/* Where rows are there twice: from the first such position to the last. Where rows are missing: the widest gap. A server without
+ * window functions leaves the place unknown. */
 static int ring_locate(const cp_audit *audit, cp_audit_ring *ring, const cp_sink_config *sink, answer *into,
                        cp_error *err)
 {
@@ -292,9 +293,11 @@ static int ring_locate(const cp_audit *audit, cp_audit_ring *ring, const cp_sink
             " FORMAT TSV",
             audit->place, where, ring->position, ring->position);
     const int rc = numbers_ask(sink, sql, into, got, err);
+    if (rc < 0)
+        return rc == CP_E_SERVER ? CP_OK : rc;
     ring->suspect_begin = got[0];
     ring->suspect_end = got[1] + (ring->twice != 0); /* behind the last one */
-    return rc;
+    return CP_OK;
 }
 
 bool cp_audit_ring_differs(const cp_audit_ring *ring)

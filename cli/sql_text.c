@@ -75,20 +75,30 @@ char *cp_sql_with_format(const char *sql, const char *format, bool override)
     return text;
 }
 
-bool cp_sql_quote_name(char *out, size_t size, const char *name)
+static bool quote(char *out, size_t size, const char *name, char mark)
 {
     size_t used = 0;
     if (size < 3)
         return false;
-    out[used++] = '`';
+    out[used++] = mark;
     for (const char *p = name; *p; p++) {
         if (used + 4 > size)
             return false;
-        if (*p == '`' || *p == '\\')
+        if (*p == mark || *p == '\\')
             out[used++] = '\\';
         out[used++] = *p;
     }
-    out[used++] = '`';
+    out[used++] = mark;
     out[used] = '\0';
     return true;
+}
+
+bool cp_sql_quote_name(char *out, size_t size, const char *name)
+{
+    return quote(out, size, name, '`');
+}
+
+bool cp_sql_quote_text(char *out, size_t size, const char *text)
+{
+    return quote(out, size, text, '\'');
 }

@@ -13,4 +13,7 @@ char *cp_sql_with_format(const char *sql, const char *format, bool override);
 /* Writes name in backticks, with \ and ` escaped, into out. False when it does not fit. */
 bool cp_sql_quote_name(char *out, size_t size, const char *name);
 
+/* The same in single quotes: a String. */
+bool cp_sql_quote_text(char *out, size_t size, const char *text);
+
 #endif

@@ -60,7 +60,7 @@ static int init_region(const init_run *run, cp_error *err)
     return CP_OK;
 }
 
-/* The first byte of an answer: EXISTS says 1 or 0. */
+/* The first byte of an answer that is 0 or 1. */
 static int take_first(void *ctx, const void *data, size_t len)
 {
     char *first = ctx;
@@ -69,20 +69,31 @@ static int take_first(void *ctx, const void *data, size_t len)
     return 0;
 }
 
-/* Whether the database or table is there: 1, 0 or an error. kind: "DATABASE", "TABLE". */
-static int thing_exists(const cp_sink_config *sink, const char *kind, const char *quoted, cp_error *err)
+/* 1, 0 or an error. */
+static int ask_whether(const cp_sink_config *sink, const char *sql, cp_error *err)
 {
-    char sql[STATEMENT];
     char first = '\0';
-    snprintf(sql, sizeof sql, "EXISTS %s %s FORMAT TSV", kind, quoted);
     const int rc = cp_query_run(sink, NULL, sql, take_first, &first, err);
     return rc < 0 ? rc : first == '1';
 }
 
-static int database_make(const cp_sink_config *sink, const char *quoted, cp_error *err)
+static int table_exists(const cp_sink_config *sink, const char *quoted, cp_error *err)
 {
     char sql[STATEMENT];
-    const int there = thing_exists(sink, "DATABASE", quoted, err);
+    snprintf(sql, sizeof sql, "EXISTS TABLE %s FORMAT TSV", quoted);
+    return ask_whether(sink, sql, err);
+}
+
+/* Asked of a table, for old servers know no EXISTS DATABASE; and asked at all, for CREATE … IF NOT EXISTS takes a right that the
+ * recorder's user may lack. */
+static int database_make(const cp_sink_config *sink, const char *database, const char *quoted, cp_error *err)
+{
+    char sql[STATEMENT];
+    char text[NAME_SQL];
+    if (!cp_sql_quote_text(text, sizeof text, database))
+        return cp_error_set(err, CP_E_TOO_BIG, "the name %s is too long", database);
+    snprintf(sql, sizeof sql, "SELECT count() FROM system.databases WHERE name = %s FORMAT TSV", text);
+    const int there = ask_whether(sink, sql, err);
     if (there != 0)
         return there < 0 ? there : CP_OK;
     snprintf(sql, sizeof sql, "CREATE DATABASE IF NOT EXISTS %s", quoted);
@@ -112,9 +123,9 @@ static int table_make(const init_run *run, const cp_sink_config *sink, const cp_
         !cp_sql_quote_name(quoted_table, sizeof quoted_table, table->name))
         return cp_error_set(err, CP_E_TOO_BIG, "the name %s.%s is too long", database, table->name);
     snprintf(quoted, sizeof quoted, "%s.%s", quoted_database, quoted_table);
-    int rc = database_make(sink, quoted_database, err);
+    int rc = database_make(sink, database, quoted_database, err);
     if (rc == CP_OK)
-        rc = thing_exists(sink, "TABLE", quoted, err);
+        rc = table_exists(sink, quoted, err);
     if (rc == 1) {
         table_report(run, database, table->name, "already there");
         return CP_OK;

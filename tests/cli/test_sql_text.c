@@ -44,6 +44,8 @@ static void test_quote(void **state)
     char out[16];
     assert_true(cp_sql_quote_name(out, sizeof out, "a`b\\c"));
     assert_string_equal(out, "`a\\`b\\\\c`");
+    assert_true(cp_sql_quote_text(out, sizeof out, "a'b\\c`"));
+    assert_string_equal(out, "'a\\'b\\\\c`'");
     assert_false(cp_sql_quote_name(out, 4, "abc"));
     assert_false(cp_sql_quote_name(out, 2, ""));
     assert_true(cp_sql_quote_name(out, 3, ""));
