@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "schema/drift.h"
+#include "schema/expression.h"
 #include "schema/row.h"
 #include "schema/table.h"
 #include "tests/fuzz/fuzz.h"
@@ -40,8 +42,54 @@ static void rows_try(const cp_table *table, const uint8_t *data, size_t size)
     free(bytes);
 }
 
+/* What else is made of a table: the forms for other languages, and its twin in a cluster, in which nothing differs. */
+static void forms_try(const cp_table *table)
+{
+    static char *(*const makers[])(const cp_table *) = {cp_table_cpp_header, cp_table_descriptor,
+                                                        cp_table_pyi};
+    const cp_drift_target target = {"d", "c"};
+    cp_drifts drifts = {0};
+    cp_table *twin = NULL;
+    cp_error err = {0, ""};
+    for (size_t i = 0; i < sizeof makers / sizeof makers[0]; i++) {
+        char *text = makers[i](table);
+        must(text != NULL, "a form of it");
+        free(text);
+    }
+    cp_drift_table(&drifts, &target, table, table);
+    must(drifts.count == 0, "a table does not differ from itself");
+    cp_drift_table(&drifts, &target, table, NULL);
+    must(drifts.count == 1 && drifts.items[0].statement && drifts.items[0].second,
+         "a table that is missing is made");
+    const char *local = drifts.items[0].statement;
+    const int code = cp_table_parse(&twin, "twin", local, strlen(local), &err);
+    must(code == CP_OK || code == CP_E_TOO_BIG, "its twin parses, unless its name has become too long");
+    must(code != CP_OK || twin->row_size == table->row_size, "and has the same row");
+    cp_table_free(twin);
+    cp_drifts_clear(&drifts);
+}
+
+/* The same bytes as a view, and as an expression. */
+static void others_try(const uint8_t *data, size_t size)
+{
+    cp_view *view = NULL;
+    cp_error err = {0, ""};
+    const int code = cp_view_parse(&view, "fuzz", (const char *)data, size, &err);
+    must((code == CP_OK) == (view != NULL), "a view or an error");
+    must(code == CP_OK || strncmp(err.text, "fuzz:", 5) == 0,
+         "a view's errors begin with file, line and column");
+    cp_view_free(view);
+    char *text = strndup((const char *)data, size);
+    must(text != NULL && cp_expression_equal(text, text), "an expression equals itself");
+    uint64_t seconds = 0;
+    free(cp_ttl_split(text, &seconds));
+    (void)cp_codec_equal(text, "Delta(8), ZSTD(1)");
+    free(text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    others_try(data, size);
     cp_table *table = NULL;
     cp_table *again = NULL;
     cp_error err = {0, ""};
@@ -60,6 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *header = cp_table_c_header(table);
     must(header != NULL, "a header");
     free(header);
+    forms_try(table);
     rows_try(table, data, size);
     cp_table_free(again);
     cp_table_free(table);
