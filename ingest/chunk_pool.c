@@ -1,5 +1,6 @@
 #include "ingest/chunk_pool.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,6 +18,10 @@ struct cp_chunk_pool {
     cp_chunk_queue *given; /* on their way back from the flusher */
     uint8_t *memory;
     size_t memory_size;
+    uint64_t per_chunk;
+    pthread_t toucher;
+    bool touching; /* the thread was started */
+    bool stop;     /* atomic */
 };
 
 static uint64_t align_page(uint64_t bytes)
@@ -32,11 +37,25 @@ static uint32_t next_power_of_two(uint32_t value)
     return power;
 }
 
+/* Has the kernel supply the pages, those first that are taken first; their content stays. What fails here is supplied at its
+ * first use. */
+static void *pool_touch(void *argument)
+{
+    cp_chunk_pool *pool = argument;
+    for (uint32_t i = pool->count; i > 0 && !__atomic_load_n(&pool->stop, __ATOMIC_RELAXED); i--) {
+#ifdef MADV_POPULATE_WRITE
+        if (madvise(pool->memory + (i - 1) * pool->per_chunk, pool->per_chunk, MADV_POPULATE_WRITE) < 0)
+            break;
+#endif
+    }
+    return NULL;
+}
+
 static int pool_map(cp_chunk_pool *pool, uint64_t per_chunk, cp_error *err)
 {
+    pool->per_chunk = per_chunk;
     pool->memory_size = pool->count * per_chunk;
-    pool->memory = mmap(NULL, pool->memory_size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    pool->memory = mmap(NULL, pool->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pool->memory == MAP_FAILED) {
         pool->memory = NULL;
         return cp_error_set(err, CP_E_NOMEM, "no memory for a chunk pool of %zu bytes", pool->memory_size);
@@ -90,6 +109,7 @@ int cp_chunk_pool_create(cp_chunk_pool **out, uint64_t memory_limit, uint32_t mi
         return rc;
     }
     pool_carve(pool, data_bytes, row_capacity, per_chunk);
+    pool->touching = pthread_create(&pool->toucher, NULL, pool_touch, pool) == 0;
     *out = pool;
     return CP_OK;
 }
@@ -134,6 +154,10 @@ void cp_chunk_pool_destroy(cp_chunk_pool *pool)
 {
     if (!pool)
         return;
+    if (pool->touching) {
+        __atomic_store_n(&pool->stop, true, __ATOMIC_RELAXED);
+        pthread_join(pool->toucher, NULL);
+    }
     if (pool->memory)
         munmap(pool->memory, pool->memory_size);
     cp_chunk_queue_free(pool->given);

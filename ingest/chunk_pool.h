@@ -1,4 +1,5 @@
-/* The chunk pool: all chunks there will ever be, allocated and touched at start.
+/* The chunk pool: all chunks there will ever be, allocated at start. Their pages are touched by a thread of its own, which ends
+ * when it has: a recorder that starts again does not wait for a hundred megabytes of zeros before it takes the first row.
  *
  * The drain thread takes chunks; the flusher's thread gives them back through a queue. So take and give are each for
  * one thread. */
