@@ -140,8 +140,8 @@ typedef struct cp_wal_status {
     bool registered;                  /* buffers are */
     bool buffered;                    /* no O_DIRECT: degraded */
     bool not_persistent;              /* tmpfs: degraded further */
-    uint64_t calibrated_fdatasync_ns; /* median commit of 4 KiB + that of 64 KiB; 0: not measured */
-    uint64_t calibrated_dsync_ns; /* likewise; not measured either where the backend defers durable writes */
+    uint64_t calibrated_fdatasync_ns; /* median commit of 4 KiB + that of 64 KiB; 0: there was no choice */
+    uint64_t calibrated_dsync_ns;     /* likewise */
     uint64_t durable_lsn;
     uint64_t delivered_lsn;
     uint64_t bytes; /* on disk, in all segments */

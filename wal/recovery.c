@@ -291,10 +291,11 @@ static int newest_scan(recovery *r)
     cp_wal_segment_name(name, segment->slot);
     cp_wal_cursor cursor = {.max_payload = wal->config.max_chunk_bytes, .unsafe = wal->seams.unsafe};
     const uint64_t window = segment->file_size < CP_WAL_WINDOW ? segment->file_size : CP_WAL_WINDOW;
-    if (cp_wal_window_init(&cursor.window, cursor.max_payload, window, false) != CP_OK)
+    if (cp_wal_window_init(&cursor.window, cursor.max_payload, window, true) != CP_OK)
         return cp_error_set(r->err, CP_E_NOMEM, "out of memory");
     const int file = r->io->ops->open(r->io, name, CP_IO_READ_ONLY);
     cp_wal_cursor_begin(&cursor, &segment->origin, r->io, file);
+    cursor.written = segment->file_size;
     int code = file < 0 ? cp_error_errno(r->err, CP_E_IO, -file, "cannot open") : CP_OK;
     const cp_wal_record *record;
     const uint8_t *payload;
@@ -304,6 +305,7 @@ static int newest_scan(recovery *r)
     if (code == CP_E_CORRUPT)
         code = cp_wal_cursor_stated(&cursor, &stated, r->err);
     stated_raise(r, stated);
+    cp_wal_cursor_forget(&cursor);
     if (file >= 0)
         r->io->ops->close(r->io, file);
     cp_wal_window_destroy(&cursor.window);

@@ -50,8 +50,10 @@ static void test_round_trip(void **state)
         (unsigned long long)status.payload_bytes, (unsigned long long)status.device_bytes);
     assert_int_equal(status.state, CP_WAL_RUNNING);
     assert_string_equal(status.error, "");
-    assert_true(status.calibrated_fdatasync_ns > 0);
-    assert_true(status.calibrated_dsync_ns > 0 || strcmp(status.backend, "io_uring") == 0);
+    if (strcmp(status.backend, "posix") == 0) { /* io_uring has the choice only where the device has FUA */
+        assert_true(status.calibrated_fdatasync_ns > 0);
+        assert_true(status.calibrated_dsync_ns > 0);
+    }
     scratch_close(&s);
     scratch_open(&s);
     assert_int_equal(cp_wal_durable(s.wal), RECORDS);
