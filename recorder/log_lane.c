@@ -119,11 +119,44 @@ static void on_durable(void *ctx, const cp_wal_durable_event *event)
     cp_log_lane *log_lane = ctx;
     measure_durable(log_lane, event->lsn);
     cp_failpoint(CP_FP_LOG_DURABLE);
+    __atomic_store_n(&log_lane->lane->counters->log_durable_lsn, event->lsn,
+                     __ATOMIC_RELEASE); /* before the ring knows */
     cp_lane_durable(log_lane->lane, event->slot, event->epoch, event->end, event->rows, event->rejected);
     uint64_t none = 0;
     atomic_compare_exchange_strong(&log_lane->waiting_since, &none, cp_boottime_ns());
     atomic_fetch_add_explicit(&log_lane->durable_rows, event->rows, memory_order_relaxed);
     atomic_fetch_add_explicit(&log_lane->durable_bytes, event->end - event->begin, memory_order_release);
+}
+
+/* Names this boot: what memory says of a log holds for no other. 0: not known. */
+static uint64_t boot_name(void)
+{
+    unsigned long high = 0;
+    unsigned low = 0;
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    const bool read = file && fscanf(file, "%8lx-%4x", &high, &low) == 2;
+    if (file)
+        fclose(file);
+    return read ? (uint64_t)high << 16 | low : 0;
+}
+
+/* What the predecessor left of this table's log, if it ran in this boot. */
+static void memory_recall(const cp_abi_counters *counters, cp_wal_config *config)
+{
+    const uint64_t boot = boot_name();
+    const uint64_t id = __atomic_load_n(&counters->log_id, __ATOMIC_ACQUIRE);
+    config->known_id = boot && id ? id ^ boot : 0;
+    config->known_durable = __atomic_load_n(&counters->log_durable_lsn, __ATOMIC_RELAXED);
+}
+
+/* From here on the region says how far this log is acknowledged. */
+static void memory_begin(cp_log_lane *log_lane)
+{
+    cp_abi_counters *counters = log_lane->lane->counters;
+    const uint64_t boot = boot_name();
+    __atomic_store_n(&counters->log_id, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&counters->log_durable_lsn, cp_wal_durable(log_lane->wal), __ATOMIC_RELEASE);
+    __atomic_store_n(&counters->log_id, boot ? cp_wal_id(log_lane->wal) ^ boot : 0, __ATOMIC_RELEASE);
 }
 
 /* Parents of the namespace's directory let other namespaces' users pass; it does not let them in. */
@@ -144,8 +177,8 @@ static int make_directories(const char *path, cp_error *err)
     return CP_OK;
 }
 
-int cp_log_open(cp_wal **out, const cp_config *config, uint32_t table, const cp_wal_events *events,
-                cp_error *err)
+int cp_log_open(cp_wal **out, const cp_config *config, uint32_t table, const cp_abi_counters *memory,
+                const cp_wal_events *events, cp_error *err)
 {
     char dir[CP_MAX_REGION_PATH];
     if (snprintf(dir, sizeof dir, "%s/%s", config->wal_dir, config->tables[table].name) >= (int)sizeof dir)
@@ -153,7 +186,7 @@ int cp_log_open(cp_wal **out, const cp_config *config, uint32_t table, const cp_
     const int rc = make_directories(dir, err);
     if (rc < 0)
         return rc;
-    const cp_wal_config wal = {
+    cp_wal_config wal = {
         .dir = dir,
         .schema_hash = config->tables[table].table->schema_hash,
         .segment_size = config->wal_segment_size,
@@ -164,6 +197,8 @@ int cp_log_open(cp_wal **out, const cp_config *config, uint32_t table, const cp_
         .sync = config->wal_sync,
         .events = *events,
     };
+    if (memory)
+        memory_recall(memory, &wal);
     return cp_wal_open(out, &wal, err);
 }
 
@@ -190,8 +225,9 @@ int cp_log_lane_open(cp_log_lane **out, const cp_config *config, uint32_t table,
     log_lane->lane = lane;
     log_lane->buffer = buffer;
     const cp_wal_events events = {log_lane, on_durable, on_committed};
-    int rc = cp_log_open(&log_lane->wal, config, table, &events, err);
+    int rc = cp_log_open(&log_lane->wal, config, table, lane->counters, &events, err);
     if (rc == CP_OK) {
+        memory_begin(log_lane);
         log_lane->next = cp_wal_delivered(log_lane->wal) + 1;
         if (cp_wal_checkpoint_lost(log_lane->wal))
             cp_log(CP_LOG_ERROR, "the log's checkpoint is lost",

@@ -46,9 +46,9 @@ void cp_log_buffer_destroy(cp_log_buffer *buffer);
 uint32_t cp_log_buffer_fill(cp_log_buffer *buffer, const cp_batch_policy *policy, cp_wal_reader *reader,
                             uint64_t lo, uint64_t hi, cp_error *err);
 
-/* Opens the log of a table as the configuration has it; cp_wal_close closes it. Errors of cp_wal_open. */
-int cp_log_open(cp_wal **out, const cp_config *config, uint32_t table, const cp_wal_events *events,
-                cp_error *err);
+/* Opens the log of a table as the configuration has it; memory: what the last recorder left in the region, or NULL; cp_wal_close closes it. Errors of cp_wal_open. */
+int cp_log_open(cp_wal **out, const cp_config *config, uint32_t table, const cp_abi_counters *memory,
+                const cp_wal_events *events, cp_error *err);
 
 typedef struct cp_log_lane cp_log_lane;
 

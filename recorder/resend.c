@@ -171,7 +171,7 @@ int cp_resend_start(cp_resend **out, const cp_config *config, uint32_t table, ui
     const cp_wal_events none = {0};
     int rc = range_check(resend, lo, hi, err);
     if (rc == CP_OK)
-        rc = cp_log_open(&resend->wal, config, table, &none, err);
+        rc = cp_log_open(&resend->wal, config, table, NULL, &none, err);
     if (rc == CP_OK)
         rc = cp_wal_reader_create(&resend->reader, resend->wal, lo, err);
     if (rc == CP_OK)

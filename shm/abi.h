@@ -194,7 +194,11 @@ typedef struct cp_abi_counters {
     uint32_t peak_usage_permille; /* of the fullest ring, as the drain saw it */
     char last_error[CP_ABI_ERROR_TEXT];
     uint32_t guarantee; /* cp_delivery_guarantee */
-    uint8_t reserved[116];
+    uint8_t reserved0[4];
+    uint64_t log_id; /* critical: names the log, and the boot, of which … */
+    uint64_t
+        log_durable_lsn; /* … so much was acknowledged: a recorder that follows need not search it for more */
+    uint8_t reserved[96];
 } cp_abi_counters;
 static_assert(sizeof(cp_abi_counters) == 512, "counter block");
 

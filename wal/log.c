@@ -246,6 +246,13 @@ uint64_t cp_wal_delivered(const cp_wal *wal)
     return atomic_load(&wal->delivered);
 }
 
+uint64_t cp_wal_id(const cp_wal *wal)
+{
+    uint64_t id;
+    memcpy(&id, wal->uuid, sizeof id);
+    return id ? id : 1;
+}
+
 uint32_t cp_wal_intents(const cp_wal *wal, const cp_wal_intent **intents)
 {
     *intents = wal->checkpoint.now.intents;

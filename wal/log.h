@@ -71,6 +71,11 @@ typedef struct cp_wal_config {
     cp_wal_backend backend;
     cp_wal_sync sync;
     cp_wal_events events;
+    /* What the caller knows, from memory that outlives a process but not the host: of the log with this cp_wal_id, all that was
+     * ever reported durable. Where the log's records reach as far, recovery does not search the rest of the segment for signs
+     * of more. 0: nothing. */
+    uint64_t known_id;
+    uint64_t known_durable;
 } cp_wal_config;
 
 typedef struct cp_wal cp_wal;
@@ -88,6 +93,8 @@ void cp_wal_close(cp_wal *wal, uint64_t deadline_ns);
 /* ---- what recovery found; stable until start ---- */
 
 uint64_t cp_wal_delivered(const cp_wal *wal); /* as of the newest checkpoint */
+/* Names the log, from its making on; never 0. */
+uint64_t cp_wal_id(const cp_wal *wal);
 /* Batches that may or may not have arrived, oldest first; valid until the next checkpoint. */
 uint32_t cp_wal_intents(const cp_wal *wal, const cp_wal_intent **intents);
 /* Both checkpoint blocks were unreadable: everything in the log is to be sent again, and to be reconciled with ClickHouse. */

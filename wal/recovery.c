@@ -6,7 +6,8 @@
  * durable. So only the newest segment has an end to be found; the others' records are verified when they are read
  * back. Where the newest one's valid records end, the question is whether more was ever acknowledged: the highest durable LSN
  * stated anywhere (checkpoint, headers, records, those behind the bad spot included) decides between a torn tail and
- * damage. Nothing is written, so a recovery may be killed and repeated; the log goes on in a new segment. */
+ * damage. To look at all those takes a read of the whole segment; a recorder that follows a killed one within the same boot
+ * is spared it, by what its predecessor left in shared memory (known_durable). Nothing is written, so a recovery may be killed and repeated; the log goes on in a new segment. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,6 +283,13 @@ static void record_note(recovery *r, const cp_wal_record *record)
     r->end_lsn = record->lsn;
 }
 
+/* True when the caller knows that nothing behind the records that were found was ever acknowledged. */
+static bool end_known(const recovery *r)
+{
+    const cp_wal_config *config = &r->wal->config;
+    return config->known_id == cp_wal_id(r->wal) && r->end_lsn >= config->known_durable;
+}
+
 /* Finds the end of the newest segment's records. */
 static int newest_scan(recovery *r)
 {
@@ -303,7 +311,7 @@ static int newest_scan(recovery *r)
         record_note(r, record);
     uint64_t stated = 0;
     if (code == CP_E_CORRUPT)
-        code = cp_wal_cursor_stated(&cursor, &stated, r->err);
+        code = end_known(r) ? CP_OK : cp_wal_cursor_stated(&cursor, &stated, r->err);
     stated_raise(r, stated);
     cp_wal_cursor_forget(&cursor);
     if (file >= 0)

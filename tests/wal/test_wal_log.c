@@ -143,6 +143,36 @@ static void test_reading_ahead(void **state)
     scratch_destroy(&s);
 }
 
+/* What memory knows spares recovery the search behind the last record; what it cannot know, or says of more than there is,
+ * does not. */
+static void test_known_end(void **state)
+{
+    scratch s;
+    cp_error err = {0};
+    char path[300];
+    scratch_init(&s, backend_of(state));
+    scratch_open(&s);
+    assert_true(scratch_append(&s, 1, 3));
+    assert_true(scratch_wait(&s, 3));
+    const uint64_t id = cp_wal_id(s.wal);
+    assert_true(scratch_append(&s, 4, 4)); /* states that the others are durable */
+    assert_true(scratch_wait(&s, 4));
+    scratch_close(&s);
+    s.config.known_id = id;
+    s.config.known_durable = 4;
+    scratch_open(&s);
+    assert_int_equal(cp_wal_durable(s.wal), 4);
+    assert_int_equal(cp_wal_id(s.wal), id);
+    assert_true(scratch_append(&s, 5, 8));
+    assert_true(scratch_wait(&s, 8));
+    scratch_close(&s);
+    scratch_segment(&s, 2, path);
+    scratch_flip(path, CP_WAL_FIRST_FRAME + 8);
+    s.config.known_durable = 8;
+    assert_int_equal(cp_wal_open(&s.wal, &s.config, &err), CP_E_CORRUPT);
+    scratch_destroy(&s);
+}
+
 static void test_segments_are_used_again(void **state)
 {
     scratch s;
@@ -304,6 +334,7 @@ int main(void)
             cmocka_unit_test_prestate(test_round_trip, &backends[i]),
             cmocka_unit_test_prestate(test_a_reader_follows, &backends[i]),
             cmocka_unit_test_prestate(test_reading_ahead, &backends[i]),
+            cmocka_unit_test_prestate(test_known_end, &backends[i]),
             cmocka_unit_test_prestate(test_segments_are_used_again, &backends[i]),
             cmocka_unit_test_prestate(test_the_limit_stops_and_release_goes_on, &backends[i]),
             cmocka_unit_test_prestate(test_intents, &backends[i]),
