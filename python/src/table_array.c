@@ -10,8 +10,12 @@
 #include "table.h"
 
 typedef enum step_kind {
-    STEP_COPY,   /* the same bytes on both sides */
-    STEP_INT,    /* a whole number into another width: range-checked */
+    STEP_COPY_1, /* the same bytes on both sides, of the commonest sizes */
+    STEP_COPY_2,
+    STEP_COPY_4,
+    STEP_COPY_8,
+    STEP_COPY,   /* of any size */
+    STEP_INT,    /* a whole number into another width, or a time's count: range-checked */
     STEP_FLOAT,  /* any number into a float */
     STEP_BYTES,  /* 'S': bytes up to the trailing NULs */
     STEP_TEXT,   /* 'U': four bytes a character */
@@ -26,7 +30,8 @@ typedef struct step {
     uint32_t source;
     uint32_t size; /* bytes at source */
     uint32_t target;
-    int64_t multiply; /* STEP_TIME: one of the two is 1 */
+    uint32_t null_offset; /* UINT32_MAX: none */
+    int64_t multiply;     /* STEP_TIME: one of the two is 1 */
     int64_t divide;
 } step;
 
@@ -94,6 +99,7 @@ static bool step_prepare(step *it, const char *text)
     const bool whole_column = kind <= CP_UINT64;
     it->type = text[1];
     it->target = it->column->offset;
+    it->null_offset = it->column->null_offset;
     if (it->column->array || text[0] == '>')
         return false;
     switch (it->type) {
@@ -101,10 +107,9 @@ static bool step_prepare(step *it, const char *text)
     case 'u': {
         const bool same = whole_column && it->size == it->column->type->value_size &&
                           (it->type == 'i') == (kind <= CP_INT64);
-        it->kind = same                                       ? STEP_COPY
-                   : whole_column                             ? STEP_INT
-                   : kind == CP_FLOAT32 || kind == CP_FLOAT64 ? STEP_FLOAT
-                                                              : STEP_OBJECT;
+        const bool counts = kind >= CP_DATE && kind <= CP_DATETIME64; /* days, seconds, ticks */
+        const bool floats = kind == CP_FLOAT32 || kind == CP_FLOAT64;
+        it->kind = same ? STEP_COPY : whole_column || counts ? STEP_INT : floats ? STEP_FLOAT : STEP_OBJECT;
         return true;
     }
     case 'f':
@@ -165,21 +170,42 @@ static int field_add(cp_py_table *self, array_rows *rows, PyObject *name, PyObje
     return rc;
 }
 
-/* Copies that lie side by side on both sides become one. */
+static bool is_copy(const step *it)
+{
+    return it->kind == STEP_COPY && it->column->null_offset == UINT32_MAX;
+}
+
+/* Copies that lie side by side on both sides become one, when there are enough of them to be worth a copy of any size. */
 static void steps_join(array_rows *rows)
 {
+    enum { WORTH = 3 };
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < rows->step_count; i++) {
-        const step it = rows->steps[i];
-        step *last = kept > 0 ? &rows->steps[kept - 1] : NULL;
-        if (last && last->kind == STEP_COPY && it.kind == STEP_COPY &&
-            last->source + last->size == it.source && last->target + last->size == it.target &&
-            last->column->null_offset == UINT32_MAX && it.column->null_offset == UINT32_MAX)
-            last->size += it.size;
-        else
+    for (uint32_t i = 0; i < rows->step_count;) {
+        step it = rows->steps[i];
+        uint32_t run = 1;
+        for (; i + run < rows->step_count && is_copy(&it); run++) {
+            const step *next = &rows->steps[i + run];
+            if (!is_copy(next) || it.source + it.size != next->source || it.target + it.size != next->target)
+                break;
+            it.size += next->size;
+        }
+        if (run >= WORTH) {
             rows->steps[kept++] = it;
+            i += run;
+        } else {
+            rows->steps[kept++] = rows->steps[i++];
+        }
     }
     rows->step_count = kept;
+    for (uint32_t i = 0; i < kept; i++) {
+        step *it = &rows->steps[i];
+        if (it->kind == STEP_COPY)
+            it->kind = it->size == 1   ? STEP_COPY_1
+                       : it->size == 2 ? STEP_COPY_2
+                       : it->size == 4 ? STEP_COPY_4
+                       : it->size == 8 ? STEP_COPY_8
+                                       : STEP_COPY;
+    }
 }
 
 static int layout_read(cp_py_table *self, array_rows *rows, PyObject *array)
@@ -370,6 +396,23 @@ static cp_fill_result float_put(cp_fill *fill, const step *it, const uint8_t *fr
     return CP_FILL_OK;
 }
 
+/* Symbols and the like are short: a call of memcpy would cost more than the copy. */
+static inline void short_copy(uint8_t *to, const uint8_t *from, uint32_t len)
+{
+    if (len > 16) {
+        memcpy(to, from, len);
+    } else if (len >= 8) { /* two halves that may overlap */
+        memcpy(to, from, 8);
+        memcpy(to + len - 8, from + len - 8, 8);
+    } else if (len >= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + len - 4, from + len - 4, 4);
+    } else {
+        for (uint32_t i = 0; i < len; i++)
+            to[i] = from[i];
+    }
+}
+
 static cp_fill_result bytes_put(cp_fill *fill, const step *it, const uint8_t *from)
 {
     uint32_t len = it->size;
@@ -381,7 +424,7 @@ static cp_fill_result bytes_put(cp_fill *fill, const step *it, const uint8_t *fr
         const cp_fill_result result = cp_fill_reach(fill, (uint64_t)ref.offset + len);
         if (result != CP_FILL_OK)
             return result;
-        memcpy(fill->row.bytes + ref.offset, from, len);
+        short_copy(fill->row.bytes + ref.offset, from, len);
         fill->row.used += len;
     }
     memcpy(fill->row.bytes + it->target, &ref, sizeof ref);
@@ -437,65 +480,105 @@ static cp_fill_result time_put(cp_fill *fill, const step *it, const uint8_t *fro
         (count > 0 && (uint64_t)count > column->max))
         return time_fail(it, value, "(datetime64) is out of the range of the column");
     cp_py_store(fill, column, (uint64_t)count, it->target);
-    if (column->null_offset != UINT32_MAX)
-        fill->row.bytes[column->null_offset] = 0;
     return CP_FILL_OK;
 }
 
 static cp_fill_result step_run(cp_fill *fill, const step *it, const uint8_t *from)
 {
-    cp_fill_result result;
+    uint8_t *to = fill->row.bytes + it->target;
     switch (it->kind) {
+    case STEP_COPY_1:
+        memcpy(to, from, 1);
+        return CP_FILL_OK;
+    case STEP_COPY_2:
+        memcpy(to, from, 2);
+        return CP_FILL_OK;
+    case STEP_COPY_4:
+        memcpy(to, from, 4);
+        return CP_FILL_OK;
+    case STEP_COPY_8:
+        memcpy(to, from, 8);
+        return CP_FILL_OK;
     case STEP_COPY:
-        memcpy(fill->row.bytes + it->target, from, it->size);
-        result = CP_FILL_OK;
-        break;
+        memcpy(to, from, it->size);
+        return CP_FILL_OK;
     case STEP_INT:
-        result = int_put(fill, it, from);
-        break;
+        return int_put(fill, it, from);
     case STEP_FLOAT:
-        result = float_put(fill, it, from);
-        break;
+        return float_put(fill, it, from);
     case STEP_BYTES:
-        result = bytes_put(fill, it, from);
-        break;
+        return bytes_put(fill, it, from);
     case STEP_TEXT:
-        result = text_put(fill, it, from);
-        break;
+        return text_put(fill, it, from);
     case STEP_TIME:
         return time_put(fill, it, from);
     default:
-        result = object_put(fill, it, from);
+        return object_put(fill, it, from);
     }
-    if (it->column->null_offset != UINT32_MAX && result == CP_FILL_OK)
-        fill->row.bytes[it->column->null_offset] = 0;
+}
+
+/* The fields of a row. A null flag is cleared first: a NaT may set it again. */
+static cp_fill_result steps_run(cp_fill *fill, const array_rows *rows, const uint8_t *from)
+{
+    cp_fill_result result = CP_FILL_OK;
+    for (const step *it = rows->steps; it < rows->steps + rows->step_count && result == CP_FILL_OK; it++) {
+        if (it->null_offset != UINT32_MAX)
+            fill->row.bytes[it->null_offset] = 0;
+        result = step_run(fill, it, from + it->source);
+    }
     return result;
 }
 
-static cp_fill_result row_run(cp_py_table *self, cp_fill *fill, const array_rows *rows, Py_ssize_t row)
+static cp_fill_result row_run_aside(cp_py_table *self, cp_fill *fill, const array_rows *rows,
+                                    const uint8_t *from)
 {
-    const uint8_t *from = rows->data + row * rows->stride;
     cp_fill_result result = cp_py_row_begin(self, fill);
     if (result != CP_FILL_OK)
         return result;
-    for (uint32_t i = 0; i < rows->step_count && result == CP_FILL_OK; i++)
-        result = step_run(fill, &rows->steps[i], from + rows->steps[i].source);
+    result = steps_run(fill, rows, from);
     if (result == CP_FILL_OK)
         result = cp_py_row_end(self, fill);
-    else if (!self->shared)
-        cp_abort(fill->ring);
     cp_py_row_free(self, fill);
-    self->filling = false;
     return result;
+}
+
+/* The same in the ring itself, with nothing but what a row needs: this is what a large array costs. */
+static cp_fill_result row_run(const cp_py_table *self, cp_fill *fill, const array_rows *rows,
+                              const uint8_t *from)
+{
+    const uint32_t size = self->template_row.used;
+    cp_ring *ring = fill->ring;
+    fill->row.bytes = cp_claim(ring, size);
+    if (CP_UNLIKELY(!fill->row.bytes)) {
+        fill->refusal = cp_claim_refusal(ring, size);
+        return CP_FILL_REFUSED;
+    }
+    fill->row.used = fill->row.capacity = size;
+    memcpy(fill->row.bytes, self->template_row.bytes, size);
+    const cp_fill_result result = steps_run(fill, rows, from);
+    if (CP_UNLIKELY(result != CP_FILL_OK)) {
+        cp_abort(ring);
+        return result;
+    }
+    if (fill->row.used != fill->row.capacity)
+        (void)cp_claim(ring, fill->row.used);
+    cp_commit(ring);
+    return CP_FILL_OK;
 }
 
 /* All rows, until the ring is full: how many, -1 with an exception. */
 static Py_ssize_t rows_put(cp_py_table *self, const array_rows *rows, Py_ssize_t *put)
 {
-    cp_fill fill;
+    cp_fill fill = {0};
     int ready = cp_py_table_enter(self);
     while (ready > 0 && *put < rows->count) {
-        const cp_fill_result result = row_run(self, &fill, rows, *put);
+        const uint8_t *from = rows->data + *put * rows->stride;
+        fill.row.table = self->table;
+        fill.ring = self->shared ? NULL : self->link->ring;
+        self->filling = !self->shared;
+        const cp_fill_result result =
+            self->shared ? row_run_aside(self, &fill, rows, from) : row_run(self, &fill, rows, from);
+        self->filling = false;
         if (result == CP_FILL_OK) {
             ++*put;
             self->put_rows++;
