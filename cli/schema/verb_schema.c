@@ -11,9 +11,9 @@
 #include "cli/schema/apply.h"
 #include "cli/schema/diff.h"
 #include "cli/schema/plan.h"
+#include "cli/table_choice.h"
 #include "cli/text_table.h"
 #include "cli/verb.h"
-#include "schema/suggest.h"
 #include "shm/control.h"
 
 enum { OPTION_AS = 'a', OPTION_DRY_RUN = 'n', OPTION_CLUSTER = 'c' + 256 };
@@ -62,19 +62,10 @@ static int from_config(schema_source *source, const schema_args *args, cp_error 
     const int rc = cp_place_config(&args->common, &source->config, err);
     if (rc < 0)
         return rc;
-    const cp_config *config = source->config;
-    for (uint32_t i = 0; i < config->table_count; i++) {
-        if (strcmp(config->tables[i].name, args->table) == 0) {
-            source->table = config->tables[i].table;
-            return CP_OK;
-        }
-    }
-    cp_suggestion meant = {.word = args->table, .len = strlen(args->table)};
-    for (uint32_t i = 0; i < config->table_count; i++)
-        cp_suggest_offer(&meant, config->tables[i].name);
-    return cp_error_set(err, CP_E_INVAL, "the configuration has no table '%s'%s%s%s", args->table,
-                        meant.best ? "; did you mean '" : "", meant.best ? meant.best : "",
-                        meant.best ? "'?" : "");
+    const cp_table_config *table = NULL;
+    const int found = cp_table_choose(source->config, args->table, &table, err);
+    source->table = found == CP_OK ? table->table : NULL;
+    return found;
 }
 
 static int source_find(schema_source *source, const schema_args *args, cp_error *err)
