@@ -22,7 +22,9 @@ void cp_backlog_note(cp_backlog_mark *mark, const cp_observer *observer)
 bool cp_backlog_stands(const cp_backlog_mark *mark, const cp_observer *observer)
 {
     for (uint32_t i = 0; i < observer->control.table_count; i++) {
-        if (is_behind(&observer->tables[i]) && observer->tables[i].delivered == mark->tables[i].delivered)
+        const cp_table_view *table = &observer->tables[i];
+        if (is_behind(table) && table->delivered == mark->tables[i].delivered &&
+            table->counters.retry_at_ns == 0)
             return true;
     }
     return false;

@@ -39,7 +39,7 @@ typedef struct cp_backlog {
 /* Notes the observer's last snapshot. */
 void cp_backlog_note(cp_backlog_mark *mark, const cp_observer *observer);
 
-/* True while some table that is behind has delivered nothing since mark. */
+/* True while some table that is behind has delivered nothing since mark, and may be about to: ClickHouse answers. */
 bool cp_backlog_stands(const cp_backlog_mark *mark, const cp_observer *observer);
 
 /* Judges table index of the observer's last snapshot, taken at now_ns. */

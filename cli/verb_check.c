@@ -1,18 +1,37 @@
-/* `coldpath check`: is the configuration valid, and what does it come to. Touches neither region nor ClickHouse. */
+/* `coldpath check [FILE…]`: is a configuration valid, what does it come to, how near are the limits; and of several, do their
+ * namespaces keep apart. Reads files and asks the host for its room; touches neither region nor ClickHouse. */
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
+#include "cli/apart.h"
 #include "cli/cli.h"
+#include "cli/limits.h"
 #include "cli/place.h"
 #include "cli/verb.h"
+#include "recorder/config/print.h"
 
 enum { OPTION_ORIGIN = 0x2000, OPTION_VALUES };
 
+enum { MAX_FILES = 16 };
+
 typedef struct check_args {
     cp_common common;
+    const char *files[MAX_FILES];
+    uint32_t file_count; /* 0: the one that the options name */
     bool values;
     bool origin;
 } check_args;
+
+typedef struct check_run {
+    const check_args *args;
+    uint32_t count;
+    cp_config *configs[MAX_FILES];
+    cp_limits limits[MAX_FILES];
+    cp_apart apart;
+} check_run;
 
 static const struct argp_option check_options[] = {
     {"values", OPTION_VALUES, NULL, 0, "Print every value that holds; secrets only as set or not set", 0},
@@ -35,7 +54,9 @@ static error_t check_parse(int key, char *arg, struct argp_state *state)
         args->origin = true;
         return 0;
     case ARGP_KEY_ARG:
-        args->common.config = arg;
+        if (args->file_count == MAX_FILES)
+            argp_error(state, "at most %d files at a time", MAX_FILES);
+        args->files[args->file_count++] = arg;
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -54,6 +75,30 @@ static int check_failed(const check_args *args, const cp_error *err)
     return status;
 }
 
+/* All of them, also behind one that is not valid: every problem is to be seen. */
+static int configs_load(check_run *run, cp_error *err)
+{
+    int rc = CP_OK;
+    const uint32_t count = run->args->file_count ? run->args->file_count : 1;
+    for (uint32_t i = 0; i < count; i++) {
+        cp_error here = {0};
+        cp_common common = run->args->common;
+        if (run->args->file_count)
+            common.config = run->args->files[i];
+        const int loaded = cp_place_config(&common, &run->configs[i], &here);
+        if (loaded < 0 && rc == CP_OK) {
+            *err = here;
+            rc = loaded;
+        } else if (loaded < 0) {
+            cp_message("%s", here.text);
+        }
+        run->count = i + 1;
+    }
+    return rc;
+}
+
+/* ---- answers ---------------------------------------------------------------------------------------------------- */
+
 /* Which of the configurations there may be this is, and what it comes to. */
 static void summary_print(const cp_config *config)
 {
@@ -62,26 +107,89 @@ static void summary_print(const cp_config *config)
            config->region_dir);
 }
 
+static int check_text(const check_run *run)
+{
+    for (uint32_t i = 0; i < run->count; i++) {
+        if (run->args->values || run->args->origin) {
+            cp_config_print(run->configs[i], stdout, run->args->origin, false);
+            continue;
+        }
+        summary_print(run->configs[i]);
+        cp_limits_print(&run->limits[i], stdout);
+    }
+    for (uint32_t i = 0; i < run->apart.count; i++)
+        cp_message("warning: %s", run->apart.texts[i]);
+    return cp_output_finish();
+}
+
+static json_object *config_json(const check_run *run, uint32_t index)
+{
+    json_object *answer = cp_config_json(run->configs[index], run->args->origin);
+    cp_json_add(answer, "limits", cp_limits_json(&run->limits[index]));
+    return answer;
+}
+
+/* Of one file the object is its configuration; of several, they are in a list. */
+static int check_json(const check_run *run)
+{
+    json_object *shared = json_object_new_array();
+    for (uint32_t i = 0; i < run->apart.count; i++)
+        json_object_array_add(shared, json_object_new_string(run->apart.texts[i]));
+    if (run->count == 1) {
+        json_object *answer = config_json(run, 0);
+        cp_json_add(answer, "shared", shared);
+        return cp_json_end(answer);
+    }
+    json_object *answer = cp_json_begin("check");
+    json_object *list = json_object_new_array();
+    for (uint32_t i = 0; i < run->count; i++)
+        json_object_array_add(list, config_json(run, i));
+    cp_json_add(answer, "configurations", list);
+    cp_json_add(answer, "shared", shared);
+    return cp_json_end(answer);
+}
+
+static int check_report(check_run *run)
+{
+    bool sound = true;
+    for (uint32_t i = 0; i < run->count; i++) {
+        cp_limits_look(&run->limits[i], run->configs[i], NULL);
+        sound = sound && !run->limits[i].above;
+    }
+    cp_apart_look(&run->apart, run->configs, run->count);
+    const int printed = run->args->common.json ? check_json(run) : check_text(run);
+    if (printed != CP_EXIT_OK)
+        return printed;
+    return sound && run->apart.count == 0 ? CP_EXIT_OK : CP_EXIT_UNHEALTHY;
+}
+
 int cp_verb_check(int argc, char **argv)
 {
     static const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
-    static const struct argp argp = {
-        .options = check_options,
-        .parser = check_parse,
-        .args_doc = "[FILE]",
-        .doc = "Checks the configuration: one line when it is good, else every problem with its place.\v"
-               "--json prints every value. Exit code 78 when the configuration is not valid.",
-        .children = children};
+    static const struct argp argp = {.options = check_options,
+                                     .parser = check_parse,
+                                     .args_doc = "[FILE…]",
+                                     .doc = "Checks the configuration: one line when it is good, else every "
+                                            "problem with its place; then the limits and the "
+                                            "room that this host has for them.\v"
+                                            "Of several files it also says what their namespaces share that "
+                                            "they should not: directories, passwords. --json "
+                                            "prints every value. Exit codes: 0 all is good; 2 a limit is "
+                                            "near, or something is shared; 78 a configuration is "
+                                            "not valid.",
+                                     .children = children};
     check_args args = {0};
-    cp_config *config = NULL;
-    cp_error err = {0};
     argp_parse(&argp, argc, argv, 0, NULL, &args);
-    if (cp_place_config(&args.common, &config, &err) < 0)
-        return check_failed(&args, &err);
-    if (args.values || args.origin || args.common.json)
-        cp_config_print(config, stdout, args.origin, args.common.json);
-    else
-        summary_print(config);
-    cp_config_free(config);
-    return cp_output_finish();
+    check_run *run = calloc(1, sizeof *run);
+    cp_error err = {0};
+    if (!run) {
+        cp_error_set(&err, CP_E_NOMEM, "no memory for %u configurations", args.file_count);
+        return cp_fail(&err);
+    }
+    run->args = &args;
+    const int status = configs_load(run, &err) < 0 ? check_failed(&args, &err) : check_report(run);
+    for (uint32_t i = 0; i < run->count; i++)
+        cp_config_free(run->configs[i]);
+    free(run);
+    return status;
 }

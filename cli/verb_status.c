@@ -13,13 +13,18 @@
 #include "base/error.h"
 #include "cli/backlog.h"
 #include "cli/cli.h"
+#include "cli/limits.h"
 #include "cli/place.h"
 #include "cli/text_table.h"
 #include "cli/verb.h"
 #include "monitor/health.h"
 #include "shm/sigbus_guard.h"
 
-enum { SETTLE_TRIES = 10, SETTLE_PAUSE_NS = 10 * 1000 * 1000 };
+enum {
+    SETTLE_TRIES = 10,
+    SETTLE_PAUSE_NS = 10 * 1000 * 1000,
+    LIMIT_TEXT = CP_LIMIT_WHAT + CP_LIMIT_NOTE + 128
+};
 
 typedef struct status_view {
     cp_observer observer;
@@ -27,7 +32,15 @@ typedef struct status_view {
     cp_backlog_mark backlogs; /* likewise */
     uint64_t looked_ns;       /* the last look, boot-time clock */
     cp_health health;
+    cp_config *config; /* NULL: --region alone was given */
+    cp_limits limits;
 } status_view;
+
+/* What exit code 0 needs. */
+static bool is_well(const status_view *view)
+{
+    return view->health.sound && !view->limits.above;
+}
 
 static cp_backlog backlog_of(const status_view *view, uint32_t table)
 {
@@ -109,6 +122,17 @@ static json_object *table_json(const status_view *view, uint32_t index)
     return item;
 }
 
+/* Rings apart: health has a reason of its own for them. */
+static void limits_reasons(const status_view *view, json_object *reasons)
+{
+    char text[LIMIT_TEXT];
+    for (uint32_t i = 0; i < view->limits.count; i++) {
+        const cp_limit *limit = &view->limits.list[i];
+        if (limit->above && !limit->ring)
+            json_object_array_add(reasons, json_object_new_string(cp_limit_text(limit, text, sizeof text)));
+    }
+}
+
 static int status_json(const status_view *view)
 {
     const cp_observer *observer = &view->observer;
@@ -119,9 +143,10 @@ static int status_json(const status_view *view)
     json_object *reasons = json_object_new_array();
     json_object *tables = json_object_new_array();
     cp_json_add_string(answer, "region", observer->dir);
-    cp_json_add_bool(answer, "healthy", health->sound);
+    cp_json_add_bool(answer, "healthy", is_well(view));
     for (uint32_t i = 0; i < health->reason_count; i++)
         json_object_array_add(reasons, json_object_new_string(health->reasons[i]));
+    limits_reasons(view, reasons);
     cp_json_add(answer, "reasons", reasons);
     cp_json_add_bool(recorder, "alive", health->recorder_alive);
     cp_json_add_string(recorder, "state", cp_recorder_state_name(cp_control_state(&observer->control)));
@@ -137,6 +162,7 @@ static int status_json(const status_view *view)
         balanced = balanced && observer->tables[i].balanced;
     }
     cp_json_add_bool(answer, "balanced", balanced);
+    cp_json_add(answer, "limits", cp_limits_json(&view->limits));
     cp_json_add(answer, "tables", tables);
     return cp_json_end(answer);
 }
@@ -267,6 +293,8 @@ static int status_text(const status_view *view)
     for (uint32_t i = 0; i < observer->control.table_count; i++)
         left_out_print(&observer->tables[i]);
     backlogs_print(view);
+    putchar('\n');
+    cp_limits_print(&view->limits, stdout);
     for (uint32_t i = 0; i < health->reason_count; i++)
         printf("%s%s\n", i == 0 ? "\n" : "", health->reasons[i]);
     return cp_output_finish();
@@ -320,6 +348,23 @@ static int look_twice(status_view *view)
     return rc;
 }
 
+/* The region that the options name, and the configuration where they do. */
+static int status_open(status_view *view, const cp_common *common, char path[PATH_MAX], cp_error *err)
+{
+    int rc = CP_OK;
+    if (common->config || !common->region)
+        rc = cp_place_config(common, &view->config, err);
+    if (rc == CP_OK)
+        rc = cp_place_region_of(common, view->config, path, err);
+    return rc == CP_OK ? cp_observer_open(&view->observer, path, err) : rc;
+}
+
+static void status_close(status_view *view)
+{
+    cp_observer_close(&view->observer);
+    cp_config_free(view->config);
+}
+
 int cp_verb_status(int argc, char **argv)
 {
     static const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
@@ -327,8 +372,10 @@ int cp_verb_status(int argc, char **argv)
         .parser = cp_common_parse_only,
         .doc = "Shows the recorder's state and every table's ledger.\v"
                "Needs no running recorder: it reads the region. Of a critical table "
-               "that is behind it says how fast it catches up. Exit codes: 0 "
-               "all is well, 2 something is wrong (the reasons "
+               "that is behind it says how fast it catches up. What limits there are and what is left of "
+               "them comes last; some are "
+               "known with the configuration only (--region alone names none). Exit codes: 0 "
+               "all is well, 2 something is wrong or a limit is near (the reasons "
                "are listed), 69 no recorder runs or there is no region.",
         .children = children};
     static status_view view;
@@ -337,22 +384,18 @@ int cp_verb_status(int argc, char **argv)
     char path[PATH_MAX];
     argp_parse(&argp, argc, argv, 0, NULL, &common);
     cp_sigbus_install();
-    int rc = cp_place_region(&common, path, &err);
-    if (rc == CP_OK)
-        rc = cp_observer_open(&view.observer, path, &err);
-    if (rc != CP_OK)
-        return cp_fail(&err);
-    rc = look_twice(&view);
-    if (rc < 0) {
-        cp_observer_close(&view.observer);
+    int rc = status_open(&view, &common, path, &err);
+    if (rc == CP_OK && (rc = look_twice(&view)) < 0)
         cp_error_set(&err, rc, "%s: the region was just replaced; try again", path);
+    if (rc != CP_OK) {
+        status_close(&view);
         return cp_fail(&err);
     }
+    cp_limits_look(&view.limits, view.config, &view.observer);
     cp_health_judge(&view.observer, &view.refusals, &view.health);
     const int printed = common.json ? status_json(&view) : status_text(&view);
-    const bool alive = view.health.recorder_alive;
-    cp_observer_close(&view.observer);
+    status_close(&view);
     if (printed != CP_EXIT_OK)
         return printed;
-    return !alive ? CP_EXIT_ABSENT : view.health.sound ? CP_EXIT_OK : CP_EXIT_UNHEALTHY;
+    return !view.health.recorder_alive ? CP_EXIT_ABSENT : is_well(&view) ? CP_EXIT_OK : CP_EXIT_UNHEALTHY;
 }

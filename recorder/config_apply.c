@@ -3,6 +3,13 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "recorder/log_lane.h"
+
+enum {
+    PROGRAM_BYTES = 32 * 1024 * 1024, /* code, libraries, stacks, what does not grow */
+    CONNECTION_BYTES = 1024 * 1024,   /* of one table: libcurl's buffers, URL, reply */
+    LOG_BYTES = 8 * 1024 * 1024       /* of one log: frames, readers' windows, checkpoint */
+};
 
 int cp_config_own_region(const cp_config *config, cp_region_owner *owner, cp_error *err)
 {
@@ -30,6 +37,27 @@ int cp_config_own_region(const cp_config *config, cp_region_owner *owner, cp_err
     const int rc = cp_region_own(owner, &spec, err);
     free(tables);
     return rc;
+}
+
+uint64_t cp_config_memory(const cp_config *config)
+{
+    uint64_t bytes = (uint64_t)PROGRAM_BYTES + config->memory_limit;
+    uint64_t encoding = 0;
+    uint64_t reading = 0;
+    for (uint32_t i = 0; i < config->table_count; i++) {
+        const cp_table_config *table = &config->tables[i];
+        uint64_t own;
+        uint64_t shared;
+        cp_flusher_memory(&table->batch, table->table, &own, &shared);
+        bytes += own + CONNECTION_BYTES;
+        encoding = shared > encoding ? shared : encoding;
+        if (!table->critical)
+            continue;
+        bytes += LOG_BYTES;
+        const uint64_t batch = table->batch.max_bytes + CP_LOG_CHUNK_MAX;
+        reading = batch > reading ? batch : reading;
+    }
+    return bytes + encoding + reading + reading / CP_LOG_RECORD_MIN * sizeof(uint32_t);
 }
 
 void cp_config_sink(const cp_config *config, cp_sink_config *sink)

@@ -21,7 +21,6 @@ enum {
     BACKLOG_SHARE = 4,  /* while they do, batches of the backlog are this many times smaller */
     UNDER_WAY =
         256, /* records, of which the time is known when they become durable; of others it is not measured */
-    RECORD_MIN = 16, /* bytes of the smallest record of a ring, header included */
     COMPLAIN_EVERY_S = 10
 };
 
@@ -74,7 +73,7 @@ int cp_log_buffer_create(cp_log_buffer *buffer, const cp_config *config, cp_erro
     if (bytes == 0)
         return CP_OK;
     buffer->data_size = bytes + CP_LOG_CHUNK_MAX;
-    buffer->row_count = buffer->data_size / RECORD_MIN;
+    buffer->row_count = buffer->data_size / CP_LOG_RECORD_MIN;
     buffer->chunks = calloc(CP_BATCH_CHUNKS, sizeof *buffer->chunks);
     buffer->pointers = calloc(CP_BATCH_CHUNKS, sizeof(void *));
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
@@ -411,7 +410,7 @@ uint32_t cp_log_buffer_fill(cp_log_buffer *buffer, const cp_batch_policy *policy
         chunk->data_capacity =
             (uint32_t)(buffer->data_size - bytes < CP_LOG_CHUNK_MAX ? buffer->data_size - bytes
                                                                     : CP_LOG_CHUNK_MAX);
-        chunk->row_capacity = (uint32_t)(chunk->data_capacity / RECORD_MIN);
+        chunk->row_capacity = (uint32_t)(chunk->data_capacity / CP_LOG_RECORD_MIN);
         rc = cp_wal_reader_next(reader, chunk, &lsn, err);
         if (rc < 0 || lsn != lo + count)
             break;

@@ -24,8 +24,9 @@
 #include "wal/reader.h"
 
 enum {
-    CP_LOG_CHUNK_MAX = 1024 * 1024 + 4096
-}; /* bytes of the largest chunk: CP_MAX_ROW with its record header */
+    CP_LOG_CHUNK_MAX = 1024 * 1024 + 4096, /* bytes of the largest chunk: CP_MAX_ROW with its record header */
+    CP_LOG_RECORD_MIN = 16                 /* bytes of the smallest record of a ring, header included */
+};
 
 /* Room to read a batch from a log, shared by all critical tables: the flusher's thread reads one at a time. */
 typedef struct cp_log_buffer {

@@ -80,7 +80,7 @@ static void add_item(struct json_object *object, const cp_config_item *it, bool 
     json_object_object_add(object, it->key->path, value);
 }
 
-void cp_config_print_json(const cp_config *config, FILE *out, bool origin)
+struct json_object *cp_config_json(const cp_config *config, bool origin)
 {
     cp_config_item it;
     struct json_object *root = json_object_new_object(), *values = json_object_new_object();
@@ -101,6 +101,12 @@ void cp_config_print_json(const cp_config *config, FILE *out, bool origin)
     json_object_object_add(root, "file", json_object_new_string(config->path));
     json_object_object_add(root, "values", values);
     json_object_object_add(root, "tables", tables);
+    return root;
+}
+
+void cp_config_print_json(const cp_config *config, FILE *out, bool origin)
+{
+    struct json_object *root = cp_config_json(config, origin);
     fprintf(out, "%s\n",
             json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(root);

@@ -15,4 +15,7 @@ void cp_config_print_yaml(const cp_config *config, FILE *out, bool origin);
  * unit. */
 void cp_config_print_json(const cp_config *config, FILE *out, bool origin);
 
+/* The same as an object, which the caller owns. */
+struct json_object *cp_config_json(const cp_config *config, bool origin);
+
 #endif

@@ -41,6 +41,9 @@ static void test_shrinks(void **state)
     cp_backlog_note(&mark, &observer);
     assert_true(mark.any);
     assert_true(cp_backlog_stands(&mark, &observer));
+    table.counters.retry_at_ns = 1; /* nothing moves until then */
+    assert_false(cp_backlog_stands(&mark, &observer));
+    table.counters.retry_at_ns = 0;
     table.produced += 10000;
     table.delivered += 110000;
     table.in_log -= 100000;

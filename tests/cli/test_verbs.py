@@ -105,7 +105,10 @@ class Verbs(support.Case):
     def test_check(self):
         result = self.coldpath("check")
         self.assertEqual((result.returncode, result.stderr), (0, b""))
-        self.assertEqual(result.stdout.decode(), f"ok: {self.config}: namespace test, 1 table, region {self.region}\n")
+        lines = result.stdout.decode().splitlines()
+        self.assertEqual(lines[0], f"ok: {self.config}: namespace test, 1 table, region {self.region}")
+        self.assertEqual([line.split("\t")[0].split(",")[0] for line in lines[1:]],
+                         ["limit", "memory at most", "shared memory"])
         values = self.coldpath("check", "--values").stdout
         self.assertIn(b"127.0.0.1:9", values)
         self.assertLess(len(values), len(self.coldpath("check", "--origin").stdout))
@@ -118,6 +121,94 @@ class Verbs(support.Case):
             self.assertIn(place, result.stderr)
         self.config.unlink()
         self.assertEqual(self.coldpath("check").returncode, 78)
+
+    def check(self, *args):
+        result = self.coldpath("check", "--json", *args)
+        return result.returncode, json.loads(result.stdout)
+
+    def test_check_limits(self):
+        """What the configuration would take, before it does."""
+        code, answer = self.check()
+        memory, shared = answer["limits"]
+        self.assertEqual((code, memory["limit"], memory["above_watermark"], shared["above_watermark"]),
+                         (0, "memory at most", False, False))
+        self.assertEqual(memory["left_bytes"], memory["limit_bytes"] - memory["taken_bytes"])
+        self.assertGreater(memory["taken_bytes"], 128 << 20)
+        self.assertEqual(shared["taken_bytes"], (64 << 10) + 8192)
+        config = self.config.read_text()
+        self.config.write_text(config + "recorder: {memory_limit: 1000GiB}\n")
+        code, answer = self.check()
+        self.assertEqual((code, answer["limits"][0]["above_watermark"], answer["limits"][0]["left_bytes"]), (2, True, 0))
+        self.assertIn("TOO MUCH", self.coldpath("check").stdout.decode())
+        room = os.statvfs(self.directory)
+        tables = room.f_bavail * room.f_frsize // (1 << 30) + 1
+        if tables <= 250:  # each with a ring of 1 GiB
+            names = [f"t{number}" for number in range(tables)]
+            for name in names:
+                (self.directory / f"{name}.sql").write_text(support.DDL.replace("TABLE t", f"TABLE {name}"))
+            self.config.write_text(config[:config.index("tables:")] + "table_defaults: {ring_size: 1GiB}\ntables:\n" +
+                                   "".join(f"  {name}: {{}}\n" for name in names))
+            code, answer = self.check()
+            self.assertEqual((code, answer["limits"][1]["above_watermark"]), (2, True), answer["limits"][1])
+        self.config.write_text(config + f"    class: critical\n    wal_limit: 60TiB\nwal: {{dir: {self.directory}, segment_size: 1GiB}}\n"
+                               .replace("60TiB", f"{60 * 1024}GiB"))
+        code, answer = self.check()
+        self.assertEqual((code, answer["limits"][-1]["limit"][:16], answer["limits"][-1]["above_watermark"]),
+                         (2, "disk of the logs", True))
+
+    def test_check_several(self):
+        """Namespaces that share what is one's own are told; others are not."""
+        other = self.directory / "other.yaml"
+        text = self.config.read_text()
+        other.write_text(text.replace("namespace: test", "namespace: other"))
+        result = self.run_program("coldpath", "check", self.config, other)
+        self.assertEqual((result.returncode, result.stderr), (0, b""), result.stderr)
+        self.assertEqual(result.stdout.decode().count("ok: "), 2)
+        code, answer = self.check(str(self.config), str(other))
+        self.assertEqual((code, len(answer["configurations"]), answer["shared"]), (0, 2, []))
+        other.write_text(text)
+        code, answer = self.check(str(self.config), str(other))
+        self.assertEqual((code, len(answer["shared"])), (2, 1))
+        self.assertIn(f"the same directory for the region, {self.region}", answer["shared"][0])
+        region = self.directory / "region"
+        region.mkdir()
+        (self.directory / "link").symlink_to(region)  # another name of the same
+        other.write_text(text.replace(str(region), str(self.directory / "link")))
+        self.assertEqual(self.check(str(self.config), str(other))[0], 2)
+        secret = self.directory / "password"
+        secret.write_text("x\n")
+        secret.chmod(0o600)
+        for path, name in ((self.config, "test"), (other, "other")):
+            path.write_text(text.replace("namespace: test", f"namespace: {name}")
+                            .replace("clickhouse:\n", f"clickhouse:\n  user: u\n  password_file: {secret}\n"))
+        code, answer = self.check(str(self.config), str(other))
+        self.assertEqual((code, len(answer["shared"])), (2, 1))
+        self.assertIn("the same password file", answer["shared"][0])
+        logs = f"    class: critical\nwal: {{dir: {self.directory}}}\n"
+        self.config.write_text(text + logs)
+        other.write_text(text.replace("namespace: test", "namespace: t").replace(str(region), str(self.directory / "r"))
+                         + f"    class: critical\nwal: {{dir: {self.directory}/test}}\n")
+        code, answer = self.check(str(self.config), str(other))
+        self.assertEqual((code, len(answer["shared"])), (2, 1), answer["shared"])
+        self.assertIn("lies in the other's", answer["shared"][0])
+        other.write_text("nonsense: 1\n")
+        result = self.run_program("coldpath", "check", other, self.config)
+        self.assertEqual(result.returncode, 78)
+
+    def test_check_the_directory(self):
+        """What is there already: another namespace's region, a parent that anyone can change."""
+        self.init()
+        self.assertEqual(self.check()[0], 0)
+        self.region.rename(self.region.parent / "other")
+        self.config.write_text(self.config.read_text().replace("namespace: test", "namespace: other"))
+        code, answer = self.check()
+        self.assertEqual((code, len(answer["shared"])), (2, 1))
+        self.assertIn("holds the region of another namespace, test", answer["shared"][0])
+        self.config.write_text(self.config.read_text().replace("namespace: other", "namespace: new"))
+        self.region.parent.chmod(0o777)
+        self.assertIn("everyone can rename directories", self.check()[1]["shared"][0])
+        self.region.parent.chmod(0o1777)
+        self.assertEqual(self.check()[0], 0)
 
     def test_schema(self):
         text = self.coldpath("schema", "show", "t").stdout.decode()

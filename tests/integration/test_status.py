@@ -28,7 +28,7 @@ class Status(unittest.TestCase):
         self.server = ChdbServer(path=path.name).start()
         self.server.args = ["--port", str(self.server.port)]
         self.addCleanup(self.server.stop)
-        self.recorder = Recorder(self.server, TABLES, extra={"clickhouse": {"retry_min": "10ms", "retry_max": "100ms"}})
+        self.recorder = Recorder(self.server, json.loads(json.dumps(TABLES)), extra={"clickhouse": {"retry_min": "10ms", "retry_max": "100ms"}})
         self.addCleanup(self.recorder.close)
         self.recorder.run("coldpath", "init", check=True)
 
@@ -93,6 +93,52 @@ class Status(unittest.TestCase):
         self.server.start()
         status = self.clickhouse("up")
         self.assertEqual((status["healthy"], status["reasons"]), (True, []))
+
+    def limits(self, status):
+        return {one["limit"].split(",")[0]: one for one in status["limits"]}
+
+    def test_limits(self):
+        """Each with what is left; the log, the ring and the recorder's memory while ClickHouse is away and rows keep coming."""
+        self.recorder.settings["tables"]["trades"] |= {"wal_limit": "32MiB", "flush": {"interval": "20ms"}}
+        self.recorder.write_config()
+        self.recorder.start()
+        self.put(0, 1000)
+        self.recorder.wait_delivered()
+        status = self.recorder.status()
+        limits = self.limits(status)
+        self.assertEqual(set(limits), {"memory at most", "memory now", "shared memory", "log of trades", "disk of the logs",
+                                       "ring of trades"})
+        self.assertFalse(any(one["above_watermark"] for one in limits.values()), limits)
+        self.assertTrue(0 < limits["memory now"]["taken_bytes"] < limits["memory at most"]["taken_bytes"])
+        self.assertEqual((limits["log of trades"]["limit_bytes"], limits["ring of trades"]["limit_bytes"]), (32 << 20, 1 << 20))
+        self.assertEqual(self.recorder.run("coldpath", "status").returncode, 0)
+        self.server.end(signal.SIGKILL)
+        seen = []
+        for first in range(1000, 1000000, 20000):
+            done = self.recorder.run("coldpath", "put", "trades", "--timeout", "2s", "--format", "JSONEachRow", input=trades(first, 20000))
+            seen.append(self.limits(self.recorder.status())["log of trades"])
+            if done.returncode:
+                break
+        self.assertNotEqual(done.returncode, 0)  # it is full
+        taken = [one["taken_bytes"] for one in seen]
+        self.assertEqual(taken, sorted(taken))
+        self.assertTrue(any(one["above_watermark"] and "takes no rows" not in one["note"] for one in seen) or
+                        taken[-2] > 16 << 20, seen)  # said before it bit
+        status = self.recorder.status()
+        limits = self.limits(status)
+        self.assertTrue(limits["log of trades"]["above_watermark"], limits)
+        self.assertTrue(limits["ring of trades"]["above_watermark"], limits)
+        self.assertLess(limits["ring of trades"]["left_bytes"], 100 << 10)
+        self.assertTrue(any(reason.startswith("log of trades: ") for reason in status["reasons"]), status["reasons"])
+        text = self.recorder.run("coldpath", "status")
+        self.assertEqual(text.returncode, 2)
+        self.assertRegex(text.stdout.decode(), r"log of trades\t.*TOO MUCH: it takes no rows")
+        self.assertIn("ring of trades\t", text.stdout.decode())
+        region = self.recorder.run("coldpath", "status", "--json", "--region", str(self.recorder.region))
+        self.assertEqual(set(self.limits(json.loads(region.stdout))), {"shared memory", "log of trades", "ring of trades"})
+        self.server.start()
+        self.recorder.wait_delivered()
+        self.assertEqual(self.recorder.run("coldpath", "status").returncode, 0)
 
     def test_recorder_dead(self):
         self.recorder.start()
