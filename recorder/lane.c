@@ -41,8 +41,30 @@ static void ack_publish(cp_lane *lane, uint32_t slot)
     cp_ack_write(&lane->acks[slot], &lane->states[slot]);
 }
 
-/* What the rings' acknowledgements become when the spans are delivered, in absolute numbers. Of a log, spans of rings that are no
- * more are left out: nobody waits for them. Once a lossy span is delivered, all before its end is settled. */
+/* The one of a ring; a new one says what its acknowledgement does, and ends where it begins. */
+static cp_abi_intent_span *span_of_ring(const cp_lane *lane, const cp_span *span,
+                                        cp_abi_intent_span resolved[CP_REGION_MAX_SLOTS], uint32_t *count)
+{
+    for (uint32_t i = 0; i < *count; i++) {
+        if (resolved[i].slot == span->slot)
+            return &resolved[i];
+    }
+    const cp_abi_ack *state = &lane->states[span->slot];
+    resolved[*count] = (cp_abi_intent_span){
+        .epoch = span->epoch,
+        .begin = span->begin,
+        .consumed_rows = lane->logged ? 0 : cp_ack_settled_rows(state),
+        .delivered_rows = state->delivered_rows,
+        .rejected_rows = state->rejected_rows,
+        .quarantined_rows = state->quarantined_rows,
+        .slot = span->slot,
+    };
+    return &resolved[(*count)++];
+}
+
+/* What the rings' acknowledgements become when the spans are delivered, in absolute numbers: one for each ring, though it has
+ * several spans when repair gave up what was between them. Of a log, spans of rings that are no more are left out: nobody
+ * waits for them. Once a lossy span is delivered, all before its end is settled. */
 static uint32_t spans_resolve(cp_lane *lane, const cp_batch_intent *batch,
                               cp_abi_intent_span resolved[CP_REGION_MAX_SLOTS])
 {
@@ -50,24 +72,20 @@ static uint32_t spans_resolve(cp_lane *lane, const cp_batch_intent *batch,
     lane_lock(lane);
     for (uint32_t i = 0; i < batch->span_count; i++) {
         const cp_span *span = &batch->spans[i];
-        const cp_abi_ack *state = &lane->states[span->slot];
-        if (lane->logged && (span->slot >= lane->entry->slots || span->epoch != state->epoch))
+        if (lane->logged &&
+            (span->slot >= lane->entry->slots || span->epoch != lane->states[span->slot].epoch))
             continue;
-        assert(span->slot < lane->entry->slots && span->epoch == state->epoch);
-        assert(lane->logged || (int64_t)(span->begin - state->delivered) >= 0);
-        resolved[count++] = (cp_abi_intent_span){
-            .epoch = span->epoch,
-            .begin = span->begin,
-            .end = span->end,
-            .consumed_rows = lane->logged ? 0 : cp_ack_settled_rows(state) + span->rows + span->rejected,
-            .delivered_rows = state->delivered_rows + span->rows - span->quarantined,
-            .rejected_rows = state->rejected_rows + span->rejected,
-            .quarantined_rows = state->quarantined_rows + span->quarantined,
-            .slot = span->slot,
-            .rows = span->rows,
-            .rejected = span->rejected,
-            .quarantined = span->quarantined,
-        };
+        assert(span->slot < lane->entry->slots && span->epoch == lane->states[span->slot].epoch);
+        assert(lane->logged || (int64_t)(span->begin - lane->states[span->slot].delivered) >= 0);
+        cp_abi_intent_span *ring = span_of_ring(lane, span, resolved, &count);
+        ring->end = span->end;
+        ring->consumed_rows += lane->logged ? 0 : span->rows + span->rejected;
+        ring->delivered_rows += span->rows - span->quarantined;
+        ring->rejected_rows += span->rejected;
+        ring->quarantined_rows += span->quarantined;
+        ring->rows += span->rows;
+        ring->rejected += span->rejected;
+        ring->quarantined += span->quarantined;
     }
     lane_unlock(lane);
     return count;
@@ -359,16 +377,21 @@ void cp_lane_all_delivered(cp_lane *lane)
     }
 }
 
-/* True when a predecessor has counted this batch already, and died before the log's checkpoint knew. */
-static bool was_counted(const cp_lane *lane, const cp_batch_intent *batch)
+bool cp_lane_was_counted(const cp_lane *lane, const char *token)
 {
-    return __atomic_load_n(&lane->intent->state, __ATOMIC_RELAXED) == CP_INTENT_ENDED && batch->token[0] &&
-           strncmp(lane->intent->token, batch->token, sizeof lane->intent->token) == 0;
+    return __atomic_load_n(&lane->intent->state, __ATOMIC_RELAXED) == CP_INTENT_ENDED && token[0] &&
+           strncmp(lane->intent->token, token, sizeof lane->intent->token) == 0;
+}
+
+void cp_lane_give_up(cp_lane *lane, uint32_t slot, uint64_t rows)
+{
+    lane->states[slot].given_up_rows += rows;
+    ack_publish(lane, slot);
 }
 
 void cp_lane_logged_delivered(cp_lane *lane, const cp_batch_intent *batch, bool all)
 {
-    if (!was_counted(lane, batch))
+    if (!cp_lane_was_counted(lane, batch->token))
         cp_lane_delivered(lane, batch);
     for (uint32_t slot = 0; all && slot < lane->entry->slots; slot++) {
         lane_lock(lane);

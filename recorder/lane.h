@@ -69,7 +69,14 @@ void cp_lane_catch_up(cp_lane *lane, const cp_region_owner *region, uint32_t slo
 /* Logged lanes, before the threads start: everything durable is delivered. */
 void cp_lane_all_delivered(cp_lane *lane);
 
-/* Logged lanes, flusher's thread: a batch from the log is delivered. all: nothing durable is left to deliver. */
+/* Logged lanes: true when the batch with this token was counted by a predecessor that died before the log's checkpoint knew. */
+bool cp_lane_was_counted(const cp_lane *lane, const char *token);
+
+/* Logged lanes, before the threads start: that many rows of a ring were given up with a damaged log. */
+void cp_lane_give_up(cp_lane *lane, uint32_t slot, uint64_t rows);
+
+/* Logged lanes, flusher's thread: a batch from the log is delivered. all: with it, everything before the last of any batch
+ * is, but for what repair gave up. */
 void cp_lane_logged_delivered(cp_lane *lane, const cp_batch_intent *batch, bool all);
 
 /* Rows consumed and not delivered. Any thread. */

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "recorder/given_up.h"
 #include "shm/histogram.h"
 #include "wal/reader.h"
 
@@ -234,6 +235,11 @@ int cp_log_lane_open(cp_log_lane **out, const cp_config *config, uint32_t table,
                    "remedy=\"coldpath audit tells which\"",
                    log_lane->table->name);
         catch_up_rings(log_lane, region);
+        const cp_chunk into = {.data = buffer->data,
+                               .row_at = buffer->rows,
+                               .data_capacity = CP_LOG_CHUNK_MAX,
+                               .row_capacity = CP_LOG_CHUNK_MAX / RECORD_MIN};
+        cp_given_up_book(log_lane->wal, lane, &into);
         rc = cp_wal_reader_create(&log_lane->reader, log_lane->wal, log_lane->next, err);
     }
     if (rc < 0) {
@@ -536,7 +542,7 @@ void cp_log_lane_delivered(cp_log_lane *log_lane, const cp_batch_intent *batch)
 {
     range_delivered(log_lane, &batch->range);
     const bool drained = log_lane->next > cp_wal_durable(log_lane->wal);
-    cp_lane_logged_delivered(log_lane->lane, batch, drained);
+    cp_lane_logged_delivered(log_lane->lane, batch, !goes_ahead(log_lane));
     cp_failpoint(CP_FP_LOG_DELIVERED);
     /* With nothing more to send, the next batch's checkpoint may be far off. */
     if (drained)

@@ -107,6 +107,7 @@ bool cp_wal_segment_activate(cp_wal *wal, cp_frame *frame)
     pthread_mutex_lock(&wal->mutex);
     cp_wal_segment *segment = cp_wal_segments_by_id(&wal->segments, wal->active.id);
     segment->origin = wal->active;
+    segment->repaired = false;
     segment->activated_ns = header->activated_ns;
     pthread_mutex_unlock(&wal->mutex);
     return true;

@@ -259,6 +259,17 @@ uint32_t cp_wal_intents(const cp_wal *wal, const cp_wal_intent **intents)
     return wal->checkpoint.now.intent_count;
 }
 
+bool cp_wal_repaired(const cp_wal *wal)
+{
+    for (uint32_t i = 0; i < wal->segments.count; i++) {
+        const cp_wal_segment *segment = &wal->segments.items[i];
+        if (segment->state == CP_SEGMENT_SEALED && segment->repaired &&
+            segment->end_lsn > cp_wal_delivered(wal))
+            return true;
+    }
+    return false;
+}
+
 bool cp_wal_checkpoint_lost(const cp_wal *wal)
 {
     return wal->checkpoint.lost;

@@ -132,6 +132,7 @@ static int header_take(recovery *r, cp_wal_segment *segment, const cp_wal_segmen
     segment->previous_end = header->previous_end;
     segment->previous_crc = header->previous_crc;
     segment->activated_ns = header->activated_ns;
+    segment->repaired = header->flags & CP_WAL_SEGMENT_REPAIRED;
     if (header->id > r->newest.id)
         r->newest = *header;
     if (header->epoch > r->max_epoch)

@@ -36,6 +36,7 @@ typedef struct cp_wal_segment {
     uint64_t end;     /* offset behind its last valid frame */
     uint32_t end_crc;
     uint64_t sealed_ns;
+    bool repaired; /* written by repair */
     bool poisoned; /* its device failed, or its headers differ: not to be used again */
     uint32_t pins; /* readers inside */
 } cp_wal_segment;
