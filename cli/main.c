@@ -1,10 +1,12 @@
 /* `coldpath`: the verbs are in verb.c. */
 #include <signal.h>
 
+#include "base/failpoint.h"
 #include "cli/verb.h"
 
 int main(int argc, char **argv)
 {
+    cp_failpoint_arm();
     /* A reader that closes its pipe must not kill a program that is putting rows; cp_output_finish sees to the rest. */
     signal(SIGPIPE, SIG_IGN);
     return cp_verb_dispatch(argc, argv);

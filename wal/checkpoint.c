@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 
 #define CHECKPOINT_TEMPORARY "checkpoint.tmp"
 
@@ -136,6 +137,7 @@ int cp_wal_checkpoint_store(cp_wal_checkpoint *checkpoint, const cp_wal_checkpoi
     checkpoint->now = *next;
     if (checkpoint->unsafe & CP_UNSAFE_ONE_SLOT)
         return CP_OK;
+    cp_failpoint(CP_FP_WAL_CHECKPOINT_HALF);
     /* Durable already; should the second block fail, it is the one to be written first next time. */
     checkpoint->newest[1 - first] = slot_write(checkpoint, 1 - first, next) >= 0;
     return CP_OK;

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "wal/log_private.h"
 
 enum {
@@ -372,6 +373,7 @@ void cp_wal_release(cp_wal *wal, uint64_t delivered_lsn)
             break;
         const bool whole = oldest->file_size == wal->config.segment_size && !oldest->poisoned;
         oldest->state = whole ? CP_SEGMENT_READY : CP_SEGMENT_DEAD;
+        cp_failpoint(CP_FP_WAL_RELEASED);
     }
     pthread_cond_signal(&wal->wake);
     pthread_mutex_unlock(&wal->mutex);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "wal/log_private.h"
 
 enum { ZEROS = 1024 * 1024, CUT_SHARE = 8 /* a sealed segment that is emptier by this part of it is cut */ };
@@ -110,6 +111,7 @@ static int slot_prepare(cp_wal *wal, uint32_t slot, uint64_t size)
         return file;
     int result = zeros_write(wal, file, size);
     io->ops->close(io, file);
+    cp_failpoint(CP_FP_WAL_PREPARED);
     if (result >= 0)
         result = io->ops->rename(io, temporary, name);
     if (result >= 0 && !(wal->seams.unsafe & CP_UNSAFE_DIR_SYNC))

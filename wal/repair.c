@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "wal/log.h"
 
 #define LOCK_FILE      "lock"
@@ -219,8 +220,10 @@ static int rebuild_end(rebuild *b, uint32_t slot)
     if (code != CP_OK)
         return code;
     int result = b->io->ops->sync(b->io, b->file);
+    cp_failpoint(CP_FP_REPAIR_WRITTEN);
     if (result >= 0)
         result = b->io->ops->rename(b->io, TEMPORARY_FILE, name);
+    cp_failpoint(CP_FP_REPAIR_RENAMED);
     if (result >= 0)
         result = b->io->ops->sync_dir(b->io);
     return result < 0 ? io_failed(b, result) : CP_OK;
@@ -310,6 +313,7 @@ static int segment_rebuild(cp_wal_repair *repair, const cp_wal_view_segment *seg
         code = cp_wal_scan_run(&scan, &segment->origin, repair->io, file, err);
     if (code == CP_OK)
         code = damaged_keep(repair, segment, err);
+    cp_failpoint(CP_FP_REPAIR_KEPT);
     if (code == CP_OK)
         code = rebuild_end(&b, segment->slot);
     if (file >= 0)

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "wal/frame.h"
 
 /* Tags: the frame's index, or TAG_SYNC. A write is resubmitted only after its completion, so the index is unambiguous. */
@@ -125,6 +126,7 @@ static void write_done(cp_wal *wal, cp_frame *frame, int64_t result)
     frame->written += whole;
     count(&wal->device_bytes, whole);
     if (frame->written == frame->length) {
+        cp_failpoint(CP_FP_WAL_WRITTEN);
         frame->state =
             wal->dsync || (wal->seams.unsafe & CP_UNSAFE_ACK_WRITTEN) ? CP_FRAME_DURABLE : CP_FRAME_WRITTEN;
         return;
@@ -286,11 +288,14 @@ static bool frame_place(cp_wal *wal, cp_frame *frame, bool alone)
     if (!fits) {
         if (!alone)
             return false;
-        if (wal->file >= 0)
+        if (wal->file >= 0) {
             cp_wal_segment_seal(wal, false);
+            cp_failpoint(CP_FP_WAL_SEALED);
+        }
         frame->opens = true;
         if (!cp_wal_segment_activate(wal, frame))
             return false;
+        cp_failpoint(CP_FP_WAL_ACTIVATED);
     } else {
         frame->opens = false;
     }

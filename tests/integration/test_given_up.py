@@ -2,8 +2,10 @@
 way or not; the rest arrives, and the account balances."""
 
 import json
+import shutil
 import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -81,9 +83,9 @@ class GivenUp(unittest.TestCase):
     def repair(self, failpoint=None):
         if failpoint is None:
             return self.recorder.run("coldpath", "wal", "repair", "trades", "--yes", "--json", timeout=60)
-        process = self.recorder.popen("/usr/bin/env", f"COLDPATH_FAILPOINT={failpoint}",
-                                      self.recorder.build / "bin/coldpath", "wal", "repair", "trades", "--yes")
-        return process.wait(60)
+        return subprocess.run([str(self.recorder.build / "bin/coldpath"), "wal", "repair", "trades", "--yes"],
+                              env=self.recorder.environment() | {"COLDPATH_FAILPOINT": failpoint}, capture_output=True,
+                              timeout=60).returncode
 
     def check(self, lost):
         self.server.start()
@@ -109,6 +111,29 @@ class GivenUp(unittest.TestCase):
         table = self.table()
         self.assertEqual((table["rows_given_up"], table["rows_in_log"]), (lost, WAITING - lost))
         self.recorder.stop(signal.SIGKILL)
+        self.check(lost)
+
+    def test_a_killed_repair_is_repeated(self):
+        """At each of its fail points, on copies of one damaged log: what comes out is what an undisturbed repair makes."""
+        points = [point for point in self.recorder.failpoints() if point.startswith("repair.")]
+        self.leave_backlog()
+        lost = self.damage()
+        pristine = self.recorder.work / "pristine"
+        shutil.copytree(self.log, pristine)
+        results = set()
+        for point in [None, *points]:
+            shutil.rmtree(self.log)
+            shutil.copytree(pristine, self.log)
+            if point:
+                self.assertEqual(self.repair(point), -signal.SIGKILL, point)
+            done = self.repair()
+            self.assertEqual(done.returncode, 0, (point, done.stderr))
+            results.add(tuple(sorted((lsn, size, rows) for path in self.log.glob("*.seg")
+                                     for _, lsn, size, rows in records(path))))
+            self.assertFalse(list(self.log.glob("*.tmp")), point)
+            verified = self.recorder.run("coldpath", "wal", "verify", "trades", "--json")
+            self.assertEqual(verified.returncode, 0, (point, verified.stdout))
+        self.assertEqual(len(results), 1)
         self.check(lost)
 
 

@@ -31,6 +31,11 @@ TABLES = {
 
 CRITICAL = {name: settings | {"class": "critical", "wal_limit": "256MiB"} for name, settings in TABLES.items()}
 
+# Points that these tables do not pass: of other programs and occasions, with tests of their own (test_restarts.py,
+# test_given_up.py, test_poison.py).
+ELSEWHERE = ("region.", "repair.", "piece.", "quarantine.")
+SMALL_SEGMENTS = {"segment_size": "2MiB"}  # so that they are filled, released and used again all the time
+
 
 class MortalProducers(threading.Thread):
     """One `coldpath put` after another, each killed at a random moment while it puts rows whose every column follows from
@@ -78,7 +83,8 @@ class KilledRecorder(unittest.TestCase):
         return recorder.process.returncode == -signal.SIGKILL
 
     def kill_until(self, recorder, server, chance, end):
-        points = [point for point in recorder.failpoints() if not point.startswith("region.")]
+        elsewhere = ELSEWHERE + (() if "wal" in recorder.settings else ("log.", "wal."))
+        points = [point for point in recorder.failpoints() if not point.startswith(elsewhere)]
         kills = collections.Counter()
         recorder.stop(signal.SIGKILL)
         last = None
@@ -114,7 +120,10 @@ class KilledRecorder(unittest.TestCase):
         path = tempfile.mkdtemp(prefix="coldpath-kill-")
         with ChdbServer(path=path) as server:
             server.args = ["--port", str(server.port)]
-            with Recorder(server, tables, extra={"clickhouse": {"retry_min": "10ms", "retry_max": "100ms"}}) as recorder:
+            extra = {"clickhouse": {"retry_min": "10ms", "retry_max": "100ms"}}
+            if tables is CRITICAL:
+                extra["wal"] = SMALL_SEGMENTS
+            with Recorder(server, tables, extra=extra) as recorder:
                 results = []
                 producers = [threading.Thread(target=self.produce, args=(recorder, seed, results)) for seed in (1, 2)]
                 for producer in producers:
