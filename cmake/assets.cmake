@@ -1,7 +1,7 @@
 # Run as a script: cmake -DOUT=assets.c -DFILES="/=…/index.html;/page.css=…/page.css" -P assets.cmake
 # Writes a C file with the bytes of these files, as cp_assets (monitor/asset.h).
 set(types html "text/html; charset=utf-8" css "text/css; charset=utf-8" js "text/javascript; charset=utf-8"
-    svg "image/svg+xml")
+    txt "text/plain; charset=utf-8")
 set(arrays "")
 set(entries "")
 set(index 0)
