@@ -99,6 +99,12 @@ static int configs_load(check_run *run, cp_error *err)
 
 /* ---- answers ---------------------------------------------------------------------------------------------------- */
 
+/* What is asked for are values: limits are neither shown nor judged. */
+static bool values_only(const check_args *args)
+{
+    return args->values || args->origin;
+}
+
 /* Which of the configurations there may be this is, and what it comes to. */
 static void summary_print(const cp_config *config)
 {
@@ -110,7 +116,7 @@ static void summary_print(const cp_config *config)
 static int check_text(const check_run *run)
 {
     for (uint32_t i = 0; i < run->count; i++) {
-        if (run->args->values || run->args->origin) {
+        if (values_only(run->args)) {
             cp_config_print(run->configs[i], stdout, run->args->origin, false);
             continue;
         }
@@ -125,7 +131,8 @@ static int check_text(const check_run *run)
 static json_object *config_json(const check_run *run, uint32_t index)
 {
     json_object *answer = cp_config_json(run->configs[index], run->args->origin);
-    cp_json_add(answer, "limits", cp_limits_json(&run->limits[index]));
+    if (!values_only(run->args))
+        cp_json_add(answer, "limits", cp_limits_json(&run->limits[index]));
     return answer;
 }
 
@@ -152,7 +159,7 @@ static int check_json(const check_run *run)
 static int check_report(check_run *run)
 {
     bool sound = true;
-    for (uint32_t i = 0; i < run->count; i++) {
+    for (uint32_t i = 0; i < run->count && !values_only(run->args); i++) {
         cp_limits_look(&run->limits[i], run->configs[i], NULL);
         sound = sound && !run->limits[i].above;
     }

@@ -140,6 +140,8 @@ class Verbs(support.Case):
         code, answer = self.check()
         self.assertEqual((code, answer["limits"][0]["above_watermark"], answer["limits"][0]["left_bytes"]), (2, True, 0))
         self.assertIn("TOO MUCH", self.coldpath("check").stdout.decode())
+        self.assertEqual(self.check("--values")[0], 0)  # asks for values alone
+        self.assertNotIn("limits", self.check("--values")[1])
         room = os.statvfs(self.directory)
         tables = room.f_bavail * room.f_frsize // (1 << 30) + 1
         if tables <= 250:  # each with a ring of 1 GiB
