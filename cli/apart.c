@@ -15,9 +15,10 @@ static void tell(cp_apart *apart, const char *fmt, ...)
 {
     if (apart->count == CP_APART_TEXTS)
         return;
+    char *text = apart->texts[apart->count++];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(apart->texts[apart->count++], CP_APART_TEXT, fmt, args);
+    vsnprintf(text, CP_APART_TEXT, fmt, args);
     va_end(args);
 }
 

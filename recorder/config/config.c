@@ -329,7 +329,7 @@ void cp_config_free(cp_config *config)
                            config->wal_dir,    config->region_group,   config->log_level,
                            config->url,        config->user,           config->password,
                            config->database,   config->ca_file,        config->schema_dir,
-                           config->schema_set, config->monitor_listen};
+                           config->schema_set, config->monitor_listen, config->quarantine_dir};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free(texts[i]);
     free(config->tables);

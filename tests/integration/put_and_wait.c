@@ -144,13 +144,15 @@ static void job_print(wait_job *job, double seconds)
 {
     qsort(job->waits, job->rows, sizeof *job->waits, by_value);
     const uint64_t last = job->rows ? job->rows - 1 : 0;
+    const uint64_t middle = last / 2;
+    const uint64_t high = last * 99 / 100;
     printf("{\"rc\": %d, \"seconds\": %.3f, \"position\": %llu, \"consumed\": %llu, \"durable\": %llu, "
            "\"delivered\": %llu, \"p50_us\": %.1f, \"p99_us\": %.1f}\n",
            job->rc, seconds, (unsigned long long)job->position,
            (unsigned long long)cp_position(job->ring, CP_CONSUMED),
            (unsigned long long)cp_position(job->ring, CP_DURABLE),
-           (unsigned long long)cp_position(job->ring, CP_DELIVERED), (double)job->waits[last / 2] / 1e3,
-           (double)job->waits[last * 99 / 100] / 1e3);
+           (unsigned long long)cp_position(job->ring, CP_DELIVERED), (double)job->waits[middle] / 1e3,
+           (double)job->waits[high] / 1e3);
 }
 
 static bool job_parse(wait_job *job, int argc, char **argv, bool *quiet)
@@ -183,10 +185,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: put_and_wait REGION STAGE ROWS TIMEOUT_MS [FIRST_ID | each]\n");
         return 64;
     }
-    job.waits = calloc(job.rows + 1, sizeof *job.waits);
-    if (!job.waits || cp_attach(&region, argv[1], &err) < 0 ||
+    static uint64_t waits[MAX_ROWS + 1];
+    job.waits = waits;
+    if (cp_attach(&region, argv[1], &err) < 0 ||
         cp_ring_open(&job.ring, region, TRADES_TABLE, TRADES_SCHEMA_HASH, "put_and_wait", &err) < 0) {
-        fprintf(stderr, "put_and_wait: %s\n", job.waits ? err.text : "no memory");
+        fprintf(stderr, "put_and_wait: %s\n", err.text);
         return 69;
     }
     const uint64_t begin = cp_boottime_ns();
@@ -197,6 +200,5 @@ int main(int argc, char **argv)
     job_print(&job, (double)(cp_boottime_ns() - begin) / CP_NS_PER_S);
     cp_ring_close(job.ring);
     cp_detach(region);
-    free(job.waits);
     return 0;
 }
