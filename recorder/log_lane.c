@@ -238,7 +238,7 @@ int cp_log_lane_open(cp_log_lane **out, const cp_config *config, uint32_t table,
         const cp_chunk into = {.data = buffer->data,
                                .row_at = buffer->rows,
                                .data_capacity = CP_LOG_CHUNK_MAX,
-                               .row_capacity = CP_LOG_CHUNK_MAX / RECORD_MIN};
+                               .row_capacity = CP_LOG_CHUNK_MAX / CP_LOG_RECORD_MIN};
         cp_given_up_book(log_lane->wal, lane, &into);
         rc = cp_wal_reader_create(&log_lane->reader, log_lane->wal, log_lane->next, err);
     }
