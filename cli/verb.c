@@ -29,6 +29,7 @@ const cp_verb cp_verbs[] = {
     {"flush", "", "Ship now, without waiting for batches to fill; --wait until delivered", true,
      cp_verb_flush},
     {"reload", "", "Make the running recorder read its configuration anew", true, cp_verb_reload},
+    {"maintain", "[TABLE]", "Drop what is past its TTL, rolled up before; --yes does it", true, cp_verb_maintain},
     {"replay", "", "Deliver what critical tables' logs hold, without a recorder; or send it again", true,
      cp_verb_replay},
     {NULL, NULL, NULL, false, NULL},

@@ -31,6 +31,7 @@ int cp_verb_help(int argc, char **argv);
 int cp_verb_init(int argc, char **argv);
 int cp_verb_monitor(int argc, char **argv);
 int cp_verb_latest(int argc, char **argv);
+int cp_verb_maintain(int argc, char **argv);
 int cp_verb_put(int argc, char **argv);
 int cp_verb_query(int argc, char **argv);
 int cp_verb_reload(int argc, char **argv);

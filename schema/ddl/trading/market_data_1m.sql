@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS market_data_1m
     ticks UInt64 COMMENT 'rows of market_data it was made of' CODEC(T64, ZSTD(1))
 )
 ENGINE = MergeTree
-PARTITION BY toYYYYMMDD(minute)
+PARTITION BY toDate(minute)
 ORDER BY (symbol, venue, environment, minute)
 TTL toDateTime(minute) + INTERVAL 7 YEAR
 -- A plain MergeTree ignores insert_deduplication_token unless it is told to remember some blocks: without this setting a

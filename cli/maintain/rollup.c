@@ -1,0 +1,133 @@
+/* See rollup.h. */
+#include "cli/maintain/rollup.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "cli/query_text.h"
+#include "schema/ddl_parser.h"
+#include "schema/sql_write.h"
+#include "schema/text_file.h"
+
+static const char placeholder[] = "{partition:String}";
+
+/* INSERT INTO target … SELECT …, one statement. */
+static int rollup_parse(cp_rollup *rollup, const char *path, const char *text, size_t len, cp_error *err)
+{
+    static const char *const no_stops[] = {NULL};
+    cp_ddl ddl;
+    cp_ddl_init(&ddl, path, text, len, err);
+    const size_t begin = ddl.tok.begin;
+    if (!cp_ddl_accept(&ddl, "INSERT") || !cp_ddl_accept(&ddl, "INTO"))
+        return cp_ddl_fail(&ddl, ddl.tok, CP_E_PARSE, "expected INSERT INTO and a table");
+    if (cp_ddl_parse_name(&ddl, "the table to roll up into", &rollup->target) < 0 ||
+        cp_ddl_parse_expression(&ddl, "the roll-up", no_stops, true, NULL) < 0)
+        return ddl.failed;
+    rollup->text = cp_ddl_slice(&ddl, begin, ddl.prev_end);
+    while (cp_ddl_accept_punct(&ddl, ';'))
+        ;
+    if (ddl.tok.kind != CP_DDL_END)
+        return cp_ddl_fail(&ddl, ddl.tok, CP_E_PARSE, "expected one statement only");
+    const char *first = rollup->text ? strstr(rollup->text, placeholder) : NULL;
+    if (!first || strstr(first + 1, placeholder))
+        return cp_ddl_fail(&ddl, (cp_ddl_token){.begin = begin, .end = begin}, CP_E_PARSE,
+                           "the roll-up has to name its partition once: WHERE _partition_id = %s",
+                           placeholder);
+    return ddl.failed;
+}
+
+int cp_rollup_load(cp_rollup *rollup, const cp_config *config, const char *table, cp_error *err)
+{
+    char *path = NULL;
+    char *text = NULL;
+    size_t len = 0;
+    *rollup = (cp_rollup){0};
+    if (asprintf(&path, "%s%s%s/rollups/%s.sql", config->schema_dir, config->schema_set ? "/" : "",
+                 config->schema_set ? config->schema_set : "", table) < 0)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for a path");
+    int rc = cp_text_file_read(path, "roll-up", &text, &len, err);
+    if (rc == CP_E_ABSENT)
+        rc = CP_OK;
+    else if (rc == CP_OK)
+        rc = rollup_parse(rollup, path, text, len, err);
+    free(text);
+    free(path);
+    return rc;
+}
+
+/* One of: SELECT sum(ticks) …, ALTER TABLE … DROP PARTITION ID …, or the roll-up itself. malloc'd. */
+static char *statement(const cp_rollup *rollup, const char *database, const char *partition,
+                       const char *before, const char *between)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    if (!out)
+        return NULL;
+    if (before) {
+        fputs(before, out);
+        cp_sql_write_name(out, database);
+        putc('.', out);
+        cp_sql_write_name(out, rollup->target);
+        fputs(between, out);
+        cp_sql_write_text(out, partition);
+    } else {
+        const char *at = strstr(rollup->text, placeholder);
+        fwrite(rollup->text, 1, (size_t)(at - rollup->text), out);
+        cp_sql_write_text(out, partition);
+        fputs(at + strlen(placeholder), out);
+    }
+    if (fclose(out) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+int cp_rollup_held(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,
+                   const char *partition, uint64_t *ticks, cp_error *err)
+{
+    char *sql = statement(rollup, database, partition, "SELECT sum(ticks) FROM ", " WHERE _partition_id = ");
+    const int rc = sql ? cp_query_number(sink, database, sql, ticks, err)
+                       : cp_error_set(err, CP_E_NOMEM, "no memory for a statement");
+    free(sql);
+    return rc;
+}
+
+static int run(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,
+               const char *partition, const char *before, const char *between, cp_error *err)
+{
+    char *sql = statement(rollup, database, partition, before, between);
+    const int rc = sql ? cp_query_run(sink, database, sql, NULL, NULL, err)
+                       : cp_error_set(err, CP_E_NOMEM, "no memory for a statement");
+    free(sql);
+    return rc;
+}
+
+int cp_rollup_run(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,
+                  const char *partition, uint64_t rows, cp_error *err)
+{
+    uint64_t held = 0;
+    int rc = cp_rollup_held(rollup, sink, database, partition, &held, err);
+    if (rc == CP_OK && held > 0) /* of a run that was broken off, or before late rows came */
+        rc = run(rollup, sink, database, partition, "ALTER TABLE ", " DROP PARTITION ID ", err);
+    if (rc == CP_OK)
+        rc = run(rollup, sink, database, partition, NULL, NULL, err);
+    if (rc == CP_OK)
+        rc = cp_rollup_held(rollup, sink, database, partition, &held, err);
+    if (rc == CP_OK && held < rows)
+        rc = cp_error_set(err, CP_E_SERVER,
+                          "%s stands for %" PRIu64 " of the partition's %" PRIu64
+                          " rows after the roll-up; the partition is kept",
+                          rollup->target, held, rows);
+    return rc;
+}
+
+void cp_rollup_free(cp_rollup *rollup)
+{
+    free(rollup->target);
+    free(rollup->text);
+    *rollup = (cp_rollup){0};
+}
