@@ -34,12 +34,15 @@
     X(WAL_WRITTEN, "wal.written")     /* a frame is written, not synced */                                   \
     X(WAL_SEALED, "wal.sealed")       /* a full segment is closed, the next one not begun */                 \
     X(WAL_CHECKPOINT_HALF,                                                                                   \
-      "wal.checkpoint-half")              /* one block of the checkpoint is durable, the other is old */     \
-    X(WAL_RELEASED, "wal.released")       /* delivered slots may be used again */                            \
-    X(WAL_PREPARED, "wal.prepared")       /* a new slot is zeroed and synced, its name is temporary */       \
-    X(REPAIR_WRITTEN, "repair.written")   /* repair: a new file is complete, its name is temporary */        \
-    X(REPAIR_KEPT, "repair.kept")         /* repair: the damaged file has its second name */                 \
-    X(REPAIR_RENAMED, "repair.renamed")   /* repair: it has its name, not synced yet */                      \
+      "wal.checkpoint-half")            /* one block of the checkpoint is durable, the other is old */       \
+    X(WAL_RELEASED, "wal.released")     /* delivered slots may be used again */                              \
+    X(WAL_PREPARED, "wal.prepared")     /* a new slot is zeroed and synced, its name is temporary */         \
+    X(REPAIR_WRITTEN, "repair.written") /* repair: a new file is complete, its name is temporary */          \
+    X(REPAIR_KEPT, "repair.kept")       /* repair: the damaged file has its second name */                   \
+    X(REPAIR_RENAMED, "repair.renamed") /* repair: it has its name, not synced yet */                        \
+    X(RETRY_PREPARED,                                                                                        \
+      "retry.prepared") /* of quarantined rows: what is about to be sent stands in the progress */           \
+    X(RETRY_DELIVERED, "retry.delivered") /* a batch of them is settled, and the progress knows it */        \
     X(RESUME_READ, "resume.read")         /* a left batch is read out of the rings again */                  \
     X(RESUME_DONE, "resume.done")         /* and handed to the flusher */                                    \
     X(REGION_FILLED, "region.filled")     /* a new control file is complete, not yet in place */             \

@@ -107,6 +107,7 @@ static void ring_note(const cp_observer *observer, uint32_t index, uint32_t slot
         .slot = slot, .epoch = ack.epoch, .position = ack.delivered, .rows = ack.delivered_rows};
     ring->exact = sound && ack.consumed == ack.delivered && ack.consumed_rows == cp_ack_settled_rows(&ack);
     ring->left_out = cp_ack_settled_rows(&ack) - ack.delivered_rows;
+    ring->retried_most = ack.quarantined_rows;
 }
 
 /* Of a critical table, rows become durable, then delivered, in steps: looks for a moment at which the books are closed. */
@@ -125,7 +126,8 @@ static void ring_note_settled(const cp_observer *observer, uint32_t index, uint3
 static void ring_note_after(const cp_ring_view *view, cp_audit_ring *ring)
 {
     ring->published = view->readable ? view->published : view->ack.consumed;
-    ring->rows_most = view->rows - (cp_ack_settled_rows(&view->ack) - view->ack.delivered_rows);
+    ring->rows_most = view->rows - (cp_ack_settled_rows(&view->ack) - view->ack.delivered_rows) +
+                      view->ack.quarantined_rows;
 }
 
 /* ---- ClickHouse's side ------------------------------------------------------------------------------------------ */
@@ -252,8 +254,8 @@ static void ring_judge(cp_audit_ring *ring)
 {
     ring->twice = ring->held - ring->distinct;
     ring->missing = above(ring->rows, ring->exact ? ring->distinct_before : ring->distinct);
-    ring->unknown =
-        ring->exact ? above(ring->distinct_before, ring->rows) : above(ring->distinct, ring->rows_most);
+    ring->unknown = ring->exact ? above(ring->distinct_before, ring->rows + ring->retried_most)
+                                : above(ring->distinct, ring->rows_most);
     if (ring->misplaced > ring->unknown)
         ring->unknown = ring->misplaced;
     if (ring->unknown == 0 && ring->held > 0 && ring->highest >= ring->published)

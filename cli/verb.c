@@ -32,6 +32,8 @@ const cp_verb cp_verbs[] = {
     {"maintain", "[TABLE]", "Drop what is past its TTL, rolled up before; --yes does it", true, cp_verb_maintain},
     {"replay", "", "Deliver what critical tables' logs hold, without a recorder; or send it again", true,
      cp_verb_replay},
+    {"quarantine", "ACTION [TABLE]", "Rows that ClickHouse refuses: ls, show; retry, drop", true,
+     cp_verb_quarantine},
     {NULL, NULL, NULL, false, NULL},
 };
 

@@ -33,6 +33,7 @@ int cp_verb_monitor(int argc, char **argv);
 int cp_verb_latest(int argc, char **argv);
 int cp_verb_maintain(int argc, char **argv);
 int cp_verb_put(int argc, char **argv);
+int cp_verb_quarantine(int argc, char **argv);
 int cp_verb_query(int argc, char **argv);
 int cp_verb_reload(int argc, char **argv);
 int cp_verb_replay(int argc, char **argv);

@@ -51,7 +51,7 @@ bool cp_batch_add_span(cp_batch *batch, const cp_chunk *chunk)
     cp_span *span = NULL;
     for (uint32_t i = 0; i < batch->span_count && !span; i++) {
         cp_span *at = &batch->spans[i];
-        if (at->slot == chunk->slot && at->epoch == chunk->epoch && at->end == chunk->begin)
+        if (at->slot == chunk->slot && at->epoch == chunk->epoch && (batch->gaps || at->end == chunk->begin))
             span = at;
     }
     if (!span) {

@@ -21,6 +21,7 @@ typedef struct cp_batch {
     size_t body_size;
     size_t body_touched; /* since the last trim */
     bool zstd;
+    bool gaps; /* chunks of a ring need not continue each other; stays */
     cp_lsn_range range;
     uint32_t rows;
     uint32_t span_count;
@@ -35,7 +36,7 @@ void cp_batch_destroy(cp_batch *batch);
 /* Forgets rows, spans and token. */
 void cp_batch_clear(cp_batch *batch);
 
-/* Adds a chunk's positions, joining them to a span that they continue. False when there is no span left for it. */
+/* Adds a chunk's positions, joining them to a span that they continue, or follow if gaps are allowed. False when there is no span left for it. */
 bool cp_batch_add_span(cp_batch *batch, const cp_chunk *chunk);
 
 /* Makes the token from instance, table, and spans or, for a batch from a log, its range: within an instance an LSN names its

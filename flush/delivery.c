@@ -124,7 +124,7 @@ int cp_delivery_create(cp_delivery **out, const cp_delivery_env *env, uint32_t i
         free(delivery);
         return rc;
     }
-    delivery->pieces.exhaustive = config->try_every_row;
+    delivery->pieces.exhaustive = config->retrying;
     delivery->queue_capacity = queue_capacity;
     delivery->queue = cp_chunk_queue_create(queue_capacity);
     delivery->exchange = cp_http_exchange_create(env->http, CP_HTTP_REPLY_BYTES, delivery);
@@ -149,6 +149,7 @@ void cp_delivery_free(cp_delivery *delivery)
         return;
     cp_http_exchange_free(delivery->exchange);
     cp_batch_destroy(&delivery->batch);
+    cp_quarantine_list_free(&delivery->found);
     cp_native_free(delivery->native);
     cp_chunk_queue_free(delivery->queue);
     free(delivery->url);
@@ -535,8 +536,8 @@ static void abilities_doubt(cp_delivery *delivery, const cp_http_reply *reply, c
 static void send_later(cp_delivery *delivery, const cp_http_reply *reply, cp_error_class class,
                        const char *trouble, uint64_t now_ns)
 {
-    const bool parks = trouble || cp_error_class_parks(class) ||
-                       (class == CP_CLASS_UNKNOWN && delivery->attempts >= UNKNOWN_TRIES);
+    const bool parks =
+        cp_error_class_parks(class) || (class == CP_CLASS_UNKNOWN && delivery->attempts >= UNKNOWN_TRIES);
     const uint32_t step = class == CP_CLASS_THROTTLE ? UINT32_MAX : delivery->attempts;
     const uint64_t wait = cp_backoff_ns(delivery->env->config, step, parks);
     delivery->state = CP_DELIVERY_FROZEN;
@@ -574,8 +575,9 @@ static void rows_refused(cp_delivery *delivery, const cp_http_reply *reply, cp_e
     cp_error err = {0};
     char text[CP_QUARANTINE_MESSAGE];
     cp_http_reply_text(reply, text, sizeof text);
-    if (cp_delivery_quarantine_(delivery, reply->exception_code, text, &err) < 0) {
-        send_later(delivery, reply, class, err.text, now_ns);
+    const int rc = cp_delivery_quarantine_(delivery, reply->exception_code, text, &err);
+    if (rc < 0) {
+        send_later(delivery, reply, rc == CP_E_BUSY ? CP_CLASS_TRANSIENT : class, err.text, now_ns);
         return;
     }
     end.parks = cp_pieces_mostly_bad(&delivery->pieces);
@@ -662,6 +664,7 @@ void cp_delivery_set_source(cp_delivery *delivery, const cp_batch_source *source
 {
     delivery->source = *source;
     delivery->has_source = true;
+    delivery->batch.gaps = source->gaps;
 }
 
 void cp_delivery_configure(cp_delivery *delivery, const cp_batch_policy *policy, bool server_changed)
@@ -747,6 +750,7 @@ static bool settle_late(cp_delivery *delivery, uint64_t now_ns)
     if (cp_delivery_quarantine_(delivery, 0, "refused before the recorder was killed", &err) < 0)
         return false;
     delivery->settled_late = false;
+    cp_quarantine_list_free(&delivery->found);
     cp_pieces_quarantined(&delivery->pieces);
     send_next(delivery, now_ns, 0);
     return true;

@@ -164,6 +164,8 @@ static int rows_write(cp_delivery *delivery, const piece_rows *rows, int code, c
         row.slot = chunk->slot;
         for (uint32_t at = 0; rc == CP_OK && at < chunk->row_count; at++) {
             row.position = cp_chunk_row_position(chunk, at);
+            if (cp_quarantine_list_has(&delivery->found, row.epoch, row.slot, row.position))
+                continue;
             row.bytes = cp_chunk_row(chunk, at);
             row.size = cp_chunk_row_size(chunk, at);
             rc = cp_quarantine_add(&delivery->quarantine, &row, err);
@@ -225,12 +227,13 @@ int cp_delivery_piece_resume_(cp_delivery *delivery, cp_batch_piece piece, cp_er
     delivery->sends = 1;
     if (!delivery->has_quarantine)
         return CP_OK;
-    cp_quarantine_list list;
-    const int rc = cp_quarantine_load(&list, delivery->quarantine.dir, name,
-                                      CP_QUARANTINE_ROWS | CP_QUARANTINE_RETRYING | CP_QUARANTINE_TRASH, err);
+    const unsigned anywhere = CP_QUARANTINE_ROWS | CP_QUARANTINE_RETRYING | CP_QUARANTINE_TRASH;
+    const unsigned which = delivery->env->config->retrying ? (unsigned)CP_QUARANTINE_ROWS : anywhere;
+    const int rc = cp_quarantine_load(&delivery->found, delivery->quarantine.dir, name, which, err);
     if (rc < 0)
         return rc;
-    settled_book(delivery, &list);
-    cp_quarantine_list_free(&list);
+    settled_book(delivery, &delivery->found);
+    if (!delivery->settled_late)
+        cp_quarantine_list_free(&delivery->found);
     return CP_OK;
 }

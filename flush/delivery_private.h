@@ -67,6 +67,7 @@ struct cp_delivery {
     uint32_t chunk_rows[CP_BATCH_CHUNKS];
     cp_quarantine quarantine;
     bool has_quarantine;
+    cp_quarantine_list found; /* settled_late: what of the piece is in the quarantine already */
 };
 
 /* A whole batch is about to go in pieces: brings the chunks of lossy tables into the order of their spans, which is the order in

@@ -38,7 +38,8 @@ typedef struct cp_sink_config {
     uint32_t retry_max_ms;
     const char *quarantine_dir; /* where rows go that ClickHouse refuses; NULL: they hold up their table */
     uint64_t quarantine_limit;  /* bytes, per table */
-    bool try_every_row;         /* a row is quarantined only by itself, however many are refused */
+    bool
+        retrying; /* rows come out of the quarantine: each is tried by itself, however many are refused, before it goes back */
 } cp_sink_config;
 
 /* When a table's queue becomes a batch: at rows or bytes or when its oldest row has waited interval; while a
@@ -97,6 +98,7 @@ typedef struct cp_lsn_range {
 /* Where the batches of a table come from when its chunks are not submitted: its log. Called on the flusher's thread. */
 typedef struct cp_batch_source {
     void *ctx;
+    bool gaps; /* the chunks need not continue each other: a span is all that a batch has of a ring */
     /* When the next batch is due: now (at most now_ns), later, or UINT64_MAX when there is nothing. urgent: without waiting
      * for rows, bytes or interval. */
     uint64_t (*due)(void *ctx, uint64_t now_ns, bool urgent);

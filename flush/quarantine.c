@@ -101,6 +101,16 @@ static int file_move(const char *from, const char *to, bool *moved, cp_error *er
     return CP_OK;
 }
 
+int cp_quarantine_at_rest(const cp_quarantine *quarantine, cp_error *err)
+{
+    char path[FILE_PATH];
+    file_path(quarantine, "retrying", path);
+    if (access(path, F_OK) == 0)
+        return cp_error_set(err, CP_E_BUSY, "a retry of table %s has begun and not ended: retry again first",
+                            quarantine->table);
+    return CP_OK;
+}
+
 int cp_quarantine_begin_retry(cp_quarantine *quarantine, bool *moved, cp_error *err)
 {
     char from[FILE_PATH];
@@ -109,9 +119,9 @@ int cp_quarantine_begin_retry(cp_quarantine *quarantine, bool *moved, cp_error *
     file_path(quarantine, "retrying", to);
     assert(quarantine->lock_fd >= 0);
     *moved = false;
-    if (access(to, F_OK) == 0)
-        return cp_error_set(err, CP_E_BUSY, "%s is there: a retry has begun and not ended", to);
-    const int rc = file_move(from, to, moved, err);
+    int rc = cp_quarantine_at_rest(quarantine, err);
+    if (rc == CP_OK)
+        rc = file_move(from, to, moved, err);
     return rc < 0 || !*moved ? rc : dir_sync(quarantine->dir, err);
 }
 

@@ -65,6 +65,9 @@ void cp_quarantine_abort(cp_quarantine *quarantine);
 int cp_quarantine_lock(cp_quarantine *quarantine, cp_error *err);
 void cp_quarantine_unlock(cp_quarantine *quarantine);
 
+/* CP_E_BUSY: a retry has begun and not ended. */
+int cp_quarantine_at_rest(const cp_quarantine *quarantine, cp_error *err);
+
 /* Under the lock: moves the rows to `retrying`, where there must be none; or either of them to the trash, under a name that
  * ends in suffix. False in *moved: there was no such file. Durable. */
 int cp_quarantine_begin_retry(cp_quarantine *quarantine, bool *moved, cp_error *err);

@@ -580,7 +580,11 @@ static int resume_intent(cp_log_lane *log_lane, const cp_wal_intent *intent, cp_
 
 int cp_log_lane_connect(cp_log_lane *log_lane, cp_flusher *flusher, cp_error *err)
 {
-    const cp_batch_source source = {log_lane, source_due, source_set_policy, source_take, source_again};
+    const cp_batch_source source = {.ctx = log_lane,
+                                    .due = source_due,
+                                    .set_policy = source_set_policy,
+                                    .take = source_take,
+                                    .again = source_again};
     const cp_wal_intent *intents = NULL;
     const uint32_t count = cp_wal_intents(log_lane->wal, &intents);
     cp_flusher_set_source(flusher, log_lane->lane->index, &source);
