@@ -9,5 +9,6 @@ int main(int argc, char **argv)
     cp_failpoint_arm();
     /* A reader that closes its pipe must not kill a program that is putting rows; cp_output_finish sees to the rest. */
     signal(SIGPIPE, SIG_IGN);
+    cp_failpoint_arm();
     return cp_verb_dispatch(argc, argv);
 }

@@ -1,6 +1,6 @@
 """Rows that ClickHouse refuses: the good ones around them arrive, once, and they go to the quarantine with the reason, from
 where `coldpath quarantine retry` delivers them after the table is mended. Also with the recorder killed at random and at every
-fail point while it looks for them. $CP_SEED, $CP_SECONDS of killing (default 12), $CP_ROWS of the large run."""
+fail point while it looks for them. $CP_SEED, $CP_SECONDS of killing (default 10), $CP_ROWS of the large run."""
 
 import collections
 import json
@@ -18,7 +18,7 @@ import unittest
 from tests.support.chdb import SKIP, ChdbServer, engine_present
 from tests.support.recorder import Recorder
 
-SECONDS = float(os.environ.get("CP_SECONDS") or 12)
+SECONDS = float(os.environ.get("CP_SECONDS") or 10)
 SEED = int(os.environ.get("CP_SEED") or time.time_ns() & 0xFFFFFFFF)
 ROWS = int(os.environ.get("CP_ROWS") or 1_000_000)
 DDL = """CREATE TABLE {name}
@@ -114,6 +114,104 @@ class Poison(unittest.TestCase):
 
     def test_rows_without_a_name(self):
         self.large("blind", "ADD COLUMN checked UInt8 MATERIALIZED throwIf(price < 0)", 50, 50_000, 395)
+
+    def keep_putting(self, recorder, name, first, end, put_rows):
+        """Rows first, first + 1 … in small lots, each tenth lot with a few bad ones, until end is set."""
+        chance = random.Random(SEED + first)
+        number = first
+        while not end.is_set():
+            lot = chance.choice((1, 50, 2000))
+            rate = chance.choice((0, 0, 0.002, 0.03))
+            rows = [(number + i, -1 if chance.random() < rate else 1) for i in range(lot)]
+            put(recorder, name, rows)
+            put_rows += rows
+            number += lot
+            time.sleep(0.05)
+
+    def die_at(self, recorder, point, chance):
+        """Lets the recorder run until it passes the point for the n-th time; False when it has not within half a second."""
+        recorder.extra_environment = {"COLDPATH_FAILPOINT": f"{point}:{chance.choice((1, 1, 2, 5, 20))}"}
+        try:
+            recorder.start()
+        except RuntimeError:  # it died before it was ready
+            pass
+        recorder.extra_environment = {}
+        try:
+            recorder.process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            return False
+        return recorder.process.returncode == -signal.SIGKILL
+
+    def kill_for(self, recorder, seconds, chance):
+        points = [point for point in recorder.failpoints()
+                  if point.startswith(("piece.", "quarantine.", "lane.", "log.checkpointed", "resume."))]
+        kills = collections.Counter()
+        end = time.monotonic() + seconds
+        recorder.stop(signal.SIGKILL)
+        while time.monotonic() < end:
+            point = chance.choice(points) if points and chance.random() < 0.85 else None
+            if point and self.die_at(recorder, point, chance):
+                kills[point] += 1
+            else:
+                if recorder.process is None or recorder.process.poll() is not None:
+                    recorder.start()
+                time.sleep(chance.uniform(0, 0.2))
+                kills["random"] += 1
+            recorder.stop(signal.SIGKILL)
+        recorder.start()
+        return kills
+
+    def killed(self, name, clause, **more):
+        """Rows good and bad from two producers while the recorder is killed; then the retry is killed as well."""
+        chance = random.Random(SEED)
+        with ChdbServer() as server, Recorder(server, settings(self.directory.name, name, **more), extra=FAST) as recorder:
+            server.query(f"ALTER TABLE test.{name} {clause}")
+            end = threading.Event()
+            lots = [[], []]
+            producers = [threading.Thread(target=self.keep_putting, args=(recorder, name, first, end, rows))
+                         for first, rows in zip((0, 10_000_000), lots)]
+            for producer in producers:
+                producer.start()
+            try:
+                kills = self.kill_for(recorder, SECONDS, chance)
+            finally:
+                end.set()
+                for producer in producers:
+                    producer.join()
+            rows = lots[0] + lots[1]
+            bad = [number for number, price in rows if price < 0]
+            status = recorder.wait_delivered(timeout=120)["tables"][0]
+            print(f"{name}: {dict(kills)}; {len(bad)} bad rows of {len(rows)}, {status['insert_attempts']} sends",
+                  file=sys.stderr)
+            self.assertTrue(status["balanced"], status)
+            self.check_held(server, name, sorted(number for number, price in rows if price > 0))
+            self.assertEqual(self.listing(recorder, name)["rows"], len(bad))
+            self.assertEqual(status["rows_quarantined"], len(bad), status)
+            server.query(f"ALTER TABLE test.{name} MODIFY COLUMN price Int32 COMMENT 'half mended'")
+            self.retry_killed(server, recorder, name, chance)
+            self.check_held(server, name, sorted(number for number, _ in rows))
+
+    def retry_killed(self, server, recorder, name, chance):
+        """The table is mended while retries are killed."""
+        for round in range(8):
+            point = chance.choice(("retry.prepared", "retry.delivered", "piece.sent", "piece.replied", "quarantine.added",
+                                   "quarantine.done", "batch.sent", "batch.replied"))
+            if round == 4:
+                server.query(f"ALTER TABLE test.{name} DROP CONSTRAINT IF EXISTS sound")
+                server.query(f"ALTER TABLE test.{name} DROP COLUMN IF EXISTS checked")
+            recorder.extra_environment = {"COLDPATH_FAILPOINT": f"{point}:{chance.choice((1, 2, 3, 20))}"}
+            recorder.run("coldpath", "quarantine", "retry", name)
+            recorder.extra_environment = {}
+        recorder.run("coldpath", "quarantine", "retry", name)
+        again = recorder.run("coldpath", "quarantine", "retry", name)
+        self.assertEqual(again.returncode, 0, again)
+        self.assertEqual(self.listing(recorder, name)["rows"], 0)
+
+    def test_killed_lossy(self):
+        self.killed("lossy", "ADD CONSTRAINT sound CHECK price > 0")
+
+    def test_killed_critical(self):
+        self.killed("critical", "ADD COLUMN checked UInt8 MATERIALIZED throwIf(price < 0)", **{"class": "critical"})
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ class Recorder:
             "namespace": "test",
             "region": {"dir": str(self.region_root)},
             "clickhouse": {"url": server if isinstance(server, str) else server.url, "database": database},
+            "quarantine": {"dir": str(self.work / "quarantine")},
             "tables": tables,
         }
         if any(table.get("class") == "critical" for table in tables.values()):
@@ -62,7 +63,7 @@ class Recorder:
         self.close()
 
     def environment(self):
-        return os.environ | {"COLDPATH_CONFIG": str(self.config), "NO_COLOR": "1"}
+        return os.environ | {"COLDPATH_CONFIG": str(self.config), "NO_COLOR": "1"} | self.extra_environment
 
     def run(self, program, *args, check=False, **kwargs):
         """Runs one of our programs to its end; a CompletedProcess with bytes."""
@@ -84,7 +85,7 @@ class Recorder:
         seen = len(self.read_log())
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([str(self.build / "bin/coldpathd"), "--config", str(self.config)],
-                                            env=self.environment() | self.extra_environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                            env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if 'msg="ready"' in self.read_log()[seen:]:
