@@ -29,9 +29,12 @@ DRAINED_SECONDS = 120  # after calm, for a backlog
 # Three partitions, so that an insert is three parts, of which a killed server may have stored some.
 DDL = """CREATE TABLE IF NOT EXISTS {name}
 (producer LowCardinality(String), number UInt64, at DateTime64(9, 'UTC'), price Decimal(18, 8), qty Float64, note String,
- code Nullable(Int32), levels Array(UInt32), _cp_epoch UInt64, _cp_slot UInt16, _cp_position UInt64)
+ code Nullable(Int32), levels Array(UInt32), _cp_epoch UInt64, _cp_slot UInt16, _cp_position UInt64{constraint})
 ENGINE = MergeTree PARTITION BY number % 3 ORDER BY (producer, number)
 SETTINGS non_replicated_deduplication_window = 10000"""
+# Of two tables ClickHouse refuses a row now and then for what it holds.
+CONSTRAINT = ", CONSTRAINT sound CHECK number % 1999 != 7"
+REFUSING = ("fills", "books")
 SELECT = "producer, number, toUnixTimestamp64Nano(at), price, qty, note, code, levels"
 FLUSH = {"interval": "20ms", "rows": 500}
 TABLES = {
@@ -43,7 +46,7 @@ TABLES = {
 # What the ledger may count a row of a lossy table as, besides delivered.
 ELSEWHERE = ("rows_rejected", "rows_suppressed", "rows_dropped", "rows_quarantined", "rows_given_up", "rows_in_ring",
              "rows_in_log")
-SINK = {"retry_min": "10ms", "retry_max": "100ms", "connect_timeout": "500ms", "request_timeout": "1s"}
+SINK = {"retry_min": "10ms", "retry_max": "100ms", "connect_timeout": "500ms", "request_timeout": "400ms"}
 
 
 def row(producer, number):
@@ -97,7 +100,7 @@ class Chaos(unittest.TestCase):
         tables = {}
         for name, settings in TABLES.items():
             ddl = self.recorder.work / f"{name}.sql"
-            ddl.write_text(DDL.format(name=name))
+            ddl.write_text(DDL.format(name=name, constraint=CONSTRAINT if name in REFUSING else ""))
             tables[name] = settings | {"ddl": str(ddl)}
         self.recorder.settings["tables"] = tables
         self.recorder.settings["wal"]["dir"] = str(self.recorder.work / "wal")
@@ -165,7 +168,8 @@ class Chaos(unittest.TestCase):
                 elsewhere = sum(table.get(key, 0) for key in ELSEWHERE)
                 self.assertEqual(table["rows_put"], held + elsewhere, table)
                 if table["class"] == "critical":
-                    self.assertEqual(elsewhere, 0, table)
+                    self.assertEqual(elsewhere, table["rows_quarantined"], table)
+                print(table["table"], "quarantined", table["rows_quarantined"], file=sys.stderr)
 
     def check_rows(self, producer):
         """Order and contents, a slice of numbers at a time."""

@@ -283,6 +283,10 @@ def cut_at(data):
 CODES = ((241, "MEMORY_LIMIT_EXCEEDED"), (202, "TOO_MANY_SIMULTANEOUS_QUERIES"), (999, "KEEPER_EXCEPTION"),
          (252, "TOO_MANY_PARTS"), (319, "UNKNOWN_STATUS_OF_INSERT"), (243, "NOT_ENOUGH_SPACE"), (60, "UNKNOWN_TABLE"),
          (516, "AUTHENTICATION_FAILED"), (4711, "NEVER_HEARD_OF"))
+# Codes that blame the rows, or how many of them there are: the batch goes on in pieces, single rows to the quarantine. And of a
+# block that could not be read, which is tried again before that.
+REFUSALS = ((469, "VIOLATED_CONSTRAINT"), (117, "INCORRECT_DATA"), (27, "CANNOT_PARSE_INPUT_ASSERTION_FAILED"),
+            (158, "TOO_MANY_ROWS"), (307, "TOO_MANY_BYTES"), (33, "CANNOT_READ_ALL_DATA"))
 JUNK = b"\x16\x03\x01\x00\xff\x00not HTTP at all\x00\r\n\r\n"
 OK = answer(200, reason="OK")
 
@@ -299,6 +303,11 @@ def errors(rng):
     code, name = rng.choice(CODES)
     return rng.choice((answer(500, exception(code, name), code=code), answer(404, exception(60, "UNKNOWN_TABLE"), code=60),
                        *(answer(status, "<html>no</html>") for status in (500, 502, 503, 504, 429, 408))))
+
+
+def refusals(rng):
+    code, name = rng.choice(REFUSALS)
+    return rng.choice((answer(400, exception(code, name), code=code), answer(413, "<html>too large</html>")))
 
 
 def headers(rng):
@@ -322,6 +331,7 @@ FAULTS = {
     "error after commit": lambda rng: Fault("error after commit", WHOLE, answer(rng.choice((500, 502, 504)), "gone")),
     "lying 200": lambda rng: Fault("lying 200", NOTHING, lies(rng)),
     "lying 200 after commit": lambda rng: Fault("lying 200 after commit", WHOLE, lies(rng)),
+    "refusal": lambda rng: Fault("refusal", NOTHING, refusals(rng)),
     "redirect": lambda rng: Fault("redirect", NOTHING, answer(rng.choice((301, 302, 307, 308)), "",
                                                              headers=("Location: http://127.0.0.1:9/",))),
     "slow drip": lambda rng: Fault("slow drip", WHOLE, way=DRIP),
@@ -334,15 +344,25 @@ FAULTS = {
 
 
 class RandomPlan:
-    """Faults by seed, in phases of a fraction of a second to two seconds: all is well, now and then one, mostly, nothing but."""
+    """Faults by seed, in phases of a fraction of a second to two seconds: all is well, now and then one, mostly, nothing but.
+    Rows that may have been stored are not refused: no server takes a batch first and calls its rows bad when it comes again."""
 
-    def __init__(self, seed, names=tuple(FAULTS)):
+    def __init__(self, seed, names=(*FAULTS, *("refusal",) * 8)):
         self.rng = random.Random(seed)
         self.names = names
         self.until = 0.0
         self.chance = 0.0
+        self.passed = set()  # tokens that have reached the server
 
     def __call__(self, request):
+        fault = self.draw(request)
+        while fault and fault.name == "refusal" and request.token in self.passed:
+            fault = self.draw(request)
+        if not fault or fault.request != NOTHING:
+            self.passed.add(request.token)
+        return fault
+
+    def draw(self, request):
         if request.time > self.until:
             self.until = request.time + self.rng.uniform(0.2, 2)
             self.chance = self.rng.choice((0, 0.2, 0.5, 0.9, 1))
