@@ -24,7 +24,7 @@ PRODUCERS = 2         # a table
 ROWS_PER_WRITE = 40
 PAUSE = 0.01          # between writes: 4,000 rows a second and producer
 SLICE = 200_000       # rows compared at a time
-DRAINED_SECONDS = 120  # after calm, for a backlog
+DRAINED_SECONDS = 40   # after calm, for a backlog
 
 # Three partitions, so that an insert is three parts, of which a killed server may have stored some.
 DDL = """CREATE TABLE IF NOT EXISTS {name}

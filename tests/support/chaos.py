@@ -139,6 +139,7 @@ class ChaosProxy:
         self.counts = collections.Counter()
         self.requests = []
         self._held = collections.deque()
+        self._serving = set()  # the loop itself remembers its tasks only weakly
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._server = None
@@ -205,6 +206,8 @@ class ChaosProxy:
         raise Closed
 
     async def _serve(self, reader, writer):
+        task = asyncio.current_task()
+        self._serving.add(task)
         try:
             while (message := await read_message(reader, False)) is not None:
                 await self._exchange(message, writer)
@@ -213,6 +216,8 @@ class ChaosProxy:
             abort(writer)
         except asyncio.CancelledError:
             abort(writer)
+        finally:
+            self._serving.discard(task)
 
     def _look(self, head, body):
         target = head.split(b" ", 2)[1].decode("latin-1")
