@@ -41,6 +41,7 @@ int cp_verb_schema(int argc, char **argv);
 int cp_verb_stat(int argc, char **argv);
 int cp_verb_status(int argc, char **argv);
 int cp_verb_tables(int argc, char **argv);
+int cp_verb_top(int argc, char **argv);
 int cp_verb_wal(int argc, char **argv);
 
 #endif
