@@ -138,7 +138,10 @@ class Status(unittest.TestCase):
         self.assertEqual(set(self.limits(json.loads(region.stdout))), {"shared memory", "log of trades", "ring of trades"})
         self.server.start()
         self.recorder.wait_delivered()
-        self.assertEqual(self.recorder.run("coldpath", "status").returncode, 0)
+        deadline = time.monotonic() + 10
+        while not (status := self.recorder.status())["healthy"] and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.assertEqual((status["healthy"], status["reasons"]), (True, []))
 
     def test_recorder_dead(self):
         self.recorder.start()
