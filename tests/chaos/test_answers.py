@@ -22,7 +22,13 @@ CODES = {
     "in_doubt": (319,),
     "park_table": (7, 8, 9, 10, 15, 16, 20, 43, 44, 46, 47, 48, 50, 53, 60, 81, 122, 218, 342, 497),
     "park_endpoint": (62, 73, 115, 164, 192, 193, 194, 195, 217, 291, 381, 452, 471, 472, 512, 516),
+    "malformed": (3, 32, 33, 40),
     "unknown": (1, 4711, 32000),
+}
+# Those that say which rows, or how many, are at fault: the batch goes on in pieces.
+REFUSALS = {
+    "poison": (6, 27, 38, 41, 69, 70, 72, 117, 128, 131, 190, 248, 321, 349, 376, 395, 407, 469),
+    "split": (158, 307, 396),
 }
 TEXT = "the chaos proxy says so"
 
@@ -198,6 +204,29 @@ class Answers(WithRecorder):
                 with self.subTest(code=code):
                     self.check_resent(self.once("kept", said(code), cls, f"code={code} "))
                     self.assertIn(TEXT, self.table_status("kept")["last_error"])
+        self.check_all_there()
+
+    def check_in_pieces(self, table, fault, cls, words):
+        """Refused once as a whole, the rows come in pieces with tokens of their own, and are taken."""
+        self.log_from = len(self.recorder.read_log())
+        seen = len(self.proxy.requests)
+        self.refuse(table, fault, 1)
+        self.put(table, 8)
+        self.wait_log("insert refused, goes on in pieces", f"table={table}", f"class={cls}", words)
+        self.recorder.wait_delivered()
+        tokens = [request.token for request in self.proxy.requests[seen:] if request.table == table]
+        self.assertGreater(len(tokens), 2)
+        self.assertEqual(len(tokens), len(set(tokens)))
+        self.assertTrue(all(token.startswith(tokens[0]) for token in tokens), tokens)
+        self.assertEqual(self.table_status(table)["rows_quarantined"], 0)
+
+    def test_refusals(self):
+        for cls, codes in REFUSALS.items():
+            for code in codes:
+                with self.subTest(code=code):
+                    self.check_in_pieces("kept", said(code), cls, f"code={code} ")
+                    self.check_in_pieces("passing", said(code), cls, f"code={code} ")
+        self.check_in_pieces("kept", status_only(413), "split", "busy")
         self.check_all_there()
 
     def test_codes_for_a_long_time(self):
