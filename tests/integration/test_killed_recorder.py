@@ -120,7 +120,7 @@ class KilledRecorder(unittest.TestCase):
         path = tempfile.mkdtemp(prefix="coldpath-kill-")
         with ChdbServer(path=path) as server:
             server.args = ["--port", str(server.port)]
-            extra = {"clickhouse": {"retry_min": "10ms", "retry_max": "100ms"}}
+            extra = {"clickhouse": {"retry_min": "10ms", "retry_max": "100ms"}, "recorder": {"memory_limit": "32MiB"}}
             if tables is CRITICAL:
                 extra["wal"] = SMALL_SEGMENTS
             with Recorder(server, tables, extra=extra) as recorder:

@@ -82,17 +82,20 @@ class Recorder:
 
     def start(self):
         """Starts coldpathd and waits until it is ready. Returns self."""
-        seen = len(self.read_log())
-        with open(self.log, "ab") as log:
+        with open(self.log, "ab") as log, open(self.log, "rb") as said:
+            said.seek(0, os.SEEK_END)
             self.process = subprocess.Popen([str(self.build / "bin/coldpathd"), "--config", str(self.config)],
                                             env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if 'msg="ready"' in self.read_log()[seen:]:
-                return self
-            if self.process.poll() is not None:
-                raise RuntimeError(f"coldpathd ended with {self.process.returncode}:\n{self.read_log()}")
-            time.sleep(0.01)
+            deadline = time.monotonic() + START_SECONDS
+            text = b""
+            while time.monotonic() < deadline:
+                ended = self.process.poll() is not None
+                text += said.read()
+                if b'msg="ready"' in text:
+                    return self
+                if ended:
+                    raise RuntimeError(f"coldpathd ended with {self.process.returncode}:\n{self.read_log()}")
+                time.sleep(0.002)
         raise RuntimeError(f"coldpathd was not ready within {START_SECONDS} s:\n{self.read_log()}")
 
     def failpoints(self):
