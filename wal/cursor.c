@@ -96,6 +96,15 @@ void cp_wal_cursor_forget(cp_wal_cursor *cursor)
     cursor->window_size = 0;
 }
 
+cp_wal_origin cp_wal_origin_of(const cp_wal_segment_header *header)
+{
+    return (cp_wal_origin){.id = header->id,
+                           .salt = header->salt,
+                           .size = header->size,
+                           .base_lsn = header->base_lsn,
+                           .header_crc = header->head.crc};
+}
+
 void cp_wal_cursor_begin(cp_wal_cursor *cursor, const cp_wal_origin *origin, cp_io *io, int file)
 {
     cursor->io = io;

@@ -36,6 +36,9 @@ typedef struct cp_wal_origin {
     uint32_t header_crc; /* the first record's predecessor */
 } cp_wal_origin;
 
+/* The activation that a sound header is of. */
+cp_wal_origin cp_wal_origin_of(const cp_wal_segment_header *header);
+
 typedef struct cp_wal_cursor {
     cp_io *io;
     int file;

@@ -139,11 +139,7 @@ static void header_take(inspection *i, cp_wal_view_segment *segment, const cp_wa
             "%s/%06u.seg belongs to another log: move it back where it came from, out of this directory",
             view->dir, segment->slot);
     segment->state = CP_WAL_VIEW_FREE;
-    segment->origin = (cp_wal_origin){.id = header->id,
-                                      .salt = header->salt,
-                                      .size = header->size,
-                                      .base_lsn = header->base_lsn,
-                                      .header_crc = header->head.crc};
+    segment->origin = cp_wal_origin_of(header);
     segment->epoch = header->epoch;
     segment->activated_ns = header->activated_ns;
     segment->previous_id = header->previous_id;

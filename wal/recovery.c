@@ -122,11 +122,7 @@ static int header_take(recovery *r, cp_wal_segment *segment, const cp_wal_segmen
     if (cp_wal_segments_by_id(&wal->segments, header->id))
         return cp_error_set(r->err, CP_E_CORRUPT, "%s holds segment %llu twice, once in %s: remove the copy",
                             wal->dir, (unsigned long long)header->id, name);
-    segment->origin = (cp_wal_origin){.id = header->id,
-                                      .salt = header->salt,
-                                      .size = header->size,
-                                      .base_lsn = header->base_lsn,
-                                      .header_crc = header->head.crc};
+    segment->origin = cp_wal_origin_of(header);
     segment->epoch = header->epoch;
     segment->previous_id = header->previous_id;
     segment->previous_end = header->previous_end;
