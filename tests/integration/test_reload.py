@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import unittest
 from tests.support.chdb import SKIP, ChdbServer, engine_present
 from tests.support.recorder import Recorder
 
+RELOAD_COUNT = 824  # where the control file has it
 LAZY = {"interval": "60s", "rows": 200000, "bytes": "32MiB"}
 TABLES = {
     "quotes": {"ring_size": "1MiB", "flush": LAZY},
@@ -195,6 +197,9 @@ class Reload(unittest.TestCase):
             (before.replace(self.server.url, "ftp://x"), ["http"]),
             (before.replace('"clickhouse": {', '"clickhouse": {"ca_file": "/nowhere/ca.pem",'), ["No such file"]),
         ]
+        (self.recorder.work / "broken.sql").write_text("CREATE TABLE quotes (a Int32,, b Int32) ENGINE = MergeTree ORDER BY a")
+        broken.append((before.replace('"quotes": {', f'"quotes": {{"ddl": "{self.recorder.work}/broken.sql",'), ["broken.sql:1:30"]))
+        broken.append((before.replace('"quotes": {', '"quotes": {"ddl": "/nowhere.sql",'), ["there is no file /nowhere.sql"]))
         for text, words in broken:
             self.recorder.config.write_text(text)
             code, answer, said = self.reload()
@@ -236,8 +241,28 @@ class Reload(unittest.TestCase):
         code, _, said = self.reload()
         self.assertEqual(code, 69)
         self.assertIn("no recorder runs", said)
+        with open(self.recorder.region / "control", "r+b") as control:  # as if it was killed in the middle of a reload
+            control.seek(RELOAD_COUNT)
+            count = struct.unpack("<Q", control.read(8))[0]
+            control.seek(RELOAD_COUNT)
+            control.write(struct.pack("<Q", count | 1))
         self.recorder.start()
         self.assertEqual(self.reload()[0], 0)
+
+    def test_at_once(self):
+        """Several at a time: each is told the outcome of a reload that began after it asked (the last one's, which may find that all
+        has been applied by the one before)."""
+        self.make()
+        for round in range(5):
+            self.recorder.settings["clickhouse"]["retry_min"] = f"{20 + round}ms"
+            self.recorder.write_config()
+            asked = [self.recorder.popen("coldpath", "reload", "--region", str(self.recorder.region), stdout=subprocess.PIPE)
+                     for _ in range(6)]
+            said = [process.communicate(timeout=60)[0].decode() for process in asked]
+            self.assertEqual([process.returncode for process in asked], [0] * 6)
+            self.assertEqual(set(said) - {"applied        clickhouse.retry_min\n", "nothing has changed\n"}, set())
+        changed = 'msg="configuration changed" key=clickhouse.retry_min'
+        self.assertEqual(self.recorder.read_log().count(changed), 5)
 
     def test_beside_traffic(self):
         """Reloads without a pause while rows flow and the server comes and goes: every row arrives, once."""
