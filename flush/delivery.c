@@ -74,7 +74,7 @@ static bool url_build_head(cp_url *url, const cp_delivery *delivery)
     }
     cp_url_add(url, "&query=");
     cp_url_add_encoded(url, "INSERT INTO ");
-    cp_url_add_identifier(url, table->name);
+    cp_url_add_identifier(url, cp_table_target(table));
     for (uint32_t i = 0; i < table->column_count; i++) {
         cp_url_add_encoded(url, i ? "," : " (");
         cp_url_add_identifier(url, table->columns[i].name);

@@ -79,6 +79,7 @@ void cp_table_free(cp_table *table)
     free(table->settings);
     free(table->database);
     free(table->name);
+    free(table->target);
     free(table->engine);
     free(table->order_by);
     free(table->partition_by);
@@ -167,5 +168,20 @@ int cp_table_compare(const cp_table *a, const char *a_side, const cp_table *b, c
         return compare_extra(a, a_side, i, b_side, err);
     if (j < b->column_count)
         return compare_extra(b, b_side, j, a_side, err);
+    return CP_OK;
+}
+
+int cp_table_extends(const cp_table *from, const cp_table *to, cp_error *err)
+{
+    for (uint32_t i = next_row_column(from, 0); i < from->column_count; i = next_row_column(from, i + 1)) {
+        const cp_column *column = &from->columns[i];
+        const int at = cp_table_find(to, column->name, strlen(column->name));
+        if (at < 0)
+            return cp_error_set(err, CP_E_SCHEMA, "it lacks column '%s' (%.200s)", column->name,
+                                column->type.text);
+        if (strcmp(to->columns[at].type.text, column->type.text) != 0)
+            return cp_error_set(err, CP_E_SCHEMA, "column '%s' is %.200s in it, but %.200s before",
+                                column->name, to->columns[at].type.text, column->type.text);
+    }
     return CP_OK;
 }

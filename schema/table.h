@@ -60,6 +60,8 @@ struct cp_row_plan; /* what cp_row_check looks at; private to schema/ */
 typedef struct cp_table {
     char *database; /* NULL when the DDL names none */
     char *name;
+    char *
+        target; /* the table in ClickHouse that its rows go to, where that has another name: cp_table_target */
     uint32_t column_count;
     cp_column *columns;
     uint32_t row_size;    /* bytes of the fixed part, a multiple of 8, at least 8 */
@@ -90,6 +92,13 @@ CP_PUBLIC int cp_table_parse(cp_table **out, const char *file, const char *text,
 /* Reads a file that holds one CREATE TABLE. As above; also CP_E_ABSENT, CP_E_PERM, CP_E_IO. */
 CP_PUBLIC int cp_table_load(cp_table **out, const char *path, cp_error *err);
 
+/* The name of the table in ClickHouse. A version of a table (tables.<name>.version_of in the configuration) has a name of
+ * its own in region, log and ledger; its rows go to the same table. */
+static inline const char *cp_table_target(const cp_table *table)
+{
+    return table->target ? table->target : table->name;
+}
+
 /* Frees a table; NULL is allowed. */
 CP_PUBLIC void cp_table_free(cp_table *table);
 
@@ -105,6 +114,10 @@ CP_PUBLIC const char *cp_table_suggest(const cp_table *table, const char *name, 
  * CP_E_SCHEMA. */
 CP_PUBLIC int cp_table_compare(const cp_table *a, const char *a_side, const cp_table *b, const char *b_side,
                                cp_error *err);
+
+/* CP_OK when to is from with columns added and nothing else: every row column of from is in it, of the same type; else
+ * CP_E_SCHEMA, and err says which is not. */
+CP_PUBLIC int cp_table_extends(const cp_table *from, const cp_table *to, cp_error *err);
 
 /* Writes the C header of a table's typed row: struct, static asserts per offset, schema hash, name;
  * deterministic. Returns a malloc'd NUL-terminated text, or NULL when out of memory. */

@@ -229,19 +229,34 @@ static void ring_sign(cp_ring_map *map, const char *producer)
              producer ? producer : program_invocation_short_name);
 }
 
+/* The entry whose rows the program was built for: the named one, or a version of the same table (the hash is of the
+ * table's name in ClickHouse, too); -1 when the region has no such. */
+static int version_find(const cp_control *control, int named, uint64_t schema_hash)
+{
+    if (schema_hash == 0 || schema_hash == control->directory[named].schema_hash)
+        return named;
+    for (uint32_t i = 0; i < control->table_count; i++) {
+        if (control->directory[i].schema_hash == schema_hash)
+            return (int)i;
+    }
+    return -1;
+}
+
 int cp_ring_open(cp_ring **out, cp_region *region, const char *table, uint64_t schema_hash,
                  const char *producer, cp_error *err)
 {
     *out = NULL;
-    const int index = cp_control_find(&region->control, table);
-    if (index < 0)
+    const int named = cp_control_find(&region->control, table);
+    if (named < 0)
         return table_unknown(region, table, err);
-    const cp_abi_table *entry = &region->control.directory[index];
-    if (schema_hash != 0 && schema_hash != entry->schema_hash)
+    const int index = version_find(&region->control, named, schema_hash);
+    const cp_abi_table *entry = &region->control.directory[named];
+    if (index < 0)
         return cp_error_set(
             err, CP_E_SCHEMA,
             "table %s has other columns in the region (schema hash %016llx) than this program was built "
-            "with (%016llx): generate its header anew with `coldpath schema gen %s`, and compare with "
+            "with (%016llx): configure its form as a version (version_of), or generate its header anew with "
+            "`coldpath schema gen %s`, and compare with "
             "`coldpath schema show %s`",
             table, (unsigned long long)entry->schema_hash, (unsigned long long)schema_hash, table, table);
     cp_ring *ring = NULL;
@@ -253,7 +268,7 @@ int cp_ring_open(cp_ring **out, cp_region *region, const char *table, uint64_t s
     }
     memset(ring, 0, sizeof *ring);
     ring->priv = priv;
-    ring->row_max = entry->row_max;
+    ring->row_max = region->control.directory[index].row_max;
     priv->region = region;
     priv->map.fd = -1;
     const int rc = ring_take_slot(region, (uint32_t)index, ring, err);

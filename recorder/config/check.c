@@ -120,6 +120,10 @@ void cp_config_check(cp_config_layers *layers)
         cp_config_problem_add(&layers->problems, &ddl->place,
                               "write it under tables.<name>, or use schema.dir",
                               "ddl belongs to one table, it has no default");
+    const cp_config_value *version = &layers->defaults[CP_TKEY_VERSION_OF];
+    if (version->set)
+        cp_config_problem_add(&layers->problems, &version->place, "write it under tables.<name>",
+                              "version_of belongs to one table, it has no default");
     for (uint32_t i = 0; i < layers->table_count; i++)
         check_table(layers, i);
 }

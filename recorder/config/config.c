@@ -182,6 +182,8 @@ static int fill_table(cp_table_config *out, const cp_config_layers *layers, uint
     out->name = strdup(layers->tables[i].name);
     out->ddl = ddl->set ? strdup(ddl->text)
                         : cp_shipped_table(config->schema_dir, config->schema_set, layers->tables[i].name);
+    if (!copy_text(&out->version_of, &layers->tables[i].values[CP_TKEY_VERSION_OF], NULL))
+        return CP_E_NOMEM;
     return out->name && out->ddl ? CP_OK : CP_E_NOMEM;
 }
 
@@ -191,10 +193,13 @@ static void check_descriptor(cp_config_layers *layers, uint32_t i, const cp_tabl
 {
     const cp_config_value *ddl = &layers->tables[i].values[CP_TKEY_DDL];
     const cp_config_place *place = cp_config_table_place(layers, i, ddl->set ? ddl : NULL);
-    if (strcmp(table->table->name, table->name) != 0)
-        cp_config_problem_add(
-            &layers->problems, place, "the key under tables: has to be the table's own name",
-            "%s creates table \"%s\", not \"%s\"", table->ddl, table->table->name, table->name);
+    const char *wanted = table->version_of ? table->version_of : table->name;
+    if (strcmp(table->table->name, wanted) != 0)
+        cp_config_problem_add(&layers->problems, place,
+                              table->version_of
+                                  ? "a version's CREATE TABLE names the table of which it is one"
+                                  : "the key under tables: has to be the table's own name",
+                              "%s creates table \"%s\", not \"%s\"", table->ddl, table->table->name, wanted);
     if (table->table->row_size > table->row_max) {
         uint64_t unused;
         const cp_config_value *max = cp_config_layers_table_value(layers, i, CP_TKEY_ROW_MAX, &unused);
@@ -224,6 +229,67 @@ static int load_ddl(cp_config_layers *layers, uint32_t i, const cp_config *confi
     return rc == CP_E_NOMEM ? rc : CP_OK;
 }
 
+/* A version goes by its key from here on; its rows go to the table that its DDL names. */
+static int version_name(cp_table_config *table)
+{
+    char *name = strdup(table->name);
+    if (!name)
+        return CP_E_NOMEM;
+    table->table->target = table->table->name;
+    table->table->name = name;
+    return CP_OK;
+}
+
+/* A version is of a table that is configured, and only adds columns to it and to the versions before. */
+static void check_version(cp_config_layers *layers, const cp_config *config, uint32_t i)
+{
+    const cp_table_config *table = &config->tables[i];
+    const cp_config_place *place =
+        cp_config_table_place(layers, i, &layers->tables[i].values[CP_TKEY_VERSION_OF]);
+    bool found = false;
+    for (uint32_t j = 0; j < i; j++) {
+        const cp_table_config *before = &config->tables[j];
+        const bool first = strcmp(before->name, table->version_of) == 0;
+        cp_error why;
+        found = found || (first && !before->version_of);
+        if ((!first && (!before->version_of || strcmp(before->version_of, table->version_of) != 0)) ||
+            !before->table || cp_table_extends(before->table, table->table, &why) == CP_OK)
+            continue;
+        cp_config_problem_add(
+            &layers->problems, place,
+            "a version may only add columns; give the new form a table of its own, and move "
+            "what is to be kept with INSERT … SELECT",
+            "table %s is no version of %s: %.300s", table->name, before->name, why.text);
+    }
+    if (!found)
+        cp_config_problem_add(&layers->problems, place,
+                              "write it above, with its own CREATE TABLE, as it was",
+                              "table %s: there is no table \"%s\" above it", table->name, table->version_of);
+}
+
+static int fill_versions(cp_config *config, cp_config_layers *layers)
+{
+    for (uint32_t i = 0; i < config->table_count; i++) {
+        cp_table_config *table = &config->tables[i];
+        if (!table->version_of || !table->table)
+            continue;
+        check_version(layers, config, i);
+        if (version_name(table) < 0)
+            return CP_E_NOMEM;
+    }
+    return CP_OK;
+}
+
+bool cp_config_is_latest(const cp_config *config, uint32_t table)
+{
+    const char *target = cp_table_target(config->tables[table].table);
+    for (uint32_t i = table + 1; i < config->table_count; i++) {
+        if (config->tables[i].version_of && strcmp(config->tables[i].version_of, target) == 0)
+            return false;
+    }
+    return true;
+}
+
 static int fill_tables(cp_config *config, cp_config_layers *layers)
 {
     const cp_config_value *dir = &layers->global[CP_KEY_SCHEMA_DIR];
@@ -238,7 +304,7 @@ static int fill_tables(cp_config *config, cp_config_layers *layers)
         if (rc == CP_OK)
             rc = load_ddl(layers, i, config, &config->tables[i]);
     }
-    return rc;
+    return rc == CP_OK ? fill_versions(config, layers) : rc;
 }
 
 /* ---- loading --------------------------------------------------------------------------------------------- */
@@ -321,6 +387,7 @@ void cp_config_free(cp_config *config)
     for (uint32_t i = 0; i < config->table_count; i++) {
         free(config->tables[i].name);
         free(config->tables[i].ddl);
+        free(config->tables[i].version_of);
         cp_table_free(config->tables[i].table);
     }
     if (config->password)

@@ -22,7 +22,8 @@ enum { CP_MAX_CONFIG_TABLES = CP_MAX_SINK_TABLES, CP_MAX_CONFIG_BYTES = 4 * 1024
 typedef struct cp_table_config {
     char *name;         /* the key under tables: */
     char *ddl;          /* path of its CREATE TABLE; default <schema.dir>/<name>.sql */
-    cp_table *table;    /* the parsed DDL; its name equals name */
+    cp_table *table;    /* the parsed DDL; its name equals name, its target what it creates */
+    char *version_of;   /* the table of which this is a later form, or NULL */
     bool critical;      /* class: critical | lossy */
     uint64_t ring_size; /* a power of two, 64 KiB … 1 GiB */
     uint32_t slots;     /* producers at a time, 1 … 64 */
@@ -77,6 +78,9 @@ typedef struct cp_config {
  * block each; err then gives the first and the count. Errors: CP_E_CONFIG, CP_E_ABSENT (no file), CP_E_PERM,
  * CP_E_IO, CP_E_NOMEM. */
 int cp_config_load(cp_config **out, const char *path, FILE *diagnostics, cp_error *err);
+
+/* Whether this table is the latest declaration of its table in ClickHouse: false for one that a later one is a version of. */
+bool cp_config_is_latest(const cp_config *config, uint32_t table);
 
 /* Frees it, wiping the password. NULL is allowed. */
 void cp_config_free(cp_config *config);

@@ -50,7 +50,7 @@ void cp_config_item_table(cp_config_item *it, const cp_config *config, uint32_t 
     set_origin(it, value);
     if (id == CP_TKEY_DDL)
         set_text(it, config->tables[table].ddl);
-    else if (it->key->kind == CP_CONFIG_NAMES)
+    else if (it->key->kind == CP_CONFIG_NAMES || id == CP_TKEY_VERSION_OF)
         set_text(it, value ? value->text : NULL);
     else
         cp_config_value_format(it->key, number, it->text, sizeof it->text);

@@ -46,6 +46,7 @@ typedef enum cp_config_key_id {
 typedef enum cp_config_table_key_id {
     CP_TKEY_CLASS,
     CP_TKEY_DDL,
+    CP_TKEY_VERSION_OF,
     CP_TKEY_RING_SIZE,
     CP_TKEY_SLOTS,
     CP_TKEY_ROW_MAX,

@@ -265,15 +265,38 @@ static void tables_of_a_set(void **state)
     unsetenv("COLDPATH_SCHEMA__SET");
 }
 
+/* A version goes by its key; its rows go to the table that its DDL names, of which it is the latest declaration. */
+static void versions_of_a_table(void **state)
+{
+    (void)state;
+    fixture_write("t.sql", "CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n", 0600);
+    fixture_write("t2.sql", "CREATE TABLE t (n UInt64, m UInt8) ENGINE = MergeTree ORDER BY n", 0600);
+    cp_config *config = fixture_load_good("namespace: demo\ntables:\n  t: {ddl: t.sql}\n"
+                                          "  t_v2: {version_of: t, ddl: t2.sql}\n");
+    assert_string_equal(config->tables[0].table->name, "t");
+    assert_string_equal(cp_table_target(config->tables[0].table), "t");
+    assert_string_equal(config->tables[1].table->name, "t_v2");
+    assert_string_equal(cp_table_target(config->tables[1].table), "t");
+    assert_false(cp_config_is_latest(config, 0));
+    assert_true(cp_config_is_latest(config, 1));
+    cp_config_free(config);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, fixture_enter, fixture_leave)
     const struct CMUnitTest tests[] = {
-        CASE(minimal_file_is_enough),           CASE(class_sets_the_defaults),
-        CASE(sources_in_their_order),           CASE(host_of_an_older_recorder),
-        CASE(passwords_and_their_order),        CASE(anchors_and_merge_keys),
-        CASE(relative_paths_begin_at_the_file), CASE(print_reads_back),
-        CASE(example_shows_every_key),          CASE(tables_of_a_set),
+        CASE(minimal_file_is_enough),
+        CASE(class_sets_the_defaults),
+        CASE(sources_in_their_order),
+        CASE(host_of_an_older_recorder),
+        CASE(passwords_and_their_order),
+        CASE(anchors_and_merge_keys),
+        CASE(relative_paths_begin_at_the_file),
+        CASE(print_reads_back),
+        CASE(example_shows_every_key),
+        CASE(tables_of_a_set),
+        CASE(versions_of_a_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,7 +81,8 @@ CP_PUBLIC void cp_detach(cp_region *region);
 CP_PUBLIC bool cp_region_recorder_alive(const cp_region *region);
 
 /* Takes a free producer slot of a table and maps its ring, ready to put without page faults.
- *   schema_hash  of the row that will be put, from the generated header; 0 skips the check
+ *   schema_hash  of the row that will be put, from the generated header; 0 skips the check. Where the region has several
+ *                versions of the table, it chooses the one that the program was built for
  *   producer     a name for humans (at most 31 bytes are kept), or NULL for the program's name
  * Errors: CP_E_ABSENT (no such table; the text lists those there are), CP_E_SCHEMA (other columns; the text
  * says how to compare them), CP_E_BUSY (all slots taken; the text says by whom), CP_E_PERM, CP_E_NOMEM (no room in the shared
