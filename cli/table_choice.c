@@ -81,5 +81,5 @@ void cp_table_name_write(FILE *out, const cp_config *config, const cp_table *tab
 {
     cp_sql_write_name(out, cp_table_database(config, table));
     putc('.', out);
-    cp_sql_write_name(out, table->name);
+    cp_sql_write_name(out, cp_table_target(table));
 }

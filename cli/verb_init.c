@@ -120,21 +120,22 @@ static int table_make(const init_run *run, const cp_sink_config *sink, const cp_
     char quoted_table[NAME_SQL];
     char quoted[PLACE_SQL];
     if (!cp_sql_quote_name(quoted_database, sizeof quoted_database, database) ||
-        !cp_sql_quote_name(quoted_table, sizeof quoted_table, table->name))
-        return cp_error_set(err, CP_E_TOO_BIG, "the name %s.%s is too long", database, table->name);
+        !cp_sql_quote_name(quoted_table, sizeof quoted_table, cp_table_target(table)))
+        return cp_error_set(err, CP_E_TOO_BIG, "the name %s.%s is too long", database,
+                            cp_table_target(table));
     snprintf(quoted, sizeof quoted, "%s.%s", quoted_database, quoted_table);
     int rc = database_make(sink, database, quoted_database, err);
     if (rc == CP_OK)
         rc = table_exists(sink, quoted, err);
     if (rc == 1) {
-        table_report(run, database, table->name, "already there");
+        table_report(run, database, cp_table_target(table), "already there");
         return CP_OK;
     }
     if (rc == CP_OK)
         rc = cp_query_run(sink, database, table->create, NULL, NULL, err);
     if (rc < 0)
-        return cp_error_prefix(err, "table %s.%s", database, table->name);
-    table_report(run, database, table->name, "created");
+        return cp_error_prefix(err, "table %s.%s", database, cp_table_target(table));
+    table_report(run, database, cp_table_target(table), "created");
     return CP_OK;
 }
 
@@ -143,6 +144,8 @@ static int init_tables(const init_run *run, cp_error *err)
     cp_sink_config sink;
     cp_config_sink(run->config, &sink);
     for (uint32_t i = 0; i < run->config->table_count; i++) {
+        if (!cp_config_is_latest(run->config, i))
+            continue;
         const int rc = table_make(run, &sink, run->config->tables[i].table, err);
         if (rc < 0)
             return rc;

@@ -24,7 +24,7 @@ static void table_write(FILE *out, const cp_retention *r)
 {
     cp_sql_write_name(out, r->database);
     putc('.', out);
-    cp_sql_write_name(out, r->table->table->name);
+    cp_sql_write_name(out, cp_table_target(r->table->table));
 }
 
 /* id, rows, end, expired, soon; for one partition only, if it is given. */
@@ -60,7 +60,7 @@ static char *parts_sql(const cp_retention *r)
           out);
     cp_sql_write_text(out, r->database);
     fputs(" AND table = ", out);
-    cp_sql_write_text(out, r->table->table->name);
+    cp_sql_write_text(out, cp_table_target(r->table->table));
     fputs(" GROUP BY partition_id FORMAT TSVRaw", out);
     return stream_end(out, &text);
 }
@@ -180,7 +180,7 @@ int cp_retention_load(cp_retention *retention, const cp_config *config, const cp
         return cp_error_set(err, CP_E_NOMEM, "no memory for a TTL");
     }
     free(front);
-    int rc = cp_rollup_load(&retention->rollup, config, table->name, err);
+    int rc = cp_rollup_load(&retention->rollup, config, cp_table_target(table->table), err);
     if (rc == CP_OK && retention->ttl)
         rc = lines_run(retention, sink, partitions_sql(retention, NULL), 5, partition_take, err);
     if (rc == CP_OK)

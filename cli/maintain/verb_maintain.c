@@ -63,7 +63,8 @@ static const cp_drift *drift_find(const maintain_run *run, const cp_retention *r
             continue;
         for (uint32_t i = 0; i < database->drifts.count; i++) {
             const cp_drift *drift = &database->drifts.items[i];
-            if (strcmp(drift->what, what) == 0 && strcmp(drift->object, r->table->name) == 0)
+            if (strcmp(drift->what, what) == 0 &&
+                strcmp(drift->object, cp_table_target(r->table->table)) == 0)
                 return drift;
         }
     }
@@ -197,7 +198,8 @@ static int tables_maintain(maintain_run *run, cp_error *err)
     for (uint32_t i = 0; i < run->config->table_count; i++) {
         const cp_table_config *table = &run->config->tables[i];
         cp_error why = {0};
-        if (run->args->table && strcmp(run->args->table, table->name) != 0)
+        if (!cp_config_is_latest(run->config, i) ||
+            (run->plan->table && strcmp(run->plan->table, cp_table_target(table->table)) != 0))
             continue;
         const int rc = table_maintain(run, table, &why);
         if (rc == CP_OK)
@@ -216,8 +218,11 @@ static int maintain_prepare(maintain_run *run, cp_error *err)
 {
     const cp_table_config *table = NULL;
     int rc = cp_place_config(&run->args->common, &run->config, err);
-    if (rc == CP_OK && run->args->table)
+    const char *only = NULL;
+    if (rc == CP_OK && run->args->table) {
         rc = cp_table_choose(run->config, run->args->table, &table, err);
+        only = rc == CP_OK ? cp_table_target(table->table) : NULL;
+    }
     for (uint32_t i = 0; i < run->args->confirmed_count && rc == CP_OK; i++)
         rc = cp_table_choose(run->config, run->args->confirmed[i], &table, err);
     if (rc < 0)
@@ -226,7 +231,7 @@ static int maintain_prepare(maintain_run *run, cp_error *err)
     run->plan = calloc(1, sizeof *run->plan);
     if (!run->plan)
         return cp_error_set(err, CP_E_NOMEM, "no memory for a plan");
-    *run->plan = (cp_plan){.config = run->config, .table = run->args->table};
+    *run->plan = (cp_plan){.config = run->config, .table = only};
     return cp_plan_make(run->plan, err);
 }
 

@@ -81,7 +81,8 @@ static bool is_declared(const cp_plan *plan, const char *name)
 {
     for (uint32_t i = 0; i < plan->config->table_count; i++) {
         const cp_table *table = plan->config->tables[i].table;
-        if (strcmp(table->name, name) == 0 && strcmp(database_of(plan, table), plan->config->database) == 0)
+        if (strcmp(cp_table_target(table), name) == 0 &&
+            strcmp(database_of(plan, table), plan->config->database) == 0)
             return true;
     }
     return false;
@@ -139,8 +140,11 @@ static bool front_fits(cp_plan_database *database, const cp_table *table)
     return false;
 }
 
-static int table_compare(cp_plan *plan, cp_plan_database *database, const cp_table *declared, cp_error *err)
+static int table_compare(cp_plan *plan, cp_plan_database *database, const cp_table *table, cp_error *err)
 {
+    cp_table by_target = *table; /* of a version: the server knows the table, not the version's name */
+    const cp_table *declared = &by_target;
+    by_target.name = table->target ? table->target : table->name;
     const cp_drift_target target = {database->catalog.database, plan->cluster};
     char name[CP_MAX_NAME + sizeof "_local"];
     cp_table *server = NULL;
@@ -170,7 +174,8 @@ int cp_plan_make(cp_plan *plan, cp_error *err)
     int rc = plan->table ? CP_OK : views_load(plan, err);
     for (uint32_t i = 0; i < plan->config->table_count && rc == CP_OK; i++) {
         const cp_table *table = plan->config->tables[i].table;
-        if (plan->table && strcmp(table->name, plan->table) != 0)
+        if (!cp_config_is_latest(plan->config, i) ||
+            (plan->table && strcmp(cp_table_target(table), plan->table) != 0))
             continue;
         rc = database_get(plan, &sink, database_of(plan, table), &database, err);
         if (rc == CP_OK)

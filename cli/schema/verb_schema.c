@@ -172,7 +172,9 @@ static int run_plan(const schema_args *args)
         rc = args->table ? from_config(&source, args, &err)
                          : cp_place_config(&args->common, &source.config, &err);
     if (rc == CP_OK) {
-        *plan = (cp_plan){.config = source.config, .cluster = args->cluster, .table = args->table};
+        *plan = (cp_plan){.config = source.config,
+                          .cluster = args->cluster,
+                          .table = source.table ? cp_table_target(source.table) : NULL};
         rc = cp_plan_make(plan, &err);
     }
     int status;
