@@ -137,6 +137,13 @@ static int column_find(cp_json_row *json, uint32_t place, const char *name)
     return column;
 }
 
+/* A null that stands for the column's default. */
+static bool is_default(const cp_json_row *json, uint32_t column, json_object *value)
+{
+    const cp_type *type = &json->table->columns[column].type;
+    return json->defaults_for_null && !value && (!type->nullable || type->array);
+}
+
 static int object_set(cp_json_row *json, json_object *object, cp_row *row, cp_error *err)
 {
     struct json_object_iterator it = json_object_iter_begin(object);
@@ -145,9 +152,10 @@ static int object_set(cp_json_row *json, json_object *object, cp_row *row, cp_er
         const char *name = json_object_iter_peek_name(&it);
         const int column = column_find(json, place, name);
         int rc = CP_OK;
-        if (column >= 0)
-            rc = value_set(row, (uint32_t)column, json_object_iter_peek_value(&it), err);
-        else if (!json->skip_unknown)
+        json_object *value = json_object_iter_peek_value(&it);
+        if (column >= 0 && !is_default(json, (uint32_t)column, value))
+            rc = value_set(row, (uint32_t)column, value, err);
+        else if (column < 0 && !json->skip_unknown)
             rc = cp_unknown_column(json->table, name, strlen(name), err);
         if (rc < 0)
             return rc;

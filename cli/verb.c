@@ -28,6 +28,7 @@ const cp_verb cp_verbs[] = {
     {"init", "", "Make the region, and the tables in ClickHouse", true, cp_verb_init},
     {"put", "TABLE [FILE]", "Put rows (JSONEachRow, CSV, TSV; gzip too) from FILE or standard input", true,
      cp_verb_put},
+    {"import", "KIND ...", "Move rows of older recorders in: spool, jsonl, csv, wal", true, cp_verb_import},
     {"flush", "", "Ship now, without waiting for batches to fill; --wait until delivered", true,
      cp_verb_flush},
     {"reload", "", "Make the running recorder read its configuration anew", true, cp_verb_reload},

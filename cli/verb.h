@@ -28,6 +28,7 @@ int cp_verb_check(int argc, char **argv);
 int cp_verb_export(int argc, char **argv);
 int cp_verb_flush(int argc, char **argv);
 int cp_verb_help(int argc, char **argv);
+int cp_verb_import(int argc, char **argv);
 int cp_verb_init(int argc, char **argv);
 int cp_verb_monitor(int argc, char **argv);
 int cp_verb_latest(int argc, char **argv);

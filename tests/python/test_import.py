@@ -1,0 +1,242 @@
+"""`coldpath import`: old spools and files into ClickHouse, each row once, while the old writer goes on and the import is killed."""
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import pytest
+
+from old_writer import Spool, make
+from tests.support.chdb import ChdbServer, engine_present
+from tests.support.recorder import Recorder
+
+pytestmark = pytest.mark.skipif(not engine_present(), reason="the embedded engine is not here")
+
+TABLES = {"trade_events": {"class": "critical"}, "obf_universe": {}, "status_snapshots": {"ring_size": "256KiB"},
+          "v7_decision_events": {}}
+KEYS = {"trade_events": "toUInt64(scan_uuid)", "obf_universe": "toUInt64(best_bid)", "status_snapshots": "toUInt64(capital)"}
+SEED = int(os.environ.get("CP_SEED") or random.randrange(1 << 32))
+
+
+@pytest.fixture(scope="module")
+def server():
+    with ChdbServer() as running:
+        yield running
+
+
+@pytest.fixture
+def recorder(server):
+    database = f"import_{random.randrange(1 << 40)}"
+    with Recorder(server, TABLES, database=database, extra={"schema": {"set": "dolphin"}}) as running:
+        running.sql = lambda text: server.query(text, database=database).strip()
+        yield running
+    server.query(f"DROP DATABASE {database}")
+
+
+@pytest.fixture
+def work():
+    path = pathlib.Path(tempfile.mkdtemp(prefix="coldpath-import-"))
+    yield path
+    shutil.rmtree(path)
+
+
+def assert_exact(recorder, total):
+    """Rows 0 … total-1 of make(), each once, where they belong."""
+    for remainder, table in enumerate(("trade_events", "obf_universe", "status_snapshots")):
+        count = len(range(remainder, total, 3))
+        held = recorder.sql(f"SELECT count(), uniqExact({KEYS[table]}), min({KEYS[table]} % 3), max({KEYS[table]} % 3), "
+                            f"max({KEYS[table]}) FROM {table}").split("\t")
+        assert held == [str(count), str(count), str(remainder), str(remainder), str(total - 3 + (remainder - total) % 3)], table
+
+
+def run_import(recorder, *args, expect=0):
+    done = recorder.run("coldpath", "import", "--json", *args)
+    assert expect is None or done.returncode == expect, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+def test_spool_while_the_writer_appends(recorder, work):
+    """100,000 rows: most are there, the rest comes while they are imported; the import is killed again and again."""
+    print(f"CP_SEED={SEED}")
+    source = random.Random(SEED)
+    path = work / "writer.sqlite3"
+    there, total = 90_000, 100_000
+    spool = Spool(path)
+    spool.fill(make(i) for i in range(there))
+    writer = subprocess.Popen([sys.executable, "-B", pathlib.Path(__file__).with_name("old_writer.py"), path, str(total - there),
+                               "--first", str(there), "--delay", "0.0002"], stdout=subprocess.PIPE, text=True)
+    kills = 0
+    while kills < 12 or writer.poll() is None:
+        process = recorder.popen("coldpath", "import", "spool", path, "--follow", stderr=subprocess.DEVNULL)
+        time.sleep(source.uniform(0.02, 0.5))
+        if source.random() < 0.3:  # as another producer, which may take the slot that the import leaves
+            recorder.run("coldpath", "put", "v7_decision_events", input=b"")
+        process.kill()
+        process.wait()
+        kills += 1
+    failed = int(writer.communicate()[0])
+    assert writer.returncode == 0 and failed == 0, f"the old writer lost {failed} rows to our lock"
+    answer = run_import(recorder, "spool", path)
+    assert answer["rows_quarantined"] == answer["rows_left"] == answer["rows_given_up"] == 0
+    assert spool.count() == 0
+    recorder.wait_delivered()
+    assert_exact(recorder, total)
+    again = run_import(recorder, "spool", path)
+    assert again["rows_put"] == again["rows_put_before"] == 0
+
+
+def test_killed_import_and_another_producer(recorder, work):
+    """Another producer takes the slot that a killed import left, and puts: the rows are told apart."""
+    path = work / "writer.sqlite3"
+    spool = Spool(path)
+    spool.fill(make(i) for i in range(2, 3 * 40_000, 3))  # status_snapshots: a ring that is full at once
+    recorder.stop(signal.SIGKILL)
+    process = recorder.popen("coldpath", "import", "spool", path, stderr=subprocess.DEVNULL)
+    time.sleep(2)
+    process.kill()
+    process.wait()
+    in_ring = next(it for it in recorder.status()["tables"] if it["table"] == "status_snapshots")["rows_in_ring"]
+    assert 1000 < in_ring < 40_000
+    recorder.start()
+    recorder.wait_delivered()
+    other = b'{"ts":"2099-01-01","capital":1e9}\n' * 10
+    assert recorder.run("coldpath", "put", "status_snapshots", "--wait", input=other).returncode == 0
+    answer = run_import(recorder, "spool", path)
+    assert answer["rows_put_before"] == in_ring and answer["rows_put"] == 40_000 - in_ring
+    recorder.wait_delivered()
+    assert recorder.sql("SELECT count(), uniqExact(capital) FROM status_snapshots WHERE capital < 1e9") == "40000\t40000"
+    assert recorder.sql("SELECT count() FROM status_snapshots") == "40010"
+
+
+def test_in_doubt_is_said(recorder, work):
+    """The ring went round since: nobody can tell what was put, and the import says so instead of guessing."""
+    path = work / "writer.sqlite3"
+    spool = Spool(path)
+    spool.fill(make(i) for i in range(2, 3 * 10_000, 3))
+    recorder.stop(signal.SIGKILL)
+    process = recorder.popen("coldpath", "import", "spool", path, stderr=subprocess.DEVNULL)
+    time.sleep(1)
+    process.kill()
+    process.wait()
+    recorder.start()
+    recorder.wait_delivered()
+    other = b'{"ts":"2099-01-01","capital":1e9}\n' * 8000
+    assert recorder.run("coldpath", "put", "status_snapshots", "--wait", input=other).returncode == 0
+    answer = run_import(recorder, "spool", path, expect=1)
+    assert "--in-doubt=put" in answer["error"] and "written over" in answer["error"]
+    answer = run_import(recorder, "spool", path, "--in-doubt", "put")
+    assert answer["error"] is None
+    recorder.wait_delivered()
+    assert int(recorder.sql("SELECT uniqExact(capital) FROM status_snapshots WHERE capital < 1e9")) == 10_000
+
+
+def test_bad_rows_and_unknown_tables(recorder, work):
+    path = work / "writer.sqlite3"
+    spool = Spool(path)
+    bad = ["{", '{"ts":"x"}', '{"ts":1,"pnl":"much"}', "[1]", '{"ts":1,"scan_uuid":{"a":1}}', '{"ts":99999999999999999999}']
+    spool.fill([("trade_events", text) for text in bad] + [make(0), ("nowhere", "{}"), make(3), ("nowhere", "{}")])
+    answer = run_import(recorder, "spool", path, expect=1)
+    assert answer["rows_put"] == 2 and answer["rows_quarantined"] == 6 and answer["rows_left"] == 2
+    assert spool.count() == 2
+    lines = [json.loads(line) for line in (work / "writer.sqlite3.quarantine.jsonl").read_text().splitlines()]
+    assert [line["payload"] for line in lines] == bad and [line["id"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert all(line["table"] == "trade_events" and line["error"] for line in lines)
+    spool.fill([("trade_events", "{")])
+    with open(work / "writer.sqlite3.quarantine.jsonl", "ab") as file:
+        file.write(b'{"source":"cut off by a ki')
+    assert run_import(recorder, "spool", path, expect=1)["rows_quarantined"] == 1
+    lines = (work / "writer.sqlite3.quarantine.jsonl").read_text().splitlines()
+    assert len(lines) == 7 and json.loads(lines[6])["id"] == 11
+    strict = Spool(work / "strict.sqlite3")
+    strict.fill([make(1)])
+    assert run_import(recorder, "spool", work / "strict.sqlite3", "--strict", expect=1)["rows_quarantined"] == 1
+
+
+def test_not_a_spool(recorder, work):
+    (work / "text").write_text("this is no database, but text that is long enough to look at" * 10)
+    for path, says in ((work / "text", "not a database"), (work / "absent", "No such file"), (work, "")):
+        done = recorder.run("coldpath", "import", "spool", path)
+        assert done.returncode not in (0, 69), done.stderr
+        assert says in done.stderr.decode()
+    for args in ((), ("spoool", "x"), ("spool", "-"), ("jsonl", "x"), ("wal", "x", "--follow"), ("wal", "x", "--map", "x")):
+        assert recorder.run("coldpath", "import", *args).returncode == 64, args
+    assert recorder.run("coldpath", "import", "jsonl", "nowhere", work / "text").returncode == 64
+
+
+def test_one_import_at_a_time(recorder, work):
+    path = work / "writer.sqlite3"
+    Spool(path)
+    process = recorder.popen("coldpath", "import", "spool", path, "--follow", stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    done = recorder.run("coldpath", "import", "spool", path)
+    assert done.returncode == 69 and b"another process" in done.stderr
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+
+
+def test_jsonl_and_csv(recorder, work):
+    path = work / "rows.jsonl"
+    lines = [json.dumps(make(i)[1]) for i in range(0, 9000, 3)]
+    lines[500:500] = ["no json", '{"ts":"x"}']
+    path.write_text("\n".join(lines[:1500]) + "\n")
+    answer = run_import(recorder, "jsonl", "trade_events", path, "--skip-unknown", expect=1)
+    assert answer["rows_put"] == 0 and answer["rows_quarantined"] == 1500  # posture: null is no default here
+    path.unlink()
+    (work / "rows.jsonl.coldpath-import").unlink()
+    (work / "rows.jsonl.quarantine.jsonl").unlink()
+    lines = [line.replace(', "posture": null', "") for line in lines]
+    path.write_text("\n".join(lines[:1500]) + "\n")
+    answer = run_import(recorder, "jsonl", "trade_events", path, expect=1)
+    assert answer["rows_put"] == 1498 and answer["rows_quarantined"] == 2
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("\n".join(lines[1500:]) + "\n")
+    process = recorder.popen("coldpath", "import", "jsonl", "trade_events", path, stderr=subprocess.DEVNULL)
+    time.sleep(0.05)
+    process.kill()
+    process.wait()
+    answer = run_import(recorder, "jsonl", "trade_events", path)
+    assert answer["rows_quarantined"] == 0
+    kept = [json.loads(line) for line in (work / "rows.jsonl.quarantine.jsonl").read_text().splitlines()]
+    assert [(line["id"], line["payload"]) for line in kept] == [(501, "no json"), (502, '{"ts":"x"}')]
+    table = work / "rows.csv"
+    table.write_text("capital,ts,posture\n" + "".join(f"{i},2099-01-01,\"A\nB\"\n" for i in range(2000)) + "x,1,C\n")
+    assert run_import(recorder, "csv", "status_snapshots", table, "--header", expect=1)["rows_put"] == 2000
+    assert run_import(recorder, "csv", "status_snapshots", table, "--header")["rows_put"] == 0
+    recorder.wait_delivered()
+    assert recorder.sql("SELECT count(), uniqExact(scan_uuid) FROM trade_events") == "3000\t3000"
+    assert recorder.sql("SELECT count(), uniqExact(capital), any(posture) FROM status_snapshots") == "2000\t2000\tA\\nB"
+
+
+def test_wal_directory(recorder, work):
+    """Files of one table, and files with headers; killed and run again; a name that is mapped, one that is not known."""
+    expected = 0
+    for number in range(40):
+        rows = [json.dumps(make(3 * (number * 50 + i))[1]) for i in range(50)]
+        (work / f"hft.trade_events_{1000 + number}.jsonl").write_text("\n".join(rows) + "\n")
+        expected += 50
+    snapshots = [json.dumps(make(3 * i + 2)[1]) for i in range(100)]
+    batch = ['{"__wal_table__":"hft.trade_events","__row_count__":1}', json.dumps(make(300_000)[1]),
+             '{"__wal_table__": "snapshots", "__row_count__": 100}', *snapshots, '{"__wal_table__":"hft.nowhere"}', "{}", "{}",
+             '{"__wal_table__":"trade_events"}', json.dumps(make(300_003)[1]), "broken"]
+    (work / "batch_500.jsonl").write_text("\n".join(batch) + "\n")
+    (work / "manifest.txt").write_text("trade_events_1.jsonl")
+    (work / "trade_events_9.jsonl.tmp").write_text("{}")
+    for _ in range(6):
+        process = recorder.popen("coldpath", "import", "wal", work, "--map", "snapshots=status_snapshots",
+                                 stderr=subprocess.DEVNULL)
+        time.sleep(0.03)
+        process.kill()
+        process.wait()
+    answer = run_import(recorder, "wal", work, "--map", "snapshots=status_snapshots", expect=None)
+    recorder.wait_delivered()
+    assert recorder.sql("SELECT count(), uniqExact(scan_uuid) FROM trade_events") == f"{expected + 2}\t{expected + 2}"
+    assert recorder.sql("SELECT count(), uniqExact(capital) FROM status_snapshots") == "100\t100"
+    kept = (work / "quarantine.jsonl").read_text().splitlines()
+    assert len(kept) == 1 and json.loads(kept[0])["payload"] == "broken"
+    assert answer["error"] is None
