@@ -1,0 +1,112 @@
+"""`coldpath doctor`: says nothing wrong of a sound recorder, and finds each fault that a test can bring about, with its remedy."""
+
+import json
+import resource
+import signal
+import sys
+import tempfile
+import unittest
+
+from tests.support.chdb import SKIP, ChdbServer, engine_present
+from tests.support.recorder import Recorder
+
+TABLES = {"quotes": {}, "trades": {"class": "critical"}}
+
+
+class Doctor(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = ChdbServer().start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+
+    def recorder(self, tables=None, start=True, **extra):
+        recorder = Recorder(self.server, tables or TABLES, **extra)
+        self.addCleanup(recorder.close)
+        recorder.run("coldpath", "init", check=True)
+        return recorder.start() if start else recorder
+
+    def ask(self, recorder, code=None, **kwargs):
+        done = recorder.run("coldpath", "doctor", "--json", **kwargs)
+        answer = json.loads(done.stdout)
+        self.assertEqual(done.returncode, 0 if answer["healthy"] else 2, answer)
+        if code is not None:
+            self.assertEqual(done.returncode, code, [check for check in answer["checks"] if check["verdict"] == "wrong"])
+        return answer["checks"]
+
+    def wrong(self, checks):
+        found = [check for check in checks if check["verdict"] == "wrong"]
+        for check in found:
+            if check["check"] not in ("region",):
+                self.assertTrue(check["remedy"], check)
+        return {check["check"]: check for check in found}
+
+    def test_sound(self):
+        recorder = self.recorder()
+        checks = self.ask(recorder, 0)
+        seen = {check["check"] for check in checks if check["verdict"] == "ok"}
+        for check in ("region", "recorder", "room", "ClickHouse", "clock of ClickHouse", "deduplication", "schema", "open files",
+                      "memlock", "logs' file system"):
+            self.assertIn(check, seen)
+        text = recorder.run("coldpath", "doctor").stdout.decode()
+        self.assertRegex(text, r"(?m)^ok +deduplication: ")
+
+    def test_dead_recorder(self):
+        recorder = self.recorder()
+        recorder.stop(signal.SIGKILL)
+        self.assertIn("it was killed", self.wrong(self.ask(recorder, 2))["recorder"]["found"])
+
+    def test_window(self):
+        """The remedy is a statement that heals."""
+        recorder = self.recorder()
+        self.server.query("ALTER TABLE test.quotes MODIFY SETTING non_replicated_deduplication_window = 0")
+        try:
+            finding = self.wrong(self.ask(recorder, 2))["deduplication"]
+            self.assertIn("quotes", finding["found"])
+            self.server.query(finding["remedy"], database="test")
+            self.assertNotIn("deduplication", self.wrong(self.ask(recorder)))
+        finally:
+            self.server.query("ALTER TABLE test.quotes MODIFY SETTING non_replicated_deduplication_window = 10000")
+
+    def test_drift(self):
+        recorder = self.recorder()
+        self.server.query("ALTER TABLE test.trades DROP COLUMN buyer_is_maker")
+        try:
+            self.assertIn("schema diff", self.wrong(self.ask(recorder, 2))["schema"]["remedy"])
+        finally:
+            self.server.query("DROP TABLE test.trades SYNC")
+
+    def test_no_server(self):
+        recorder = self.recorder(start=False)
+        recorder.settings["clickhouse"]["url"] = "http://127.0.0.1:9"
+        recorder.write_config()
+        self.assertIn("127.0.0.1:9", self.wrong(self.ask(recorder, 2))["ClickHouse"]["found"])
+
+    def test_log_in_memory(self):
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+            recorder = self.recorder(start=False, extra={"wal": {"dir": memory}})
+            self.assertIn("do not survive", self.wrong(self.ask(recorder, 2))["logs' file system"]["found"])
+
+    def test_no_room(self):
+        """A log that may grow larger than its disk."""
+        recorder = self.recorder({"trades": {"class": "critical", "wal_limit": "900GiB"}}, start=False)
+        self.assertIn("disk of the logs", self.wrong(self.ask(recorder, 2))["room"]["found"])
+
+    def test_few_files(self):
+        recorder = self.recorder()
+        few = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+        self.assertIn("LimitNOFILE", self.wrong(self.ask(recorder, 2, preexec_fn=few))["open files"]["remedy"])
+
+    def test_bad_configuration(self):
+        recorder = self.recorder(start=False)
+        recorder.config.write_text("nonsense: 1\n")
+        self.assertEqual(recorder.run("coldpath", "doctor").returncode, 78)
+
+
+if __name__ == "__main__":
+    if not engine_present():
+        print("skipped: the embedded engine is not there")
+        sys.exit(SKIP)
+    unittest.main(verbosity=2)
