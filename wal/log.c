@@ -260,15 +260,17 @@ uint32_t cp_wal_intents(const cp_wal *wal, const cp_wal_intent **intents)
     return wal->checkpoint.now.intent_count;
 }
 
-bool cp_wal_repaired(const cp_wal *wal)
+bool cp_wal_repaired(cp_wal *wal)
 {
-    for (uint32_t i = 0; i < wal->segments.count; i++) {
+    bool repaired = false;
+    const uint64_t delivered = cp_wal_delivered(wal);
+    pthread_mutex_lock(&wal->mutex); /* maintenance runs from the opening on */
+    for (uint32_t i = 0; i < wal->segments.count && !repaired; i++) {
         const cp_wal_segment *segment = &wal->segments.items[i];
-        if (segment->state == CP_SEGMENT_SEALED && segment->repaired &&
-            segment->end_lsn > cp_wal_delivered(wal))
-            return true;
+        repaired = segment->state == CP_SEGMENT_SEALED && segment->repaired && segment->end_lsn > delivered;
     }
-    return false;
+    pthread_mutex_unlock(&wal->mutex);
+    return repaired;
 }
 
 bool cp_wal_checkpoint_lost(const cp_wal *wal)

@@ -98,7 +98,7 @@ uint64_t cp_wal_id(const cp_wal *wal);
 /* Batches that may or may not have arrived, oldest first; valid until the next checkpoint. */
 uint32_t cp_wal_intents(const cp_wal *wal, const cp_wal_intent **intents);
 /* Repair has rewritten a segment that holds, or held, undelivered records. */
-bool cp_wal_repaired(const cp_wal *wal);
+bool cp_wal_repaired(cp_wal *wal);
 /* Both checkpoint blocks were unreadable: everything in the log is to be sent again, and to be reconciled with ClickHouse. */
 bool cp_wal_checkpoint_lost(const cp_wal *wal);
 /* How far the log has ring (slot, epoch): false when it has nothing of it. */
