@@ -17,13 +17,16 @@ typedef struct cp_chunk {
     uint64_t begin;         /* ring positions [begin, end) that the copy covers, */
     uint64_t end;           /*   rejected rows included */
     bool pressing;          /* its ring is filling up: do not wait for a larger batch */
+    bool scarce;            /* one of the last that its table can have (cp_drain_keep_back) */
+    bool packed;            /* rows were left out; where one lay stands in the second word of its header, */
+                            /*   counted in CP_RECORD_ALIGN from begin */
     uint64_t first_seen_ns; /* boot-time clock: when the recorder first saw the oldest of these rows */
     uint64_t put_after_ns;  /* boot-time clock: none of these rows was put before it; 0: not known */
     uint32_t rejected;      /* rows in the span that failed validation and are not in row_at */
     uint32_t byte_count;    /* bytes used in data */
     uint32_t data_capacity;
     uint32_t row_capacity;
-    uint8_t *data;    /* records as they lay in the ring: 8-byte header, row, padding to 8 */
+    uint8_t *data;    /* records, as they lay in the ring unless packed: 8-byte header, row, padding to 8 */
     uint32_t *row_at; /* offset in data of each valid row (behind its record header) */
 } cp_chunk;
 
@@ -44,7 +47,11 @@ static inline uint32_t cp_chunk_row_size(const cp_chunk *chunk, uint32_t index)
 /* The ring position of the row's record: with epoch and slot it is unique for every row ever put. */
 static inline uint64_t cp_chunk_row_position(const cp_chunk *chunk, uint32_t index)
 {
-    return chunk->begin + chunk->row_at[index] - CP_RECORD_HEADER;
+    if (!chunk->packed)
+        return chunk->begin + chunk->row_at[index] - CP_RECORD_HEADER;
+    const uint32_t units =
+        *(const uint32_t *)(const void *)(chunk->data + chunk->row_at[index] - sizeof units);
+    return chunk->begin + (uint64_t)units * CP_RECORD_ALIGN;
 }
 
 #endif

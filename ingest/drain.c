@@ -28,7 +28,9 @@ typedef struct drain_lane {
     cp_abi_counters *counters;
     drain_ring *rings;
     uint64_t interval_ns; /* atomic */
-    uint32_t taken;       /* chunks handed on, ever; the drain thread's */
+    uint32_t reserve;     /* chunks that it can always get, */
+    uint32_t kept_back;   /*   the last so many of which are scarce */
+    uint32_t taken;       /* chunks handed on, ever; the drain thread's, atomic */
     uint32_t released;    /* and come back; the flusher's thread's, atomic */
 } drain_lane;
 
@@ -102,6 +104,7 @@ int cp_drain_create(cp_drain **out, const cp_region_owner *region, const cp_tabl
         lane->entry = &region->control.directory[i];
         lane->counters = &region->control.counters[i];
         lane->interval_ns = interval_ns[i];
+        lane->reserve = CP_DRAIN_RESERVE;
         lane->rings = &drain->rings[lane->entry->first_ring];
         for (uint32_t slot = 0; rc == CP_OK && slot < lane->entry->slots; slot++)
             rc = ring_open(drain, region, i, slot, err);
@@ -142,7 +145,8 @@ void cp_drain_free(cp_drain *drain)
 
 static uint32_t lane_holds(const drain_lane *lane)
 {
-    return lane->taken - __atomic_load_n(&lane->released, __ATOMIC_RELAXED);
+    return __atomic_load_n(&lane->taken, __ATOMIC_RELAXED) -
+           __atomic_load_n(&lane->released, __ATOMIC_RELAXED);
 }
 
 /* Chunks that the other lanes may still ask for out of their reserve. */
@@ -152,18 +156,46 @@ static uint32_t reserved_for_others(const cp_drain *drain, const drain_lane *lan
     for (uint32_t i = 0; i < drain->lane_count; i++) {
         const drain_lane *other = &drain->lanes[i];
         const uint32_t held = lane_holds(other);
-        if (other != lane && held < CP_DRAIN_RESERVE)
-            reserved += CP_DRAIN_RESERVE - held;
+        if (other != lane && held < other->reserve)
+            reserved += other->reserve - held;
     }
     return reserved;
 }
 
-static cp_chunk *lane_take_chunk(cp_drain *drain, drain_lane *lane)
+/* Chunks that the lane can get now. */
+static uint32_t lane_can_get(const cp_drain *drain, const drain_lane *lane)
 {
-    if (lane_holds(lane) >= CP_DRAIN_RESERVE &&
-        cp_chunk_pool_free_count(drain->pool) <= reserved_for_others(drain, lane))
-        return NULL;
-    return cp_chunk_pool_take(drain->pool);
+    const uint32_t held = lane_holds(lane);
+    const uint32_t own = held < lane->reserve ? lane->reserve - held : 0;
+    const uint32_t idle = cp_chunk_pool_free_count(drain->pool);
+    const uint32_t others = reserved_for_others(drain, lane);
+    const uint32_t open = idle > others ? idle - others : 0;
+    return own > open ? own : open;
+}
+
+static cp_chunk *lane_take_chunk(cp_drain *drain, const drain_lane *lane)
+{
+    const uint32_t left = lane_can_get(drain, lane);
+    cp_chunk *chunk = left > 0 ? cp_chunk_pool_take(drain->pool) : NULL;
+    if (chunk)
+        chunk->scarce = left <= lane->kept_back;
+    return chunk;
+}
+
+int cp_drain_keep_back(cp_drain *drain, uint32_t table, uint32_t chunks, cp_error *err)
+{
+    uint32_t reserves = CP_DRAIN_RESERVE;
+    drain->lanes[table].kept_back = chunks;
+    drain->lanes[table].reserve = CP_DRAIN_RESERVE + chunks;
+    for (uint32_t i = 0; i < drain->lane_count; i++)
+        reserves += drain->lanes[i].reserve;
+    if (reserves <= cp_chunk_pool_count(drain->pool))
+        return CP_OK;
+    return cp_error_set(
+        err, CP_E_TOO_BIG,
+        "recorder.memory_limit holds %u chunks, but these tables need at least %u: raise it, or "
+        "give tables with suppress or conflate fewer slots (each takes a chunk)",
+        cp_chunk_pool_count(drain->pool), reserves);
 }
 
 void cp_drain_release(cp_drain *drain, cp_chunk *chunk)
@@ -196,12 +228,14 @@ void cp_drain_usage_read(cp_drain *drain, uint32_t table, cp_drain_usage *usage)
         usage->kept = kept > usage->kept ? kept : usage->kept;
     }
     const uint32_t held = lane_holds(lane);
-    const uint32_t idle = cp_chunk_pool_free_count(drain->pool);
-    const uint32_t others = reserved_for_others(drain, lane);
-    const uint32_t more = idle > others             ? idle - others
-                          : held < CP_DRAIN_RESERVE ? CP_DRAIN_RESERVE - held
-                                                    : 0;
-    usage->pool = held + more ? held * 1000 / (held + more) : 0;
+    const uint32_t more = lane_can_get(drain, lane);
+    usage->chunks = held + (more > lane->kept_back ? more - lane->kept_back : 0);
+    usage->pool = usage->chunks ? held * 1000 / usage->chunks : 0;
+}
+
+uint32_t cp_drain_held(const cp_drain *drain, uint32_t table)
+{
+    return lane_holds(&drain->lanes[table]);
 }
 
 uint32_t cp_drain_chunk_count(const cp_drain *drain)
@@ -217,6 +251,11 @@ uint32_t cp_drain_chunks_free(cp_drain *drain)
 void cp_drain_set_urgent(cp_drain *drain, bool urgent)
 {
     __atomic_store_n(&drain->urgent, urgent, __ATOMIC_RELEASE);
+}
+
+bool cp_drain_is_urgent(const cp_drain *drain)
+{
+    return __atomic_load_n(&drain->urgent, __ATOMIC_ACQUIRE);
 }
 
 /* ---- a turn -------------------------------------------------------------------------------------------- */
@@ -277,6 +316,7 @@ static bool chunk_fill(drain_lane *lane, drain_ring *ring, uint32_t table, cp_ch
     chunk->first_seen_ns = ring->seen_ns;
     chunk->put_after_ns = ring->bare_ns;
     chunk->pressing = ring->pressing;
+    chunk->packed = false;
     *result = cp_records_parse(chunk, lane->table, ring->reader.row_max, copied, copied == pending, reason);
     return true;
 }
@@ -306,7 +346,7 @@ static uint64_t ring_drain_chunk(cp_drain *drain, uint32_t table, drain_ring *ri
         taken > 0 ? drain->events.submit(drain->events.ctx, table, chunk) : CP_SUBMIT_COPIED;
     cp_failpoint(CP_FP_DRAIN_SUBMITTED);
     if (submitted == CP_SUBMIT_TAKEN)
-        lane->taken++;
+        __atomic_store_n(&lane->taken, lane->taken + 1, __ATOMIC_RELAXED);
     else
         cp_chunk_pool_untake(drain->pool, chunk);
     if (submitted == CP_SUBMIT_REFUSED) {

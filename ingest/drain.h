@@ -9,7 +9,7 @@
  *       a lump, or 1/4 of the ring, or its oldest row waits ≥ interval, or urgent
  *
  * A visit takes at most CP_DRAIN_VISIT_CHUNKS chunks, so that no ring starves the others. Every lane (table)
- * can always get CP_DRAIN_RESERVE chunks, whatever the others hold: a table that ClickHouse refuses cannot
+ * can always get its reserve of chunks, CP_DRAIN_RESERVE unless more are kept back for it, whatever the others hold: a table that ClickHouse refuses cannot
  * starve the rest.
  *
  * Threads: create, add and free belong to the owner; turn and its callbacks run on the drain thread; release
@@ -52,6 +52,10 @@ int cp_drain_create(cp_drain **out, const cp_region_owner *region, const cp_tabl
                     const uint64_t *interval_ns, uint64_t memory_limit, const cp_drain_events *events,
                     cp_error *err);
 
+/* Of the chunks that a table can have, the last `chunks` are offered to submit with `scarce` set, for it to use them in a way that
+ * does not end, and its reserve grows by as many. Before the first turn. CP_E_TOO_BIG: the pool has not enough. */
+int cp_drain_keep_back(cp_drain *drain, uint32_t table, uint32_t chunks, cp_error *err);
+
 /* Begins to read a ring at position instead of where it is acknowledged: what lies between is on its way already. Before the
  * first turn. */
 void cp_drain_start_at(cp_drain *drain, uint32_t table, uint32_t slot, uint64_t position);
@@ -64,6 +68,7 @@ void cp_drain_release(cp_drain *drain, cp_chunk *chunk);
 
 /* While urgent, every published row is due at once. */
 void cp_drain_set_urgent(cp_drain *drain, bool urgent);
+bool cp_drain_is_urgent(const cp_drain *drain);
 
 /* Changes the longest a row of a table may wait in its ring. Any thread. */
 void cp_drain_set_interval(cp_drain *drain, uint32_t table, uint64_t interval_ns);
@@ -76,12 +81,15 @@ uint64_t cp_drain_rows_from(const cp_drain *drain, uint32_t ring, uint64_t from)
 
 /* How full a table's rings were at the last turn, and its part of the pool, in thousandths (drain thread). */
 typedef struct cp_drain_usage {
-    uint32_t ring; /* the fullest ring */
-    uint32_t
-        kept; /* likewise, counted from what is delivered instead of what is given back; may be over 1000 */
-    uint32_t pool; /* chunks it holds, of those and what it could still get */
+    uint32_t ring;   /* the fullest ring */
+    uint32_t kept;   /* likewise, from what is delivered instead of what is given back; may be over 1000 */
+    uint32_t pool;   /* chunks it holds, of those and what it could still get that is not kept back, */
+    uint32_t chunks; /*   which are so many together */
 } cp_drain_usage;
 void cp_drain_usage_read(cp_drain *drain, uint32_t table, cp_drain_usage *usage);
+
+/* Chunks of a table that were handed on and have not come back. Any thread. */
+uint32_t cp_drain_held(const cp_drain *drain, uint32_t table);
 
 /* Chunks in the pool, and free of them (drain thread). */
 uint32_t cp_drain_chunk_count(const cp_drain *drain);
