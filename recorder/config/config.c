@@ -17,10 +17,11 @@
 #include "recorder/config/check.h"
 #include "recorder/config/env.h"
 #include "recorder/config/file.h"
+#include "recorder/config/pressure.h"
 #include "recorder/config/print.h"
 #include "recorder/config/shipped.h"
 
-enum { LIST_ROOM = 320, PERMILLE_OF_PERCENT = 10 };
+enum { LIST_ROOM = 320 };
 
 /* ---- filling --------------------------------------------------------------------------------------------- */
 
@@ -129,39 +130,6 @@ static uint64_t table_number(const cp_config_layers *layers, uint32_t table, cp_
     return number;
 }
 
-static void fill_rung(cp_rung_policy *rung, const cp_config_layers *layers, uint32_t i, bool enabled,
-                      int first)
-{
-    uint64_t numbers[CP_RKEY_COUNT];
-    for (int k = 0; k < CP_RKEY_COUNT; k++)
-        numbers[k] = table_number(layers, i, (cp_config_table_key_id)(first + k));
-    *rung = (cp_rung_policy){
-        .enabled = enabled,
-        .ring_up = (uint32_t)numbers[CP_RKEY_RING_UP] * PERMILLE_OF_PERCENT,
-        .ring_down = (uint32_t)numbers[CP_RKEY_RING_DOWN] * PERMILLE_OF_PERCENT,
-        .pool_up = (uint32_t)numbers[CP_RKEY_POOL_UP] * PERMILLE_OF_PERCENT,
-        .pool_down = (uint32_t)numbers[CP_RKEY_POOL_DOWN] * PERMILLE_OF_PERCENT,
-        .outage_ns = numbers[CP_RKEY_OUTAGE],
-    };
-}
-
-static void fill_ladder(cp_ladder_policy *out, const cp_config_layers *layers, uint32_t i)
-{
-    const uint64_t rungs = table_number(layers, i, CP_TKEY_RUNGS);
-    *out = (cp_ladder_policy){
-        .early_release = table_number(layers, i, CP_TKEY_EARLY_RELEASE) != 0,
-        .kept_up = (uint32_t)table_number(layers, i, CP_TKEY_EARLY_UP) * PERMILLE_OF_PERCENT,
-        .kept_down = (uint32_t)table_number(layers, i, CP_TKEY_EARLY_DOWN) * PERMILLE_OF_PERCENT,
-        .dwell_ns = table_number(layers, i, CP_TKEY_DWELL),
-        .calm_ns = table_number(layers, i, CP_TKEY_CALM),
-        .interval_min_ns = table_number(layers, i, CP_TKEY_INTERVAL_MIN),
-        .interval_max_ns = table_number(layers, i, CP_TKEY_INTERVAL_MAX),
-    };
-    for (int rung = CP_RUNG_SUPPRESS; rung < CP_RUNG_COUNT; rung++)
-        fill_rung(&out->rungs[rung], layers, i, rungs & 1u << (rung - CP_RUNG_SUPPRESS),
-                  CP_TKEY_SUPPRESS + (rung - CP_RUNG_SUPPRESS) * CP_RKEY_COUNT);
-}
-
 static int fill_table(cp_table_config *out, const cp_config_layers *layers, uint32_t i,
                       const cp_config *config)
 {
@@ -178,7 +146,7 @@ static int fill_table(cp_table_config *out, const cp_config_layers *layers, uint
         .max_bytes = table_number(layers, i, CP_TKEY_FLUSH_MAX_BYTES),
         .interval_ns = table_number(layers, i, CP_TKEY_FLUSH_INTERVAL),
     };
-    fill_ladder(&out->ladder, layers, i);
+    cp_config_pressure_fill(&out->pressure, layers, i);
     out->name = strdup(layers->tables[i].name);
     out->ddl = ddl->set ? strdup(ddl->text)
                         : cp_shipped_table(config->schema_dir, config->schema_set, layers->tables[i].name);
@@ -218,6 +186,7 @@ static int load_ddl(cp_config_layers *layers, uint32_t i, const cp_config *confi
     const int rc = cp_table_load(&table->table, table->ddl, &err);
     if (rc == CP_OK) {
         check_descriptor(layers, i, table);
+        cp_config_pressure_check(layers, i, table);
     } else if (rc == CP_E_ABSENT) {
         char remedy[LIST_ROOM];
         cp_shipped_describe(config->schema_dir, table->ddl, table->name, remedy, sizeof remedy);

@@ -13,11 +13,20 @@
 #include <stdio.h>
 
 #include "flush/flusher.h"
+#include "ingest/conflate.h"
 #include "ingest/ladder.h"
 #include "schema/table.h"
 #include "wal/log.h"
 
 enum { CP_MAX_CONFIG_TABLES = CP_MAX_SINK_TABLES, CP_MAX_CONFIG_BYTES = 4 * 1024 * 1024 };
+
+/* What is done with a lossy table's rows under pressure. */
+typedef struct cp_pressure_config {
+    cp_ladder_policy ladder;
+    cp_column_list key; /* empty: nothing is suppressed or conflated */
+    cp_column_list value;
+    uint32_t max_keys;
+} cp_pressure_config;
 
 typedef struct cp_table_config {
     char *name;         /* the key under tables: */
@@ -30,7 +39,7 @@ typedef struct cp_table_config {
     uint32_t row_max;   /* bytes of the largest row; ≤ ring_size / 4 */
     uint64_t wal_limit; /* of a critical table's log, bytes */
     cp_batch_policy batch;
-    cp_ladder_policy ladder; /* of a lossy table under pressure */
+    cp_pressure_config pressure;
 } cp_table_config;
 
 typedef enum cp_poll_mode { CP_POLL_ADAPTIVE, CP_POLL_BUSY } cp_poll_mode;

@@ -314,7 +314,7 @@ const cp_config_key cp_config_table_keys[CP_TKEY_COUNT] = {
     [CP_TKEY_MAX_KEYS] = {.path = "pressure.max_keys",
                           .kind = CP_CONFIG_COUNT,
                           .min = 16,
-                          .max = 16 * 1024 * 1024,
+                          .max = 1024 * 1024,
                           .fallback = "65536",
                           .help = "keys that are remembered; rows of others pass"},
     [CP_TKEY_DWELL] = {.path = "pressure.dwell",
