@@ -114,6 +114,11 @@ static json_object *table_json(const status_view *view, uint32_t index)
     cp_json_add_uint(item, "slots", table->entry->slots);
     cp_json_add_uint(item, "rings_broken", table->broken_rings);
     cp_json_add_uint(item, "pressure", table->pressure);
+    cp_json_add_uint(item, "pressure_changes", counters->pressure_changes);
+    cp_json_add_double(item, "suppress_s", (double)counters->pressure_ns[0] / 1e9);
+    cp_json_add_double(item, "conflate_s", (double)counters->pressure_ns[1] / 1e9);
+    cp_json_add_double(item, "drop_s", (double)counters->pressure_ns[2] / 1e9);
+    cp_json_add_uint(item, "unkeyed_rows", counters->unkeyed_rows);
     cp_json_add_uint(item, "batches_delivered", counters->delivered_batches);
     cp_json_add_uint(item, "insert_attempts", counters->insert_attempts);
     cp_json_add_uint(item, "insert_errors", counters->insert_errors_net + counters->insert_errors_server);

@@ -202,14 +202,19 @@ static void queue_take(cp_delivery *delivery, uint32_t count)
     }
 }
 
-/* Takes all of the queue and gives the chunks back. */
+/* Takes the oldest chunk off the queue and gives it back. */
+static void queue_release_one(cp_delivery *delivery)
+{
+    cp_chunk *chunk = cp_chunk_queue_peek(delivery->queue, 0);
+    queue_take(delivery, 1);
+    delivery->env->events->release(delivery->env->events->ctx, chunk);
+}
+
+/* Likewise all of them. */
 static void queue_release(cp_delivery *delivery)
 {
-    while (delivery->seen > 0) {
-        cp_chunk *chunk = cp_chunk_queue_peek(delivery->queue, 0);
-        queue_take(delivery, 1);
-        delivery->env->events->release(delivery->env->events->ctx, chunk);
-    }
+    while (delivery->seen > 0)
+        queue_release_one(delivery);
 }
 
 /* Gives the batch's chunks back, if they are not lent. */
@@ -218,6 +223,15 @@ static void chunks_release(cp_delivery *delivery)
     for (uint32_t i = 0; i < delivery->chunk_count && !delivery->lent; i++)
         delivery->env->events->release(delivery->env->events->ctx, delivery->chunks[i]);
     delivery->chunk_count = 0;
+}
+
+/* Drops what the owner would rather lose. */
+static void queue_shed(cp_delivery *delivery)
+{
+    const cp_flush_events *events = delivery->env->events;
+    while (events->shed && delivery->seen > 0 &&
+           events->shed(events->ctx, delivery->index, cp_chunk_queue_peek(delivery->queue, 0)))
+        queue_release_one(delivery);
 }
 
 /* first_seen_ns of the chunk at the head; 0: nothing queued. */
@@ -759,6 +773,7 @@ static bool settle_late(cp_delivery *delivery, uint64_t now_ns)
 uint64_t cp_delivery_step(cp_delivery *delivery, uint64_t now_ns, bool cut, bool urgent)
 {
     queue_look(delivery);
+    queue_shed(delivery);
     progress_show(delivery);
     const bool ready = cp_abilities_known(delivery->env->abilities);
     while (delivery->state == CP_DELIVERY_IDLE && cut && ready) {

@@ -142,6 +142,9 @@ typedef struct cp_flush_events {
      * sent, and the question comes again a little later. NULL: no intents. */
     bool (*prepare)(void *ctx, uint32_t table, const cp_batch_intent *intent);
     void (*release)(void *ctx, cp_chunk *chunk); /* the chunk's bytes are no longer needed */
+    /* Whether the oldest chunk that waits for its batch is to be dropped instead. True: it is accounted for, and is then
+     * released. NULL: never. */
+    bool (*shed)(void *ctx, uint32_t table, const cp_chunk *chunk);
     void (*attempt)(void *ctx, uint32_t table, const cp_attempt *attempt);
     void (*delivered)(void *ctx, uint32_t table, const cp_batch_intent *batch);
     /* A probe ended: the server answers, or does not (text says why; "" when it does). NULL is allowed. */

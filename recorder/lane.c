@@ -104,6 +104,16 @@ static void logged_ack_move(cp_lane *lane, const cp_abi_intent_span *span)
     state->quarantined_rows = span->quarantined_rows;
 }
 
+/* Rows dropped behind what is delivered are decided as well. */
+static void dropped_pass(cp_lane *lane, uint32_t slot)
+{
+    cp_lane_range *dropped = &lane->dropped[slot];
+    if (dropped->end == dropped->begin || lane->states[slot].delivered != dropped->begin)
+        return;
+    lane->states[slot].durable = lane->states[slot].delivered = dropped->end;
+    *dropped = (cp_lane_range){0};
+}
+
 static void ack_move(cp_lane *lane, const cp_abi_intent_span *span)
 {
     cp_abi_ack *state = &lane->states[span->slot];
@@ -115,6 +125,7 @@ static void ack_move(cp_lane *lane, const cp_abi_intent_span *span)
     state->delivered_rows = span->delivered_rows;
     state->rejected_rows = span->rejected_rows;
     state->quarantined_rows = span->quarantined_rows;
+    dropped_pass(lane, span->slot);
 }
 
 /* Moves the acknowledgements to where the spans say; harmless when it was done before. */
@@ -235,6 +246,7 @@ uint64_t cp_lane_book_lost(cp_lane *lane)
         const uint64_t from = state->delivered;
         const uint64_t rows = ack_book_lost(state);
         lost += rows;
+        lane->lost[slot] = (cp_lane_range){from, state->delivered, rows};
         cp_log(CP_LOG_ERROR, "rows taken out early are lost",
                "table=%s slot=%u position_from=%llu position_to=%llu rows=%llu counted=dropped%s",
                lane->entry->name, slot, (unsigned long long)from, (unsigned long long)state->delivered,
@@ -251,6 +263,26 @@ uint64_t cp_lane_book_lost(cp_lane *lane)
     return lost;
 }
 
+bool cp_lane_drop(cp_lane *lane, const cp_chunk *chunk)
+{
+    cp_abi_ack *state = &lane->states[chunk->slot];
+    cp_lane_range *dropped = &lane->dropped[chunk->slot];
+    lane_lock(lane);
+    const bool taken = (int64_t)(state->consumed - chunk->end) >= 0;
+    if (taken) {
+        state->dropped_rows += chunk->row_count;
+        state->rejected_rows += chunk->rejected;
+        if (dropped->end == dropped->begin)
+            dropped->begin = dropped->end = chunk->begin;
+        assert(dropped->end == chunk->begin);
+        dropped->end = chunk->end;
+        dropped_pass(lane, chunk->slot);
+        ack_publish(lane, chunk->slot);
+    }
+    lane_unlock(lane);
+    return taken;
+}
+
 bool cp_lane_take_early(cp_lane *lane, uint32_t slot, uint64_t suppressed, uint64_t *from)
 {
     cp_abi_ack *state = &lane->states[slot];
@@ -261,9 +293,10 @@ bool cp_lane_take_early(cp_lane *lane, uint32_t slot, uint64_t suppressed, uint6
     if (ahead) {
         state->consumed = taken->position;
         state->consumed_rows = taken->rows;
-        state->suppressed_rows += suppressed;
-        ack_publish(lane, slot);
     }
+    state->suppressed_rows += suppressed;
+    if (ahead || suppressed)
+        ack_publish(lane, slot);
     lane_unlock(lane);
     return ahead;
 }

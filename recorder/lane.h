@@ -33,6 +33,13 @@ typedef struct cp_lane_taken {
     uint64_t rows; /* of the ring, up to there */
 } cp_lane_taken;
 
+/* Rows of a ring that were settled together: positions [begin, end). */
+typedef struct cp_lane_range {
+    uint64_t begin;
+    uint64_t end;
+    uint64_t rows;
+} cp_lane_range;
+
 typedef struct cp_lane {
     uint32_t index; /* of the table */
     bool logged;    /* critical: rows are consumed when durable, and delivered from the log */
@@ -45,6 +52,10 @@ typedef struct cp_lane {
     uint64_t reached[CP_REGION_MAX_SLOTS];  /* logged: how far batches have come in each ring, gaps or not */
     cp_abi_ack states[CP_REGION_MAX_SLOTS]; /* what they say */
     cp_lane_taken taken[CP_REGION_MAX_SLOTS]; /* lossy: the drain thread's */
+    cp_lane_range
+        dropped[CP_REGION_MAX_SLOTS]; /* lossy: behind the batch under way, until that is delivered */
+    cp_lane_range
+        lost[CP_REGION_MAX_SLOTS]; /* lossy: what cp_lane_book_lost booked last; end = begin: nothing */
 } cp_lane;
 
 /* Starts from what the control file says: positions and counts go on where the last recorder ended, and what it had begun to
@@ -58,6 +69,9 @@ uint64_t cp_lane_book_lost(cp_lane *lane);
 /* Lossy lanes, drain thread: gives back the space of what was taken out of a ring so far, `suppressed` rows of which go
  * nowhere. *from: what is not delivered begins there. False when nothing was to be given back. */
 bool cp_lane_take_early(cp_lane *lane, uint32_t slot, uint64_t suppressed, uint64_t *from);
+
+/* Lossy lanes: drops a chunk that waits for its batch: the oldest of its ring. False when its ring still holds the rows. */
+bool cp_lane_drop(cp_lane *lane, const cp_chunk *chunk);
 
 /* Logged lanes, drain thread: a ring's rows up to end are durable; their space is free. */
 void cp_lane_durable(cp_lane *lane, uint32_t slot, uint64_t epoch, uint64_t end, uint32_t rows,

@@ -48,6 +48,7 @@ struct cp_recorder {
     cp_log_lane **logs;       /* per table; NULL: it has none */
     cp_ladder_lane **ladders; /* per table; NULL: it has a log */
     cp_resumed **resumed;     /* per table: a predecessor's batch; NULL: none, or delivered */
+    cp_event_ring *events;    /* NULL: the configuration has no table for them */
     cp_log_buffer log_buffer;
     const cp_table **tables;
     cp_batch_policy *policies; /* per table, as they hold now */
@@ -137,6 +138,12 @@ static void on_server(void *ctx, bool up, const char *text)
         guarantee_show(recorder, i);
 }
 
+static bool on_shed(void *ctx, uint32_t table, const cp_chunk *chunk)
+{
+    const cp_recorder *recorder = ctx;
+    return recorder->ladders[table] && cp_ladder_lane_shed(recorder->ladders[table], chunk);
+}
+
 static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)
 {
     cp_recorder *recorder = ctx;
@@ -193,11 +200,13 @@ static int make_ladders(cp_recorder *recorder, cp_error *err)
 {
     const cp_config *config = recorder->config;
     recorder->ladders = calloc(config->table_count + 1u, sizeof(void *));
-    int rc = recorder->ladders ? CP_OK : cp_error_set(err, CP_E_NOMEM, "no memory");
+    int rc = recorder->ladders ? cp_event_ring_open(&recorder->events, config, err)
+                               : cp_error_set(err, CP_E_NOMEM, "no memory");
+    const cp_ladder_env env = {config, &recorder->region, recorder->drain, recorder->flusher,
+                               recorder->events};
     for (uint32_t i = 0; rc == CP_OK && i < config->table_count; i++) {
         if (!config->tables[i].critical)
-            rc = cp_ladder_lane_create(&recorder->ladders[i], config, i, &recorder->lanes[i],
-                                       recorder->flusher, err);
+            rc = cp_ladder_lane_create(&recorder->ladders[i], &env, i, &recorder->lanes[i], err);
     }
     return rc;
 }
@@ -229,6 +238,7 @@ static int make_flusher(cp_recorder *recorder, cp_error *err)
         .ctx = recorder,
         .prepare = on_prepare,
         .release = on_release,
+        .shed = on_shed,
         .attempt = on_attempt,
         .delivered = on_delivered,
         .server = on_server,
@@ -299,9 +309,9 @@ int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err
     if (rc == CP_OK)
         rc = make_flusher(recorder, err);
     if (rc == CP_OK)
-        rc = make_ladders(recorder, err);
-    if (rc == CP_OK)
         rc = make_drain(recorder, err);
+    if (rc == CP_OK)
+        rc = make_ladders(recorder, err);
     if (rc == CP_OK)
         rc = take_up_batches(recorder, err);
     if (rc < 0) {
@@ -330,6 +340,7 @@ void cp_recorder_free(cp_recorder *recorder)
     cp_log_buffer_destroy(&recorder->log_buffer);
     for (uint32_t i = 0; recorder->ladders && i < recorder->config->table_count; i++)
         cp_ladder_lane_free(recorder->ladders[i]);
+    cp_event_ring_close(recorder->events);
     cp_drain_free(recorder->drain);
     cp_region_release(&recorder->region);
     sem_destroy(&recorder->started);
@@ -395,7 +406,7 @@ static void step_ladders(cp_recorder *recorder, uint64_t now)
 {
     for (uint32_t i = 0; i < recorder->config->table_count; i++) {
         if (recorder->ladders[i])
-            cp_ladder_lane_step(recorder->ladders[i], recorder->drain, now);
+            cp_ladder_lane_step(recorder->ladders[i], now);
     }
 }
 
@@ -619,7 +630,7 @@ void cp_recorder_stop(cp_recorder *recorder, bool (*hurry)(void), cp_stop_report
         if (recorder->logs[i])
             report->rows_in_logs += cp_lane_undelivered(&recorder->lanes[i]);
         else
-            report->rows_lost += cp_lane_book_lost(&recorder->lanes[i]);
+            report->rows_lost += cp_ladder_lane_end(recorder->ladders[i]);
     }
     set_state(recorder, CP_RECORDER_STOPPED);
 }

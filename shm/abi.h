@@ -59,7 +59,7 @@
 
 enum {
     CP_ABI_MAJOR = 2,
-    CP_ABI_MINOR = 1, /* 1: measures */
+    CP_ABI_MINOR = 2, /* 1: measures; 2: times of the pressure ladder */
     CP_CACHE_LINE = 64,
     CP_ABI_HEADER_SIZE = 4096,
     CP_ABI_RING_HOT_OFFSET = 4096,
@@ -194,11 +194,13 @@ typedef struct cp_abi_counters {
     uint32_t peak_usage_permille; /* of the fullest ring, as the drain saw it */
     char last_error[CP_ABI_ERROR_TEXT];
     uint32_t guarantee; /* cp_delivery_guarantee */
-    uint8_t reserved0[4];
+    uint32_t pressure_changes; /* of the ladder's rung */
     uint64_t log_id; /* critical: names the log, and the boot, of which … */
     uint64_t
         log_durable_lsn; /* … so much was acknowledged: a recorder that follows need not search it for more */
-    uint8_t reserved[96];
+    uint64_t pressure_ns[3]; /* lossy: time spent on the ladder's rungs 1, 2 and 3 */
+    uint64_t unkeyed_rows;   /* passed rungs 1 and 2 because the table of keys was full */
+    uint8_t reserved[64];
 } cp_abi_counters;
 static_assert(sizeof(cp_abi_counters) == 512, "counter block");
 

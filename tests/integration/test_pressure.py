@@ -30,14 +30,16 @@ def result_of(producer):
     return json.loads(out)
 
 
-class Pressure(unittest.TestCase):
+class World(unittest.TestCase):
+    POOL = POOL
+
     def setUp(self):
         self.server = ChdbServer().start()
         self.server.args += ["--port", str(self.server.port)]  # it comes back where it was
         self.addCleanup(self.server.stop)
 
-    def record(self, tables, extra=POOL):
-        recorder = Recorder(self.server, tables, extra=extra)
+    def record(self, tables):
+        recorder = Recorder(self.server, tables, extra=self.POOL)
         self.addCleanup(recorder.close)
         return recorder.__enter__()
 
@@ -51,6 +53,8 @@ class Pressure(unittest.TestCase):
         return tuple(int(n) for n in self.server.query(
             f"SELECT count(), uniqExact(_cp_epoch, _cp_slot, _cp_position) FROM test.{table}").split())
 
+
+class EarlyRelease(World):
     def fill(self, recorder):
         """With ClickHouse away, puts until the recorder's memory and the ring are full; what the producer said."""
         producer = put_quotes(recorder, 3)
@@ -140,6 +144,123 @@ class Pressure(unittest.TestCase):
         if not in_doubt:
             self.assertEqual(held, table["rows_delivered"])
             self.assertEqual(held, distinct)
+
+
+class Ladder(World):
+    POOL = POOL | {"recorder": {"memory_limit": "32MiB", "stop_timeout": "1s"}}
+    LADDER = {"key": ["symbol", "venue"], "value": ["bid_px", "bid_qty", "ask_px", "ask_qty"], "dwell": "20ms", "calm": "300ms",
+              "interval_min": "20ms", "interval_max": "500ms"}
+
+    def tables(self, **pressure):
+        return {"quotes": {"ring_size": "1MiB", "slots": 2, "flush": {"interval": "50ms"}, "pressure": self.LADDER | pressure},
+                "trades": {"class": "critical", "ring_size": "1MiB", "wal_limit": "64MiB", "flush": {"interval": "50ms"}},
+                "recorder_events": {"ring_size": "64KiB", "slots": 1, "flush": {"interval": "50ms"}}}
+
+    def outage(self, recorder, rate):
+        """A second with ClickHouse, four without, and what comes after; what the producer said, and quotes in the end."""
+        producer = put_quotes(recorder, 6, rate)
+        time.sleep(1)
+        self.server.end(signal.SIGKILL)
+        until = time.monotonic() + 4
+        while time.monotonic() < until:
+            self.table(recorder)  # balances
+            time.sleep(0.1)
+        self.server.start()
+        result = result_of(producer)
+        deadline = time.monotonic() + 60
+        while self.table(recorder)["pressure"] > 0:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.1)
+        recorder.wait_delivered()
+        time.sleep(1.2)
+        recorder.wait_delivered()  # the last events
+        table = self.table(recorder)
+        self.assertEqual(table["rows_put"], result["quotes"])
+        self.assertEqual(table["rows_delivered"] + table["rows_suppressed"] + table["rows_dropped"], result["quotes"])
+        self.assertEqual(self.held(), (table["rows_delivered"],) * 2)
+        trades = self.table(recorder, "trades")
+        self.assertEqual((trades["rows_put"], trades["rows_delivered"], trades["pressure"]), (result["trades"], result["trades"], 0))
+        self.assertEqual(self.held("trades"), (result["trades"],) * 2)
+        self.check_events(table)
+        return result, table
+
+    def show(self, result, table):
+        shown = {key: table[key] for key in ("rows_put", "rows_delivered", "rows_suppressed", "rows_dropped", "pressure_changes",
+                                             "suppress_s", "conflate_s", "drop_s")}
+        print({key: result[key] for key in result if key != "last"} | shown, file=sys.stderr)
+
+    def check_events(self, table):
+        """The steps of the ladder follow on each other from 0 to 0; what they cost is what the ledger says."""
+        steps = [tuple(map(int, line.split("\t"))) for line in self.server.query(
+            "SELECT level_from, level_to FROM test.recorder_events WHERE event = 'level' AND `table` = 'quotes'"
+            " ORDER BY ts FORMAT TSV").splitlines()]
+        self.assertEqual(len(steps), table["pressure_changes"])
+        self.assertEqual([a for a, _ in steps], [0] + [b for _, b in steps[:-1]])
+        self.assertEqual(steps[-1][1], 0)
+        for event, rows in (("suppressed", table["rows_suppressed"]), ("dropped", table["rows_dropped"])):
+            self.assertEqual(int(self.server.query(f"SELECT sum(`rows`) FROM test.recorder_events WHERE event = '{event}'")),
+                             rows, event)
+        outside = self.server.query(
+            "SELECT count() FROM test.recorder_events WHERE event IN ('suppressed', 'dropped') AND (position_from >= position_to"
+            " OR ring_epoch NOT IN (SELECT _cp_epoch FROM test.quotes))")
+        self.assertEqual(int(outside), 0)
+
+    def check_latest(self, result):
+        """Of every symbol ClickHouse has the last state."""
+        rows = self.server.query("SELECT symbol, toInt64(argMax(bid_px, update_id)) FROM test.quotes GROUP BY symbol"
+                                 " FORMAT TSV").splitlines()
+        held = {symbol: int(price) for symbol, price in (row.split("\t") for row in rows)}
+        self.assertEqual(held, {symbol: price // 10**8 for symbol, price in result["last"].items() if price})
+
+    def test_rungs_one_and_two(self):
+        recorder = self.record(self.tables(rungs=["suppress", "conflate"]))
+        result, table = self.outage(recorder, 200000)
+        self.show(result, table)
+        self.assertGreater(table["rows_suppressed"], result["quotes"] // 4)
+        self.assertEqual(table["rows_dropped"], 0)
+        self.assertEqual(table["unkeyed_rows"], 0)
+        self.assertGreater(table["conflate_s"], 0)
+        self.assertGreater(result["levels"][1], 0)
+        self.assertGreater(result["levels"][2], 0)
+        self.assertLess(result["refused"], result["quotes"] / 20)  # while the ladder is climbed
+        self.check_latest(result)
+
+    def test_rung_three(self):
+        recorder = self.record(self.tables(rungs="drop"))
+        result, table = self.outage(recorder, 100000)
+        self.show(result, table)
+        self.assertEqual(table["rows_suppressed"], 0)
+        self.assertGreater(table["rows_dropped"], 0)
+        self.assertGreater(table["drop_s"], 0)
+        self.assertLess(result["refused"], result["quotes"] / 20)  # while the ladder is climbed
+        self.check_latest(result)  # the newest are there
+        self.assertIn('msg="oldest rows dropped" table=quotes slot=0', recorder.read_log())
+
+    def test_all_rungs_and_kills(self):
+        """The recorder is killed on the ladder: the account balances, what is lost is an event."""
+        chance = random.Random(SEED)
+        recorder = self.record(self.tables(rungs=["suppress", "conflate", "drop"]))
+        producer = put_quotes(recorder, 8, 150000)
+        time.sleep(0.5)
+        self.server.end(signal.SIGKILL)
+        for _ in range(4):
+            time.sleep(chance.uniform(0.3, 1.5))
+            recorder.stop(signal.SIGKILL)
+            recorder.start()
+        self.server.start()
+        result = result_of(producer)
+        recorder.wait_delivered()
+        time.sleep(1.2)
+        recorder.wait_delivered()
+        table = self.table(recorder)
+        self.assertEqual(table["rows_delivered"] + table["rows_suppressed"] + table["rows_dropped"], result["quotes"])
+        held, distinct = self.held()
+        self.assertEqual(held, distinct)
+        self.assertGreaterEqual(held, table["rows_delivered"])
+        lost = int(self.server.query("SELECT sum(`rows`) FROM test.recorder_events WHERE event IN ('lost', 'dropped')"))
+        self.assertGreater(lost, 0)
+        self.assertLessEqual(lost, table["rows_dropped"])
+        self.assertEqual(self.held("trades"), (result["trades"],) * 2)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,8 @@ class Coldpathd(unittest.TestCase):
         self.assertIn(str(recorder.region_root).encode(), done.stderr)
 
     def test_a_full_ring_without_clickhouse(self):
-        recorder = self.make(tables={"quotes": {"ring_size": "64KiB", "row_max": "4KiB"}}).start()
+        recorder = self.make(tables={"quotes": {"ring_size": "64KiB", "row_max": "4KiB",
+                                               "pressure": {"early_release": "off"}}}).start()
         done = recorder.run("coldpath", "put", "quotes", "--format", "CSVWithNames", "--timeout", "300ms", "--json",
                             input=rows(0, 5000))
         self.assertEqual(done.returncode, 1)
