@@ -240,7 +240,7 @@ static int export_prepare(export_run *run, cp_error *err)
     int rc = cp_place_config(&run->args->common, &run->config, err);
     if (rc == CP_OK)
         rc = cp_table_choose(run->config, run->args->table, &table, err);
-    if (rc < 0)
+    if (rc < 0 || !table)
         return rc;
     run->table = table->table;
     run->dir = run->args->dir ? run->args->dir : table->name;

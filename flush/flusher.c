@@ -171,7 +171,8 @@ int cp_flusher_add_table(cp_flusher *flusher, const cp_table *table, const cp_ba
     if (rc < 0)
         return rc;
     const char *database = table->database ? table->database : flusher->config.database;
-    if (cp_abilities_add_table(flusher->abilities, database ? database : "default", cp_table_target(table)) < 0) {
+    if (cp_abilities_add_table(flusher->abilities, database ? database : "default", cp_table_target(table)) <
+        0) {
         cp_delivery_free(delivery);
         return cp_error_set(err, CP_E_NOMEM, "table %s: out of memory", table->name);
     }

@@ -9,6 +9,8 @@
 #include "schema/ddl_lexer.h"
 #include "schema/sql_write.h"
 
+#define SECONDS_PER_DAY UINT64_C(86400)
+
 /* Words of the language, which ClickHouse writes in capitals. */
 static const char *const keywords[] = {"AND",  "OR",      "NOT",   "IN",   "LIKE", "ILIKE", "IS",
                                        "NULL", "BETWEEN", "AS",    "CASE", "WHEN", "THEN",  "ELSE",
@@ -211,8 +213,14 @@ char *cp_ttl_split(const char *ttl, uint64_t *seconds)
     static const struct {
         const char *unit;
         uint64_t seconds;
-    } lengths[] = {{"Second", 1},    {"Minute", 60},        {"Hour", 3600},          {"Day", 86400},
-                   {"Week", 604800}, {"Month", 28 * 86400}, {"Quarter", 90 * 86400}, {"Year", 365 * 86400}};
+    } lengths[] = {{"Second", 1},
+                   {"Minute", 60},
+                   {"Hour", 3600},
+                   {"Day", SECONDS_PER_DAY},
+                   {"Week", 7 * SECONDS_PER_DAY},
+                   {"Month", 28 * SECONDS_PER_DAY},
+                   {"Quarter", 90 * SECONDS_PER_DAY},
+                   {"Year", 365 * SECONDS_PER_DAY}};
     char *text = cp_expression_canonical(ttl);
     char *plus = text ? strstr(text, "+ toInterval") : NULL;
     char unit[16];
