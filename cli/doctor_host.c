@@ -23,8 +23,7 @@
 
 enum {
     FIRST_LOGIN_UID = 1000, /* logind leaves the users below it alone */
-    FILES_PER_RING = 1,
-    FILES_BESIDES = 256, /* logs, connections, the region's own */
+    FILES_BESIDES = 256,    /* logs, connections, the region's own */
     LINE = 256
 };
 
@@ -72,7 +71,7 @@ static void look_files(cp_doctor *doctor, const cp_config *config)
     struct rlimit limit;
     uint64_t wanted = FILES_BESIDES;
     for (uint32_t i = 0; i < config->table_count; i++)
-        wanted += config->tables[i].slots * FILES_PER_RING;
+        wanted += config->tables[i].slots; /* a ring is a file */
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return;
     const bool enough = limit.rlim_cur >= wanted;

@@ -26,6 +26,7 @@ const cp_verb cp_verbs[] = {
     {"query", "[SQL]", "Run one statement on the configured ClickHouse", false, cp_verb_query},
     {"latest", "TABLE", "The newest row of a table in ClickHouse, or of every key", false, cp_verb_latest},
     {"export", "TABLE", "A table's days as Parquet, Arrow or JSON files", false, cp_verb_export},
+    {"completion", "bash|zsh", "The shell's completion, to be sourced", false, cp_verb_completion},
     {"wal", "ACTION [TABLE]", "Logs of critical tables: ls, dump, verify; repair", true, cp_verb_wal},
     {"init", "", "Make the region, and the tables in ClickHouse", true, cp_verb_init},
     {"put", "TABLE [FILE]", "Put rows (JSONEachRow, CSV, TSV; gzip too) from FILE or standard input", true,

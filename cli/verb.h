@@ -25,6 +25,7 @@ int cp_verb_dispatch(int argc, char **argv);
 int cp_verb_audit(int argc, char **argv);
 int cp_verb_bench(int argc, char **argv);
 int cp_verb_check(int argc, char **argv);
+int cp_verb_completion(int argc, char **argv);
 int cp_verb_doctor(int argc, char **argv);
 int cp_verb_export(int argc, char **argv);
 int cp_verb_flush(int argc, char **argv);

@@ -76,8 +76,8 @@ int cp_verb_doctor(int argc, char **argv)
         rc = cp_place_region_of(&common, config, region, &err);
     cp_doctor *doctor = rc == CP_OK ? calloc(1, sizeof *doctor) : NULL;
     if (rc == CP_OK && !doctor)
-        rc = cp_error_set(&err, CP_E_NOMEM, "no memory");
-    if (rc < 0) {
+        cp_error_set(&err, CP_E_NOMEM, "no memory");
+    if (!doctor) {
         cp_config_free(config);
         return cp_fail(&err);
     }
