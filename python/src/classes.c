@@ -62,3 +62,8 @@ bool cp_py_is_numpy(PyObject *value, const char *name)
     const char *class = Py_TYPE(value)->tp_name;
     return strncmp(class, prefix, sizeof prefix - 1) == 0 && strcmp(class + sizeof prefix - 1, name) == 0;
 }
+
+bool cp_py_is_bool(PyObject *value)
+{
+    return PyBool_Check(value) || cp_py_is_numpy(value, "bool_") || cp_py_is_numpy(value, "bool");
+}

@@ -63,6 +63,8 @@ int cp_py_int_within(const cp_py_column *column, PyObject *value, uint64_t *out)
 /* The value as an int object (new), NULL with an exception. */
 static PyObject *whole_of(const cp_py_column *column, PyObject *value)
 {
+    if (cp_py_is_bool(value))
+        return PyLong_FromLong(PyObject_IsTrue(value));
     if (PyIndex_Check(value))
         return PyNumber_Index(value);
     const bool floating =
@@ -76,8 +78,6 @@ static PyObject *whole_of(const cp_py_column *column, PyObject *value)
         cp_py_value_fail(column, value, "is not a whole number; round it first");
         return NULL;
     }
-    if (cp_py_is_numpy(value, "bool_") || cp_py_is_numpy(value, "bool"))
-        return PyLong_FromLong(PyObject_IsTrue(value));
     if (cp_py_is_decimal(value)) {
         PyObject *whole = PyNumber_Long(value);
         const int equal = whole ? PyObject_RichCompareBool(whole, value, Py_EQ) : -1;
@@ -130,7 +130,7 @@ static bool double_of(const cp_py_column *column, PyObject *value, double *out)
         return false;
     PyObject *number = member ? member : value;
     const PyNumberMethods *methods = Py_TYPE(number)->tp_as_number;
-    if (cp_py_is_numpy(number, "bool_") || cp_py_is_numpy(number, "bool")) {
+    if (cp_py_is_bool(number)) {
         *out = PyObject_IsTrue(number);
     } else if (methods && (methods->nb_float || methods->nb_index) && !PyUnicode_Check(number) &&
                !PyComplex_Check(number) && !cp_py_is_numpy(number, "datetime64") &&
@@ -145,6 +145,9 @@ static bool double_of(const cp_py_column *column, PyObject *value, double *out)
     if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
         PyErr_Clear();
         cp_py_value_fail(column, value, "is beyond the range of a float");
+    } else if (cp_py_is_decimal(value) && PyErr_ExceptionMatches(PyExc_ValueError)) { /* a signalling NaN */
+        PyErr_Clear();
+        cp_py_value_fail(column, value, "is not a number");
     }
     return false;
 }
@@ -180,7 +183,7 @@ cp_fill_result cp_py_put_bool(cp_fill *fill, const cp_py_column *column, PyObjec
     int truth;
     if (PyBool_Check(value))
         truth = value == Py_True;
-    else if (cp_py_is_numpy(value, "bool_") || cp_py_is_numpy(value, "bool"))
+    else if (cp_py_is_bool(value))
         truth = PyObject_IsTrue(value);
     else if (PyIndex_Check(value)) {
         PyObject *number = PyNumber_Index(value);
@@ -279,7 +282,7 @@ cp_fill_result cp_py_put_decimal(cp_fill *fill, const cp_py_column *column, PyOb
         Py_XDECREF(text);
         return result;
     }
-    if (!PyBool_Check(value) && PyIndex_Check(value)) {
+    if (!cp_py_is_bool(value) && PyIndex_Check(value)) {
         PyObject *whole = PyNumber_Index(value);
         PyObject *text = whole ? PyNumber_ToBase(whole, 10) : NULL;
         const cp_fill_result result = text ? cp_py_str_put(fill, column, text, at) : CP_FILL_RAISED;

@@ -167,7 +167,7 @@ cp_fill_result cp_py_put_enum(cp_fill *fill, const cp_py_column *column, PyObjec
         item_store(fill, column, item, at);
         return CP_FILL_OK;
     }
-    if (PyBool_Check(value) || !PyIndex_Check(value))
+    if (cp_py_is_bool(value) || !PyIndex_Check(value))
         return cp_py_type_fail(column, value, "a name or number of the Enum");
     PyObject *number = PyNumber_Index(value);
     if (!number)

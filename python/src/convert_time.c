@@ -113,7 +113,7 @@ static cp_fill_result other_put(cp_fill *fill, const cp_py_column *column, PyObj
         return cp_py_str_put(fill, column, value, at);
     if (cp_py_is_numpy(value, "datetime64"))
         return numpy_put(fill, column, value, at);
-    if (PyIndex_Check(value) && !PyBool_Check(value) && !cp_py_is_numpy(value, "timedelta64"))
+    if (PyIndex_Check(value) && !cp_py_is_bool(value) && !cp_py_is_numpy(value, "timedelta64"))
         return index_put(fill, column, value, at);
     return cp_py_type_fail(column, value, expected);
 }

@@ -99,6 +99,9 @@ bool cp_py_is_address(PyObject *value);
 /* A scalar of numpy's, by the name of its class ("numpy.datetime64"). numpy is not imported. */
 bool cp_py_is_numpy(PyObject *value, const char *name);
 
+/* Truth values: bool, and numpy's, whose __index__ is deprecated. */
+bool cp_py_is_bool(PyObject *value);
+
 /* Imports the classes above, and datetime. 0, or -1. */
 int cp_py_classes_init(void);
 
