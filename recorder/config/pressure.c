@@ -60,27 +60,32 @@ static const cp_config_place *place_of(const cp_config_layers *layers, uint32_t 
         layers, table, cp_config_layers_table_value(layers, table, (cp_config_table_key_id)id, &unused));
 }
 
-/* low < high (or equal, where that makes sense), or a problem at low. */
+/* low < high (or equal, where that makes sense), or a problem at the one that was given. */
 static void check_marks(cp_config_layers *layers, uint32_t table, int low, int high, bool equal_is_good)
 {
     char a[32], b[32];
-    const uint64_t low_number = number_of(layers, table, low);
-    const uint64_t high_number = number_of(layers, table, high);
+    uint64_t low_number, high_number;
+    const cp_config_value *low_value =
+        cp_config_layers_table_value(layers, table, (cp_config_table_key_id)low, &low_number);
+    const cp_config_value *high_value =
+        cp_config_layers_table_value(layers, table, (cp_config_table_key_id)high, &high_number);
     if (low_number < high_number || (equal_is_good && low_number == high_number))
         return;
     cp_config_value_format(&cp_config_table_keys[low], low_number, a, sizeof a);
     cp_config_value_format(&cp_config_table_keys[high], high_number, b, sizeof b);
-    cp_config_problem_add(&layers->problems, place_of(layers, table, low),
-                          "lower the first, or raise the second", "table %s: %s %s is not %s %s %s",
+    cp_config_problem_add(&layers->problems,
+                          cp_config_table_place(layers, table, low_value ? low_value : high_value),
+                          "lower the first, or raise the second", "table %s: %s %s is %s %s %s",
                           layers->tables[table].name, cp_config_table_keys[low].path, a,
-                          equal_is_good ? "at most" : "below", cp_config_table_keys[high].path, b);
+                          equal_is_good ? "more than" : "not below", cp_config_table_keys[high].path, b);
 }
 
+/* descriptor: to suggest another column from, or NULL. */
 static void refuse_column(cp_config_layers *layers, uint32_t table, int id, const cp_table *descriptor,
                           const char *name, size_t len, const char *what)
 {
     char shown[80], remedy[REMEDY_ROOM] = "";
-    const char *near = cp_table_suggest(descriptor, name, len);
+    const char *near = descriptor ? cp_table_suggest(descriptor, name, len) : NULL;
     if (near)
         snprintf(remedy, sizeof remedy, "did you mean \"%s\"?", near);
     cp_config_problem_add(&layers->problems, place_of(layers, table, id), remedy, "table %s: %s: %s \"%s\"",
@@ -95,9 +100,9 @@ static void resolve_column(cp_config_layers *layers, uint32_t table, int id, con
     if (column < 0 || descriptor->columns[column].provenance != CP_PROV_NONE)
         refuse_column(layers, table, id, descriptor, name, len, "the rows have no column");
     else if (descriptor->columns[column].type.array)
-        refuse_column(layers, table, id, descriptor, name, len, "an Array cannot be compared, it is column");
+        refuse_column(layers, table, id, NULL, name, len, "an Array cannot be compared, it is column");
     else if (out->count == CP_CONFLATE_COLUMNS)
-        refuse_column(layers, table, id, descriptor, name, len, "at most 16 columns, the next is");
+        refuse_column(layers, table, id, NULL, name, len, "at most 16 columns, the next is");
     else
         out->columns[out->count++] = (uint32_t)column;
 }

@@ -89,6 +89,71 @@ static void everything_at_once(void **state)
                "first, - (and 4 more)");
 }
 
+static void pressure_and_its_rules(void **state)
+{
+    (void)state;
+    shows("namespace: demo\n"
+          "tables:\n"
+          "  quotes:\n"
+          "    pressure:\n"
+          "      rungs: [suppress, konflate]\n"
+          "      key: [symbol, venu]\n"
+          "      early_up: 75\n"
+          "      early_down: 80%\n"
+          "      drop: {pool_up: 40%, pool_upp: 1%}\n"
+          "  trades: {pressure: {rungs: conflate, early_release: off, interval_min: 20s}}\n"
+          "  system_stats: {pressure: {rungs: [suppress], key: host, value: [cpu_busy_pct]}}\n"
+          "  l2_updates: {class: critical, pressure: {rungs: [[drop]]}}\n",
+          "coldpath.yaml:5:14: error: pressure.rungs: \"konflate\" is not known here\n"
+          "     5 |       rungs: [suppress, konflate]\n"
+          "       |              ^\n"
+          "       = did you mean \"conflate\"?\n"
+          "coldpath.yaml:6:12: error: table quotes: pressure.key: the rows have no column \"venu\"\n"
+          "     6 |       key: [symbol, venu]\n"
+          "       |            ^\n"
+          "       = did you mean \"venue\"?\n"
+          "coldpath.yaml:7:17: error: pressure.early_up: \"75\" is not a percentage\n"
+          "     7 |       early_up: 75\n"
+          "       |                 ^~\n"
+          "       = write a whole number and the sign: 75%\n"
+          "coldpath.yaml:8:19: error: table quotes: pressure.early_down 80% is more than pressure.early_up "
+          "75%\n"
+          "     8 |       early_down: 80%\n"
+          "       |                   ^~~\n"
+          "       = lower the first, or raise the second\n"
+          "coldpath.yaml:9:23: error: table quotes: pressure.drop.pool_down 60% is not below "
+          "pressure.drop.pool_up 40%\n"
+          "     9 |       drop: {pool_up: 40%, pool_upp: 1%}\n"
+          "       |                       ^~~\n"
+          "       = lower the first, or raise the second\n"
+          "coldpath.yaml:9:28: error: unknown key \"pool_upp\" in tables.quotes.pressure.drop\n"
+          "     9 |       drop: {pool_up: 40%, pool_upp: 1%}\n"
+          "       |                            ^~~~~~~~\n"
+          "       = did you mean \"pool_up\"?\n"
+          "coldpath.yaml:10:30: error: table trades: rungs work on rows that were taken out of their rings "
+          "early\n"
+          "    10 |   trades: {pressure: {rungs: conflate, early_release: off, interval_min: 20s}}\n"
+          "       |                              ^~~~~~~~\n"
+          "       = write pressure.early_release: on, or no rungs\n"
+          "coldpath.yaml:10:30: error: table trades: suppress and conflate need pressure.key\n"
+          "    10 |   trades: {pressure: {rungs: conflate, early_release: off, interval_min: 20s}}\n"
+          "       |                              ^~~~~~~~\n"
+          "       = name the columns: pressure: {key: [symbol, venue]}\n"
+          "coldpath.yaml:10:74: error: table trades: pressure.interval_min 20s is more than "
+          "pressure.interval_max 10s\n"
+          "    10 |   trades: {pressure: {rungs: conflate, early_release: off, interval_min: 20s}}\n"
+          "       |                                                                          ^~~\n"
+          "       = lower the first, or raise the second\n"
+          "coldpath.yaml:11:66: error: table system_stats: pressure.value: an Array cannot be compared, it "
+          "is column \"cpu_busy_pct\"\n"
+          "    11 |   system_stats: {pressure: {rungs: [suppress], key: host, value: [cpu_busy_pct]}}\n"
+          "       |                                                                  ^\n"
+          "coldpath.yaml:12:51: error: pressure.rungs takes a list of names\n"
+          "    12 |   l2_updates: {class: critical, pressure: {rungs: [[drop]]}}\n"
+          "       |                                                   ^\n"
+          "       = write [a, b]\n");
+}
+
 static void tables_and_their_rules(void **state)
 {
     (void)state;
@@ -368,6 +433,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(everything_at_once),
         CASE(tables_and_their_rules),
+        CASE(pressure_and_its_rules),
         CASE(files_that_are_empty_or_odd),
         CASE(ddl_problems),
         CASE(variables),
