@@ -133,8 +133,11 @@ int cp_delivery_create(cp_delivery **out, const cp_delivery_env *env, uint32_t i
         rc = cp_error_set(err, CP_E_NOMEM,
                           "table %s: no memory for its queue (capacity %u, a power of two) and batch",
                           table->name, queue_capacity);
-    else if ((rc = cp_native_create(&delivery->native, table, err)) == CP_OK)
+    else if ((rc = cp_native_create(&delivery->native, table, err)) == CP_OK) {
+        cp_native_stamp(delivery->native, "source", env->config->stamp_source);
+        cp_native_stamp(delivery->native, "environment", env->config->stamp_environment);
         rc = url_create(delivery, err);
+    }
     if (rc < 0) {
         cp_delivery_free(delivery);
         return rc;

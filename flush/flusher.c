@@ -93,6 +93,8 @@ static bool config_copy(cp_sink_config *to, const cp_sink_config *from)
     to->database = copy_text(from->database, &failed);
     to->ca_file = copy_text(from->ca_file, &failed);
     to->instance = copy_text(from->instance ? from->instance : "", &failed);
+    to->stamp_source = copy_text(from->stamp_source, &failed);
+    to->stamp_environment = copy_text(from->stamp_environment, &failed);
     to->quarantine_dir = copy_text(from->quarantine_dir, &failed);
     return !failed;
 }
@@ -105,6 +107,8 @@ static void config_drop(cp_sink_config *config)
     drop_text(config->database);
     drop_text(config->ca_file);
     drop_text(config->instance);
+    drop_text(config->stamp_source);
+    drop_text(config->stamp_environment);
     drop_text(config->quarantine_dir);
 }
 

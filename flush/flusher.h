@@ -36,8 +36,11 @@ typedef struct cp_sink_config {
     uint32_t request_timeout_ms;
     uint32_t retry_min_ms; /* backoff: doubles from min to max, ± 50 % jitter */
     uint32_t retry_max_ms;
-    const char *quarantine_dir; /* where rows go that ClickHouse refuses; NULL: they hold up their table */
-    uint64_t quarantine_limit;  /* bytes, per table */
+    const char
+        *stamp_source; /* what columns called source and environment hold where a row leaves them empty; */
+    const char *stamp_environment; /*   see cp_native_stamp; NULL: nothing */
+    const char *quarantine_dir;    /* where rows go that ClickHouse refuses; NULL: they hold up their table */
+    uint64_t quarantine_limit;     /* bytes, per table */
     bool
         retrying; /* rows come out of the quarantine: each is tried by itself, however many are refused, before it goes back */
 } cp_sink_config;

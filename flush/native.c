@@ -53,6 +53,18 @@ void cp_native_free(cp_native *native)
     free(native);
 }
 
+void cp_native_stamp(cp_native *native, const char *column, const char *text)
+{
+    const int at = text ? cp_table_find(native->table, column, strlen(column)) : -1;
+    if (at < 0)
+        return;
+    const cp_type *type = &native->table->columns[at].type;
+    if (type->kind != CP_STRING || !type->low_cardinality || type->nullable || type->array)
+        return;
+    native->columns[at].stamp = (const uint8_t *)text;
+    native->columns[at].stamp_length = (uint32_t)strlen(text);
+}
+
 static void section_add(section_list *list, const uint8_t *data, size_t size)
 {
     if (size == 0)

@@ -104,6 +104,9 @@ static inline uint32_t lc_key(cp_native_column *column, const uint8_t *row, cons
     if (!string)
         return cp_dictionary_key(&column->dictionary, at, column->value_size, limit);
     const cp_ref ref = ref_at(at);
+    if (ref.length == 0 && column->stamp)
+        return cp_dictionary_key(&column->dictionary, column->stamp, column->stamp_length,
+                                 column->stamp + column->stamp_length);
     return cp_dictionary_key(&column->dictionary, ref.length ? row + ref.offset : row, ref.length, limit);
 }
 

@@ -74,6 +74,8 @@ void cp_config_sink(const cp_config *config, cp_sink_config *sink)
         .request_timeout_ms = config->request_timeout_ms,
         .retry_min_ms = config->retry_min_ms,
         .retry_max_ms = config->retry_max_ms,
+        .stamp_source = config->stamp_source,
+        .stamp_environment = config->stamp_environment,
         .quarantine_dir = config->quarantine_dir,
         .quarantine_limit = config->quarantine_limit,
     };

@@ -89,7 +89,9 @@ static int fill_names(cp_config *config, cp_config_layers *layers)
                    copy_text(&config->user, &global[CP_KEY_USER], config->password ? "default" : NULL) &&
                    copy_text(&config->database, &global[CP_KEY_DATABASE], database) &&
                    copy_text(&config->ca_file, &global[CP_KEY_CA_FILE], NULL) &&
-                   copy_text(&config->monitor_listen, &global[CP_KEY_MONITOR_LISTEN], NULL)
+                   copy_text(&config->monitor_listen, &global[CP_KEY_MONITOR_LISTEN], NULL) &&
+                   copy_text(&config->stamp_source, &global[CP_KEY_STAMP_SOURCE], NULL) &&
+                   copy_text(&config->stamp_environment, &global[CP_KEY_STAMP_ENVIRONMENT], NULL)
                ? CP_OK
                : CP_E_NOMEM;
 }
@@ -361,11 +363,23 @@ void cp_config_free(cp_config *config)
     }
     if (config->password)
         explicit_bzero(config->password, strlen(config->password));
-    char *const texts[] = {config->path,       config->namespace_name, config->region_dir,
-                           config->wal_dir,    config->region_group,   config->log_level,
-                           config->url,        config->user,           config->password,
-                           config->database,   config->ca_file,        config->schema_dir,
-                           config->schema_set, config->monitor_listen, config->quarantine_dir};
+    char *const texts[] = {config->path,
+                           config->namespace_name,
+                           config->region_dir,
+                           config->wal_dir,
+                           config->region_group,
+                           config->log_level,
+                           config->url,
+                           config->user,
+                           config->password,
+                           config->database,
+                           config->ca_file,
+                           config->schema_dir,
+                           config->schema_set,
+                           config->monitor_listen,
+                           config->quarantine_dir,
+                           config->stamp_source,
+                           config->stamp_environment};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free(texts[i]);
     free(config->tables);

@@ -147,6 +147,12 @@ const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
                            .kind = CP_CONFIG_NAME,
                            .help =
                                "its folder with the tables that belong together: dolphin, trading, platform"},
+    [CP_KEY_STAMP_SOURCE] = {.path = "stamp.source",
+                             .kind = CP_CONFIG_NAME,
+                             .help = "what columns called source hold where a row leaves them empty"},
+    [CP_KEY_STAMP_ENVIRONMENT] = {.path = "stamp.environment",
+                                  .kind = CP_CONFIG_NAME,
+                                  .help = "likewise columns called environment: live, paper …"},
     [CP_KEY_WAL_DIR] = {.path = "wal.dir",
                         .kind = CP_CONFIG_PATH,
                         .fallback = "/var/lib/coldpath",

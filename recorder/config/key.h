@@ -31,6 +31,8 @@ typedef enum cp_config_key_id {
     CP_KEY_RETRY_MAX,
     CP_KEY_SCHEMA_DIR,
     CP_KEY_SCHEMA_SET,
+    CP_KEY_STAMP_SOURCE,
+    CP_KEY_STAMP_ENVIRONMENT,
     CP_KEY_WAL_DIR,
     CP_KEY_WAL_BACKEND,
     CP_KEY_WAL_SYNC,

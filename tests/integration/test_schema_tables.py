@@ -156,6 +156,24 @@ class Tables(unittest.TestCase):
     def test_platform(self):
         self.every_table("platform")
 
+    def test_stamp(self):
+        """The recorder fills in source and environment where a row leaves them empty, and only there."""
+        recorder = Recorder(self.server, tables_of("trading"), database="stamped", init=False, extra={
+            "schema": {"set": "trading"}, "stamp": {"source": "gateway-1", "environment": "paper"}})
+        self.addCleanup(recorder.close)
+        recorder.run("coldpath", "schema", "apply", check=True)
+        recorder.start()
+        values = Values(SEED)
+        for table in ("orders", "market_data"):  # out of the log, out of the ring
+            shown = json.loads(recorder.run("coldpath", "schema", "show", table, "--json", check=True).stdout)
+            row = {column["name"]: values.of(column["type"]) for column in shown["columns"] if not column["provenance"]}
+            self.put(recorder, table, [row | {"venue": str(n), "source": source, "environment": environment}
+                                       for n, (source, environment) in enumerate([("", ""), ("own", ""), ("", "live")])])
+        recorder.wait_delivered()
+        for table in ("orders", "market_data"):
+            self.assertEqual(self.server.query(f"SELECT source, environment FROM stamped.{table} ORDER BY venue"),
+                             "gateway-1\tpaper\nown\tpaper\ngateway-1\tlive\n")
+
     def test_classes(self):
         """What an auditor asks for is critical; market data is not."""
         critical = {group: sorted(name for name, table in tables_of(group).items() if table["class"] == "critical")
@@ -282,7 +300,7 @@ class Queries(Tables):
                           (4, "BTCUSDT", -2.0)])
         self.assertEqual(self.ask("SELECT count() FROM dolphin.v_scan_causal_chain WHERE trade_ts IS NULL"), [(97,)])
 
-    test_dolphin = test_trading = test_platform = test_classes = None
+    test_dolphin = test_trading = test_platform = test_classes = test_stamp = None
 
 
 if __name__ == "__main__":
