@@ -17,6 +17,7 @@
 #include "cli/place.h"
 #include "cli/text_table.h"
 #include "cli/verb.h"
+#include "flush/error_class.h"
 #include "monitor/health.h"
 #include "shm/sigbus_guard.h"
 
@@ -82,6 +83,23 @@ static json_object *at_risk_json(const cp_table_view *table)
     return list;
 }
 
+/* Since when, why, when it is asked again, and what to do; null when the table is not parked. */
+static json_object *parked_json(const cp_abi_counters *counters)
+{
+    if (counters->parked_since_ns == 0)
+        return NULL;
+    const uint64_t now = cp_boottime_ns();
+    const char *remedy = cp_error_remedy((int)counters->last_error_code);
+    json_object *item = json_object_new_object();
+    cp_json_add_double(item, "since", (double)counters->parked_since_ns / 1e9);
+    cp_json_add_uint(item, "code", counters->last_error_code);
+    cp_json_add_string(item, "message", counters->last_error);
+    cp_json_add_double(item, "next_probe_s",
+                       counters->retry_at_ns > now ? (double)(counters->retry_at_ns - now) / 1e9 : 0);
+    cp_json_add_string(item, "remedy", remedy[0] ? remedy + strlen(CP_ERROR_REMEDY_DASH) : NULL);
+    return item;
+}
+
 static json_object *table_json(const status_view *view, uint32_t index)
 {
     const cp_table_view *table = &view->observer.tables[index];
@@ -123,6 +141,7 @@ static json_object *table_json(const status_view *view, uint32_t index)
     cp_json_add_uint(item, "insert_attempts", counters->insert_attempts);
     cp_json_add_uint(item, "insert_errors", counters->insert_errors_net + counters->insert_errors_server);
     cp_json_add_double(item, "last_insert_ms", (double)counters->last_insert_duration_ns / 1e6);
+    cp_json_add(item, "parked", parked_json(counters));
     cp_json_add_string(item, "last_error", counters->last_error[0] ? counters->last_error : NULL);
     return item;
 }

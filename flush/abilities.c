@@ -348,6 +348,11 @@ void cp_abilities_refresh(cp_abilities *abilities)
     abilities->wanted = true;
 }
 
+void cp_abilities_ask_now(cp_abilities *abilities)
+{
+    abilities->retry_at = 0;
+}
+
 bool cp_abilities_known(const cp_abilities *abilities)
 {
     return abilities->known;

@@ -49,6 +49,9 @@ void cp_abilities_configure(cp_abilities *abilities, const char *base);
 /* Something may have changed: probe again when convenient. */
 void cp_abilities_refresh(cp_abilities *abilities);
 
+/* Somebody may have mended what keeps the server from answering: a probe that waits is sent at the next step. */
+void cp_abilities_ask_now(cp_abilities *abilities);
+
 /* True when the server answered the last probe: batches may be sent. */
 bool cp_abilities_known(const cp_abilities *abilities);
 

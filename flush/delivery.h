@@ -75,12 +75,29 @@ bool cp_delivery_idle(const cp_delivery *delivery);
 /* True while a batch is being sent, or will be before until_ns. */
 bool cp_delivery_hopes(const cp_delivery *delivery, uint64_t until_ns);
 
-/* Does what is due: cuts, encodes, sends. cut: whether new batches may be begun; urgent: without waiting for them to
- * fill. Returns when to call again (boot-time clock); UINT64_MAX: when something happens. */
-uint64_t cp_delivery_step(cp_delivery *delivery, uint64_t now_ns, bool cut, bool urgent);
+/* When there is something to do (boot-time clock): at most now_ns, now; UINT64_MAX: when something happens. cut: whether new
+ * batches may be begun; urgent: without waiting for them to fill. */
+uint64_t cp_delivery_due(cp_delivery *delivery, uint64_t now_ns, bool cut, bool urgent);
+
+/* Does what is due: cuts, encodes, sends. True: an insert has begun. */
+bool cp_delivery_step(cp_delivery *delivery, uint64_t now_ns);
+
+/* Bytes of the body that is being sent. */
+uint64_t cp_delivery_cost(const cp_delivery *delivery);
+
+/* What is under way was not taken at the first attempt, or the table is parked. */
+bool cp_delivery_in_trouble(const cp_delivery *delivery);
+
+bool cp_delivery_is_sending(const cp_delivery *delivery);
+
+/* Its batches come from a log. */
+bool cp_delivery_is_critical(const cp_delivery *delivery);
 
 /* Takes the reply to the batch being sent. */
 void cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns);
+
+/* Somebody may have mended what the table was parked for: it asks at the next step. */
+void cp_delivery_ask_now(cp_delivery *delivery);
 
 /* The server answers again after it was away: a batch that could not reach it goes soon. (Soon, not at once: a server
  * that takes probes but no further connection must not be asked without a pause.) */

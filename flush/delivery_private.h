@@ -59,7 +59,9 @@ struct cp_delivery {
     uint32_t quarantined; /* of its rows */
     uint64_t sent_at;
     uint64_t retry_at;
-    bool unreached; /* the last attempt did not get as far as the server */
+    uint64_t pause_until; /* no batch is begun before: most rows are refused */
+    bool parked;          /* it waits for somebody to act */
+    bool unreached;       /* the last attempt had no answer */
     cp_delivery_progress_ shown;
     uint32_t chunk_count; /* of the batch */
     cp_chunk
@@ -73,6 +75,15 @@ struct cp_delivery {
 /* A whole batch is about to go in pieces: brings the chunks of lossy tables into the order of their spans, which is the order in
  * which a successor finds the rows in their rings. */
 void cp_delivery_pieces_start_(cp_delivery *delivery);
+
+/* Every row of the batch is settled: tells the owner, and is idle. */
+void cp_delivery_settled_(cp_delivery *delivery);
+
+/* What is to be sent is new: the batch, or another piece of it. */
+void cp_delivery_send_begin_(cp_delivery *delivery);
+
+/* The rows under way are settled, or a smaller piece is to be tried: after wait_ns. */
+void cp_delivery_next_(cp_delivery *delivery, uint64_t now_ns, uint64_t wait_ns);
 
 /* Encodes the current piece into the batch's body. False, and err set: its rows cannot be had now. */
 bool cp_delivery_piece_encode_(cp_delivery *delivery, cp_error *err);

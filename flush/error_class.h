@@ -48,7 +48,8 @@ bool cp_error_class_parks(cp_error_class class);
  * names none. A hint, not to be believed: the message also quotes what the row holds. */
 uint32_t cp_error_row_hint(const char *text);
 
-/* What to do about a code, for messages (" — …"); "" when nothing useful is known. */
+/* What to do about a code, for messages; it begins with CP_ERROR_REMEDY_DASH, or is "" when nothing useful is known. */
+#define CP_ERROR_REMEDY_DASH " — "
 const char *cp_error_remedy(int code);
 
 #endif

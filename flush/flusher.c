@@ -14,13 +14,17 @@
 #include "base/log.h"
 #include "flush/abilities.h"
 #include "flush/arena.h"
+#include "flush/breaker.h"
 #include "flush/compress.h"
 #include "flush/delivery.h"
+#include "flush/error_class.h"
 #include "flush/http.h"
+#include "flush/schedule.h"
 
 enum {
     BASE_ROOM = 1024,
     TEXT_ROOM = 512,
+    TRANSFERS_MOST = 64, /* at a time: as many connections are kept; a table has one at most */
     POLL_LONGEST_MS =
         100, /* chunks are submitted without a wake-up: this is how often their queues are looked at, */
     POLL_SHORTEST_MS = 5, /*   or twice per the shortest interval of a table, within these bounds */
@@ -46,6 +50,10 @@ struct cp_flusher {
     cp_http *http;
     cp_abilities *abilities;
     cp_compressor *compressor;
+    cp_breaker breaker;
+    cp_schedule schedule;
+    cp_endpoint_health health; /* as last told */
+    bool was_urgent;
     cp_arena arena;
     size_t arena_bytes;
     cp_delivery_env env;
@@ -305,6 +313,8 @@ static void on_probe(cp_flusher *flusher, const cp_http_reply *reply, uint64_t n
     const bool was_known = cp_abilities_known(flusher->abilities);
     const cp_probe_result result = cp_abilities_reply(flusher->abilities, reply, now_ns);
     if (result != CP_PROBE_GOING_ON)
+        cp_breaker_probed(&flusher->breaker, result == CP_PROBE_DONE);
+    if (result != CP_PROBE_GOING_ON)
         server_show(flusher, result == CP_PROBE_DONE, reply);
     for (uint32_t i = 0; i < flusher->table_count; i++) {
         if (result == CP_PROBE_DONE && !was_known)
@@ -315,14 +325,27 @@ static void on_probe(cp_flusher *flusher, const cp_http_reply *reply, uint64_t n
     }
 }
 
+/* What an insert's end says about the server: nothing came back, or only from a gateway before it, or an answer. */
+static void breaker_learn(cp_flusher *flusher, const cp_http_reply *reply)
+{
+    const bool gateway = reply->exception_code == 0 && reply->status >= 502 && reply->status <= 504;
+    const bool reached = cp_error_classify(reply) != CP_CLASS_TRANSIENT || reply->net == 0;
+    if (reply->net == 0 && !gateway)
+        cp_breaker_answered(&flusher->breaker);
+    else if (cp_breaker_failed(&flusher->breaker, reached))
+        cp_abilities_suspect(flusher->abilities);
+}
+
 static void on_done(void *ctx, cp_http_exchange *exchange, const cp_http_reply *reply)
 {
     cp_flusher *flusher = ctx;
     const uint64_t now_ns = cp_boottime_ns();
-    if (cp_abilities_owns(flusher->abilities, exchange))
+    if (cp_abilities_owns(flusher->abilities, exchange)) {
         on_probe(flusher, reply, now_ns);
-    else
-        cp_delivery_reply(cp_http_exchange_owner(exchange), reply, now_ns);
+        return;
+    }
+    breaker_learn(flusher, reply);
+    cp_delivery_reply(cp_http_exchange_owner(exchange), reply, now_ns);
 }
 
 /* After TRIM_AFTER_MS without any work gives back what a burst took. */
@@ -363,6 +386,71 @@ static void signals_block(void)
     pthread_sigmask(SIG_SETMASK, &set, NULL);
 }
 
+/* Somebody asks to ship, or has changed the configuration: what is parked is tried at once. */
+static void parked_ask(cp_flusher *flusher)
+{
+    for (uint32_t i = 0; i < flusher->table_count; i++)
+        cp_delivery_ask_now(flusher->deliveries[i]);
+    cp_abilities_ask_now(flusher->abilities);
+}
+
+/* Does what is due, in the order of the schedule and as far as transfers are left. Returns when to call again. */
+static uint64_t deliveries_step(cp_flusher *flusher, uint64_t now_ns, bool cut, bool urgent)
+{
+    cp_schedule *schedule = &flusher->schedule;
+    uint64_t next_ns = UINT64_MAX;
+    uint32_t in_flight = 0;
+    schedule->count = flusher->table_count;
+    for (uint32_t i = 0; i < flusher->table_count; i++) {
+        const uint64_t at = cp_delivery_due(flusher->deliveries[i], now_ns, cut, urgent);
+        cp_schedule_want(schedule, i, at <= now_ns);
+        next_ns = at > now_ns && at < next_ns ? at : next_ns;
+        in_flight += cp_delivery_is_sending(flusher->deliveries[i]);
+        schedule->critical[i] = cp_delivery_is_critical(flusher->deliveries[i]);
+    }
+    uint32_t room = cp_breaker_room(&flusher->breaker, in_flight, TRANSFERS_MOST);
+    int table = room > 0 ? cp_schedule_next(schedule) : -1;
+    while (table >= 0) {
+        cp_delivery *delivery = flusher->deliveries[table];
+        room -= cp_delivery_step(delivery, now_ns);
+        cp_schedule_served(schedule, (uint32_t)table, cp_delivery_cost(delivery));
+        const uint64_t at = cp_delivery_due(delivery, now_ns, cut, urgent);
+        next_ns = at < next_ns ? at : next_ns;
+        table = room > 0 ? cp_schedule_next(schedule) : -1;
+    }
+    return next_ns;
+}
+
+static cp_endpoint_health health_judge(cp_flusher *flusher)
+{
+    const bool known = cp_abilities_known(flusher->abilities);
+    if (flusher->breaker.state == CP_BREAKER_OPEN || cp_abilities_failures(flusher->abilities) > 0)
+        return CP_ENDPOINT_DOWN;
+    if (!known) /* a probe is under way: it says */
+        return flusher->health;
+    /* Half open with nothing to try is no trouble. */
+    bool trouble = flusher->breaker.state != CP_BREAKER_CLOSED && !cp_flusher_idle(flusher);
+    for (uint32_t i = 0; i < flusher->table_count; i++)
+        trouble = trouble || cp_delivery_in_trouble(flusher->deliveries[i]);
+    return trouble ? CP_ENDPOINT_DEGRADED : CP_ENDPOINT_HEALTHY;
+}
+
+static void health_show(cp_flusher *flusher)
+{
+    const cp_endpoint_health health = health_judge(flusher);
+    if (health != flusher->health && flusher->events.health)
+        flusher->events.health(flusher->events.ctx, health);
+    flusher->health = health;
+}
+
+static bool may_end(const cp_flusher *flusher, uint64_t now_ns, uint64_t stop_at)
+{
+    bool hope = false;
+    for (uint32_t i = 0; i < flusher->table_count; i++)
+        hope = hope || cp_delivery_hopes(flusher->deliveries[i], stop_at);
+    return stop_at && (!hope || now_ns >= stop_at);
+}
+
 static void *flusher_main(void *arg)
 {
     cp_flusher *flusher = arg;
@@ -374,19 +462,17 @@ static void *flusher_main(void *arg)
         flusher_update *update = atomic_exchange_explicit(&flusher->update, NULL, memory_order_acquire);
         if (update)
             update_take(flusher, update);
-        uint64_t next_ns = cp_abilities_step(flusher->abilities, now_ns);
-        bool hope = false;
-        bool idle = true;
-        for (uint32_t i = 0; i < flusher->table_count; i++) {
-            const uint64_t at = cp_delivery_step(flusher->deliveries[i], now_ns, stop_at == 0, urgent);
-            next_ns = at < next_ns ? at : next_ns;
-            hope |= cp_delivery_hopes(flusher->deliveries[i], stop_at);
-            idle &= cp_delivery_idle(flusher->deliveries[i]);
-        }
-        if (stop_at && (!hope || now_ns >= stop_at))
+        if (update || (urgent && !flusher->was_urgent))
+            parked_ask(flusher);
+        flusher->was_urgent = urgent;
+        const uint64_t probe_ns = cp_abilities_step(flusher->abilities, now_ns);
+        const uint64_t step_ns = deliveries_step(flusher, now_ns, stop_at == 0, urgent);
+        if (may_end(flusher, now_ns, stop_at))
             break;
-        idle_trim(flusher, now_ns, idle);
-        cp_http_poll(flusher->http, poll_timeout(flusher, now_ns, next_ns), on_done, flusher);
+        health_show(flusher);
+        idle_trim(flusher, now_ns, cp_flusher_idle(flusher));
+        cp_http_poll(flusher->http, poll_timeout(flusher, now_ns, probe_ns < step_ns ? probe_ns : step_ns),
+                     on_done, flusher);
     }
     for (uint32_t i = 0; i < flusher->table_count; i++)
         cp_delivery_abandon(flusher->deliveries[i]);

@@ -90,6 +90,7 @@ typedef struct cp_attempt {
     uint64_t retry_in_ns; /* 0 when OK, or when it goes on in smaller pieces */
     bool parked;          /* it waits for somebody to act, or is asked seldom */
     const char *text;     /* the reason, for people; "" when OK */
+    const char *remedy;   /* " — what to do", or "" */
 } cp_attempt;
 
 /* Which records of a table's write-ahead log a batch holds, the first and the last; 0, 0: it comes from no log. */
@@ -138,6 +139,14 @@ typedef struct cp_batch_left {
     cp_batch_piece piece;
 } cp_batch_left;
 
+/* How the server does, all tables together. */
+typedef enum cp_endpoint_health {
+    CP_ENDPOINT_UNKNOWN, /* it has not answered, and not failed to answer, yet */
+    CP_ENDPOINT_HEALTHY,
+    CP_ENDPOINT_DOWN, /* it does not answer, or refuses everything: nothing is sent but probes */
+    CP_ENDPOINT_DEGRADED /* it answers, but some table's batch has to be sent again, or waits for somebody to act */
+} cp_endpoint_health;
+
 /* Calls out of the flusher's thread. ctx is the owner's. */
 typedef struct cp_flush_events {
     void *ctx;
@@ -150,6 +159,8 @@ typedef struct cp_flush_events {
     bool (*shed)(void *ctx, uint32_t table, const cp_chunk *chunk);
     void (*attempt)(void *ctx, uint32_t table, const cp_attempt *attempt);
     void (*delivered)(void *ctx, uint32_t table, const cp_batch_intent *batch);
+    /* What is known of the server as a whole has changed. NULL is allowed. */
+    void (*health)(void *ctx, cp_endpoint_health health);
     /* A probe ended: the server answers, or does not (text says why; "" when it does). NULL is allowed. */
     void (*server)(void *ctx, bool up, const char *text);
     /* in_flight: rows in the batch under way; queued: rows and their oldest first_seen_ns (0 = none) behind

@@ -15,7 +15,7 @@ const char *cp_recorder_state_name(uint32_t state)
 
 const char *cp_sink_state_name(uint32_t state)
 {
-    static const char *const names[] = {"not asked yet", "up", "down"};
+    static const char *const names[] = {"not asked yet", "healthy", "down", "degraded"};
     return state < sizeof names / sizeof names[0] ? names[state] : "unknown";
 }
 
@@ -50,7 +50,7 @@ static void judge_sink(const cp_abi_control *header, cp_health *health)
     if (header->sink_error[0])
         reason_add(health, "ClickHouse does not answer: %.*s", CP_ABI_ERROR_TEXT - 1, header->sink_error);
     else
-        reason_add(health, "the last insert into ClickHouse failed");
+        reason_add(health, "ClickHouse does not answer inserts: only probes are sent until one is answered");
 }
 
 static void judge_recorder(const cp_observer *observer, cp_health *health)
@@ -69,6 +69,20 @@ static void judge_recorder(const cp_observer *observer, cp_health *health)
         reason_add(health, "the recorder's heartbeat is over %d s old: it is stuck or stopped",
                    CP_HEALTH_STALE_MS / 1000);
     judge_sink(observer->control.header, health);
+}
+
+/* Why a table's rows do not arrive. */
+static void judge_delivery(const cp_table_view *table, cp_health *health)
+{
+    const cp_abi_counters *counters = &table->counters;
+    const uint64_t now = cp_boottime_ns();
+    const uint64_t next = counters->retry_at_ns > now ? (counters->retry_at_ns - now) / CP_NS_PER_S : 0;
+    if (counters->parked_since_ns != 0)
+        reason_add(health, "%s: parked, asked again in %" PRIu64 " s (at once: coldpath flush): %.*s",
+                   table->entry->name, next, (int)CP_ABI_ERROR_TEXT - 1, counters->last_error);
+    else if (counters->retry_at_ns != 0)
+        reason_add(health, "%s: retrying: %.*s", table->entry->name, (int)CP_ABI_ERROR_TEXT - 1,
+                   counters->last_error);
 }
 
 static void judge_table(const cp_table_view *table, uint64_t full_before, cp_health *health)
@@ -91,9 +105,7 @@ static void judge_table(const cp_table_view *table, uint64_t full_before, cp_hea
                    name, table->at_risk);
     if (!table->balanced)
         reason_add(health, "%s: the ledger does not balance", name);
-    if (table->counters.retry_at_ns != 0)
-        reason_add(health, "%s: retrying: %.*s", name, (int)CP_ABI_ERROR_TEXT - 1,
-                   table->counters.last_error);
+    judge_delivery(table, health);
 }
 
 void cp_refusals_note(cp_refusals *refusals, const cp_observer *observer)

@@ -90,6 +90,8 @@ static json_object *inserts_json(const cp_watch_view *view, uint32_t index)
     add_uint(inserts, "errors_server", counters->insert_errors_server);
     add_uint(inserts, "sent_bytes", counters->delivered_body_bytes);
     add_bool(inserts, "retrying", counters->retry_at_ns != 0);
+    add_double(inserts, "parked_since",
+               counters->parked_since_ns ? (double)counters->parked_since_ns / 1e9 : NAN);
     add_text(inserts, "last_error", counters->last_error, sizeof counters->last_error);
     return inserts;
 }

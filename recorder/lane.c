@@ -330,6 +330,7 @@ void cp_lane_init(cp_lane *lane, const cp_region_owner *region, uint32_t table, 
         (void)cp_lane_book_lost(lane);
     cp_lane_progress(lane, 0, 0, 0);
     gauge_set(&lane->counters->retry_at_ns, 0);
+    gauge_set(&lane->counters->parked_since_ns, 0);
 }
 
 /* A later piece of the batch that stands in the intent. */
@@ -456,6 +457,8 @@ void cp_lane_attempt(cp_lane *lane, const cp_attempt *attempt)
     counter_add(&counters->insert_attempts, 1);
     gauge_set(&counters->last_insert_duration_ns, attempt->duration_ns);
     gauge_set(&counters->retry_at_ns, attempt->retry_in_ns ? cp_boottime_ns() + attempt->retry_in_ns : 0);
+    if (attempt->number > 0 && attempt->parked != (counters->parked_since_ns != 0))
+        gauge_set(&counters->parked_since_ns, attempt->parked ? cp_realtime_ns() : 0);
     if (attempt->result == CP_ATTEMPT_OK) {
         counter_add(&counters->delivered_batches, 1);
         counter_add(&counters->delivered_body_bytes, attempt->body_bytes);
@@ -468,7 +471,9 @@ void cp_lane_attempt(cp_lane *lane, const cp_attempt *attempt)
                                                   : &counters->insert_errors_server,
                 1);
     __atomic_store_n(&counters->last_error_code, (uint32_t)attempt->server_code, __ATOMIC_RELAXED);
-    snprintf(counters->last_error, sizeof counters->last_error, "%s", attempt->text);
+    const int room = (int)(sizeof counters->last_error - strlen(attempt->remedy) - 1);
+    snprintf(counters->last_error, sizeof counters->last_error, "%.*s%s", room, attempt->text,
+             attempt->remedy);
 }
 
 void cp_lane_progress(cp_lane *lane, uint32_t in_flight, uint64_t queued, uint64_t oldest_seen_ns)

@@ -24,6 +24,11 @@
 #include "shm/ack.h"
 #include "shm/sigbus_guard.h"
 
+_Static_assert((int)CP_ENDPOINT_UNKNOWN == (int)CP_SINK_UNKNOWN &&
+                   (int)CP_ENDPOINT_HEALTHY == (int)CP_SINK_HEALTHY &&
+                   (int)CP_ENDPOINT_DOWN == (int)CP_SINK_DOWN &&
+                   (int)CP_ENDPOINT_DEGRADED == (int)CP_SINK_DEGRADED,
+               "the server's health goes into the region as it is");
 _Static_assert((int)CP_EXACTLY_ONCE == (int)CP_DELIVERY_EXACTLY_ONCE &&
                    (int)CP_AT_LEAST_ONCE == (int)CP_DELIVERY_AT_LEAST_ONCE,
                "the flusher's guarantee goes into the region as it is");
@@ -133,7 +138,6 @@ static void on_server(void *ctx, bool up, const char *text)
     cp_recorder *recorder = ctx;
     cp_abi_control *header = recorder->region.control.header;
     snprintf(header->sink_error, sizeof header->sink_error, "%s", text);
-    __atomic_store_n(&header->sink_state, (uint32_t)(up ? CP_SINK_UP : CP_SINK_DOWN), __ATOMIC_RELEASE);
     for (uint32_t i = 0; up && i < recorder->config->table_count; i++)
         guarantee_show(recorder, i);
 }
@@ -144,11 +148,19 @@ static bool on_shed(void *ctx, uint32_t table, const cp_chunk *chunk)
     return recorder->ladders[table] && cp_ladder_lane_shed(recorder->ladders[table], chunk);
 }
 
+static void on_health(void *ctx, cp_endpoint_health health)
+{
+    static const char *const names[] = {"unknown", "healthy", "down", "degraded"};
+    cp_recorder *recorder = ctx;
+    cp_abi_control *header = recorder->region.control.header;
+    __atomic_store_n(&header->sink_state, (uint32_t)health, __ATOMIC_RELEASE);
+    cp_log(health == CP_ENDPOINT_HEALTHY ? CP_LOG_INFO : CP_LOG_WARN, "ClickHouse's health", "state=%s",
+           names[health]);
+}
+
 static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)
 {
     cp_recorder *recorder = ctx;
-    const uint32_t state = attempt->result == CP_ATTEMPT_OK ? CP_SINK_UP : CP_SINK_DOWN;
-    __atomic_store_n(&recorder->region.control.header->sink_state, state, __ATOMIC_RELAXED);
     cp_lane_attempt(&recorder->lanes[table], attempt);
     if (recorder->ladders[table])
         cp_ladder_lane_attempt(recorder->ladders[table], attempt);
@@ -242,6 +254,7 @@ static int make_flusher(cp_recorder *recorder, cp_error *err)
         .attempt = on_attempt,
         .delivered = on_delivered,
         .server = on_server,
+        .health = on_health,
         .progress = on_progress,
     };
     int rc = cp_flusher_create(&recorder->flusher, &sink, &events, err);

@@ -88,8 +88,9 @@ typedef enum cp_recorder_state {
 
 typedef enum cp_sink_state {
     CP_SINK_UNKNOWN = 0, /* not asked yet, or it has not answered yet */
-    CP_SINK_UP = 1,      /* it answered the recorder's probe, or the last attempt was acknowledged */
-    CP_SINK_DOWN = 2     /* it did not; sink_error says why */
+    CP_SINK_HEALTHY = 1, /* it answers, and takes what it is sent */
+    CP_SINK_DOWN = 2,    /* it does not answer, or refuses everything; sink_error says why */
+    CP_SINK_DEGRADED = 3 /* it answers, but some table's rows are not taken, or not at the first attempt */
 } cp_sink_state;
 
 /* What came of reading the configuration anew. reload_text has a line for each changed key, "applied clickhouse.url" or
@@ -200,7 +201,8 @@ typedef struct cp_abi_counters {
         log_durable_lsn; /* … so much was acknowledged: a recorder that follows need not search it for more */
     uint64_t pressure_ns[3]; /* lossy: time spent on the ladder's rungs 1, 2 and 3 */
     uint64_t unkeyed_rows;   /* passed rungs 1 and 2 because the table of keys was full */
-    uint8_t reserved[64];
+    uint64_t parked_since_ns; /* real time; 0: not parked. Why: last_error; asked again at: retry_at_ns */
+    uint8_t reserved[56];
 } cp_abi_counters;
 static_assert(sizeof(cp_abi_counters) == 512, "counter block");
 

@@ -153,7 +153,7 @@ class Reload(unittest.TestCase):
         self.assertEqual((code, answer["applied"]), (0, ["clickhouse.url"]), said)
         self.recorder.wait_delivered(20)
         self.assertEqual(self.held(other), (100, 100))
-        self.assertEqual(self.recorder.status()["recorder"]["clickhouse"], "up")
+        self.assertEqual(self.recorder.status()["recorder"]["clickhouse"], "healthy")
 
     def test_password_file(self):
         """A password changed on the server: its file is written anew, a reload takes it, rows that waited for it arrive."""

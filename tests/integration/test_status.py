@@ -81,7 +81,7 @@ class Status(unittest.TestCase):
         """Before a row was put: what the probe found."""
         self.assertEqual(self.recorder.status()["recorder"]["clickhouse"], "not asked yet")
         self.recorder.start()
-        status = self.clickhouse("up")
+        status = self.clickhouse("healthy")
         self.assertEqual((status["healthy"], status["tables"][0]["guarantee"]), (True, "exactly once"), status)
         self.recorder.stop()
         self.server.end(signal.SIGKILL)
@@ -91,7 +91,7 @@ class Status(unittest.TestCase):
         self.assertRegex(status["reasons"][0], "ClickHouse does not answer: .+")
         self.assertEqual(self.recorder.run("coldpath", "status").returncode, 2)
         self.server.start()
-        status = self.clickhouse("up")
+        status = self.clickhouse("healthy")
         self.assertEqual((status["healthy"], status["reasons"]), (True, []))
 
     def limits(self, status):

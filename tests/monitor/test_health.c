@@ -23,7 +23,7 @@ static int setup(void **state)
     memset(&entry, 0, sizeof entry);
     header.state = CP_RECORDER_RUNNING;
     header.heartbeat_ns = cp_boottime_ns();
-    header.sink_state = CP_SINK_UP;
+    header.sink_state = CP_SINK_HEALTHY;
     snprintf(entry.name, sizeof entry.name, "t");
     table = (cp_table_view){.entry = &entry, .balanced = true, .producers = 1};
     observer = (cp_observer){.tables = &table, .recorder_alive = true};
@@ -82,7 +82,7 @@ static void test_others(void **state)
     check(&before, "1 rings broke the protocol");
     setup(NULL);
     header.sink_state = CP_SINK_DOWN;
-    check(&before, "last insert");
+    check(&before, "does not answer inserts");
     snprintf(header.sink_error, sizeof header.sink_error, "no such host");
     check(&before, "ClickHouse does not answer: no such host");
     setup(NULL);
