@@ -69,6 +69,10 @@ static bool record_sound(const cp_quarantine_header *header)
 {
     const uint8_t *row = (const uint8_t *)(header + 1);
     const char *message = (const char *)row + cp_quarantine_pad(header->row_size);
+    for (const uint8_t *pad = row + header->row_size; pad < (const uint8_t *)message; pad++) {
+        if (*pad != 0)
+            return false;
+    }
     return message[header->message_size - 1] == '\0' &&
            cp_quarantine_checksum(header, row, message) == header->checksum;
 }
