@@ -1,4 +1,4 @@
-/* `coldpath check [FILE…]`: is a configuration valid, what does it come to, how near are the limits; and of several, do their
+/* `coldpath check [FILE ...]`: is a configuration valid, what does it come to, how near are the limits; and of several, do their
  * namespaces keep apart. Reads files and asks the host for its room; touches neither region nor ClickHouse. */
 #include <limits.h>
 #include <stdio.h>
@@ -175,7 +175,7 @@ int cp_verb_check(int argc, char **argv)
     static const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {.options = check_options,
                                      .parser = check_parse,
-                                     .args_doc = "[FILE…]",
+                                     .args_doc = "[FILE ...]",
                                      .doc = "Checks the configuration: one line when it is good, else every "
                                             "problem with its place; then the limits and the "
                                             "room that this host has for them.\v"
