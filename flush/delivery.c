@@ -98,6 +98,20 @@ static int url_create(cp_delivery *delivery, cp_error *err)
     return CP_OK;
 }
 
+/* The stamps hold as long as the delivery: a reload does not change them. */
+static int encoder_create(cp_delivery *delivery, cp_error *err)
+{
+    const cp_sink_config *config = delivery->env->config;
+    int rc = cp_native_create(&delivery->native, delivery->table, err);
+    if (rc < 0)
+        return rc;
+    rc = cp_native_stamp(delivery->native, "source", config->stamp_source);
+    if (rc == CP_OK)
+        rc = cp_native_stamp(delivery->native, "environment", config->stamp_environment);
+    return rc == CP_OK ? CP_OK
+                       : cp_error_set(err, rc, "table %s: no memory for its encoder", delivery->table->name);
+}
+
 int cp_delivery_create(cp_delivery **out, const cp_delivery_env *env, uint32_t index, const cp_table *table,
                        const cp_batch_policy *policy, uint32_t queue_capacity, cp_error *err)
 {
@@ -131,11 +145,8 @@ int cp_delivery_create(cp_delivery **out, const cp_delivery_env *env, uint32_t i
         rc = cp_error_set(err, CP_E_NOMEM,
                           "table %s: no memory for its queue (capacity %u, a power of two) and batch",
                           table->name, queue_capacity);
-    else if ((rc = cp_native_create(&delivery->native, table, err)) == CP_OK) {
-        cp_native_stamp(delivery->native, "source", env->config->stamp_source);
-        cp_native_stamp(delivery->native, "environment", env->config->stamp_environment);
+    else if ((rc = encoder_create(delivery, err)) == CP_OK)
         rc = url_create(delivery, err);
-    }
     if (rc < 0) {
         cp_delivery_free(delivery);
         return rc;

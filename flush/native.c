@@ -48,21 +48,26 @@ void cp_native_free(cp_native *native)
 {
     if (!native)
         return;
-    for (uint32_t i = 0; i < native->column_count; i++)
+    for (uint32_t i = 0; i < native->column_count; i++) {
         free(native->columns[i].head);
+        free(native->columns[i].stamp);
+    }
     free(native);
 }
 
-void cp_native_stamp(cp_native *native, const char *column, const char *text)
+int cp_native_stamp(cp_native *native, const char *column, const char *text)
 {
     const int at = text ? cp_table_find(native->table, column, strlen(column)) : -1;
     if (at < 0)
-        return;
-    const cp_type *type = &native->table->columns[at].type;
+        return CP_OK;
+    cp_native_column *stamped = &native->columns[at];
+    const cp_type *type = &stamped->column->type;
     if (type->kind != CP_STRING || !type->low_cardinality || type->nullable || type->array)
-        return;
-    native->columns[at].stamp = (const uint8_t *)text;
-    native->columns[at].stamp_length = (uint32_t)strlen(text);
+        return CP_OK;
+    free(stamped->stamp);
+    stamped->stamp = (uint8_t *)strdup(text);
+    stamped->stamp_length = (uint32_t)strlen(text);
+    return stamped->stamp ? CP_OK : CP_E_NOMEM;
 }
 
 static void section_add(section_list *list, const uint8_t *data, size_t size)

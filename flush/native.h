@@ -45,9 +45,9 @@ typedef struct cp_native cp_native;
 int cp_native_create(cp_native **out, const cp_table *table, cp_error *err);
 void cp_native_free(cp_native *native);
 
-/* From here on rows that are empty in the column of this name are sent with text, which must outlive the encoder. Only for a
- * LowCardinality(String) that is neither Nullable nor an Array; without such a column, or with text NULL, nothing changes. */
-void cp_native_stamp(cp_native *native, const char *column, const char *text);
+/* From here on rows that are empty in the column of this name are sent with text. Only for a LowCardinality(String) that is
+ * neither Nullable nor an Array; without such a column, or with text NULL, nothing changes. CP_E_NOMEM. */
+int cp_native_stamp(cp_native *native, const char *column, const char *text);
 
 /* Encodes the valid rows of count chunks, in order, as one block.
  *   arena  is reset first

@@ -36,8 +36,8 @@ typedef struct cp_native_column {
     const cp_column *column;
     uint8_t *head; /* name, type, prefix */
     uint32_t head_size;
-    uint32_t value_size;  /* in the row */
-    const uint8_t *stamp; /* what an empty String of the row stands for; NULL: itself */
+    uint32_t value_size; /* in the row */
+    uint8_t *stamp;      /* what an empty String of the row stands for; NULL: itself */
     uint32_t stamp_length;
     cp_stream offsets;
     cp_stream nulls;

@@ -163,6 +163,9 @@ class Tables(unittest.TestCase):
         self.addCleanup(recorder.close)
         recorder.run("coldpath", "schema", "apply", check=True)
         recorder.start()
+        recorder.settings["clickhouse"]["retry_min"] = "50ms"
+        recorder.write_config()
+        recorder.run("coldpath", "reload", check=True)  # exchanges what the flusher knows; the stamps stay
         values = Values(SEED)
         for table in ("orders", "market_data"):  # out of the log, out of the ring
             shown = json.loads(recorder.run("coldpath", "schema", "show", table, "--json", check=True).stdout)
