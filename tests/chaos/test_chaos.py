@@ -163,7 +163,7 @@ class Chaos(unittest.TestCase):
         put = {table: sum(p.rows for p in producers if p.table == table) for table in TABLES}
         self.assertTrue(status["balanced"], status)
         audit = json.loads(self.recorder.run("coldpath", "audit", "--json").stdout)
-        self.assertTrue(audit["equal"], audit)
+        self.assertTrue(audit["equal"], [table for table in audit["tables"] if not table["equal"]])
         for table in status["tables"]:
             with self.subTest(table=table["table"]):
                 held = int(self.server.query(f"SELECT count() FROM test.{table['table']}"))
