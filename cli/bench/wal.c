@@ -242,7 +242,10 @@ static void summarise(bench *b, cp_bench_wal_report *report)
 static int bench_open(bench *b, cp_error *err)
 {
     char log[PATH_MAX + 16];
-    snprintf(b->dir, sizeof b->dir, "%s/coldpath-bench-XXXXXX", b->options->dir);
+    char place[PATH_MAX]; /* whole: coldpathd takes relative paths from its configuration's directory */
+    if (!realpath(b->options->dir, place) ||
+        snprintf(b->dir, sizeof b->dir, "%s/coldpath-bench-XXXXXX", place) >= (int)sizeof b->dir)
+        return cp_error_errno(err, CP_E_ABSENT, errno, "no directory %s", b->options->dir);
     if (!mkdtemp(b->dir)) {
         const int errnum = errno;
         b->dir[0] = 0;

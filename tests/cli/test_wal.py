@@ -134,8 +134,8 @@ class Bench(support.Case):
     def test_wal(self):
         scratch = pathlib.Path(tempfile.mkdtemp(prefix="coldpath-bench-test-"))
         self.addCleanup(shutil.rmtree, scratch, ignore_errors=True)
-        result = self.run_program("coldpath", "bench", "wal", "--dir", scratch, "--seconds", "1", "--rounds", "1", "--json",
-                                  timeout=120)
+        result = self.run_program("coldpath", "bench", "wal", "--seconds", "1", "--rounds", "1", "--json", cwd=scratch,
+                                  timeout=120)  # of the working directory: a relative path
         self.assertEqual(result.returncode, 0, result.stderr)
         answer = json.loads(result.stdout)
         self.assertEqual([size["payload_bytes"] for size in answer["sizes"]], [1024, 16384, 262144])
