@@ -210,6 +210,7 @@ int cp_row_source_next(cp_row_source *source, cp_row *row, void *buffer, uint32_
     if (rc < 0)
         return cp_error_set(err, CP_E_INVAL, "table '%s': rows of %u bytes do not fit a buffer of %u",
                             source->table->name, source->table->row_size, capacity);
+    row->best_effort = source->options.best_effort;
     rc = row_build(source, &line, row, err);
     if (rc == CP_E_NOMEM)
         return rc;

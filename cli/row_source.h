@@ -28,6 +28,7 @@ typedef struct cp_row_source_options {
     cp_format format;
     bool header;       /* CSV, TSV: the first line names the columns */
     bool skip_unknown; /* names that are no columns are skipped instead of rejected */
+    bool best_effort;  /* dates and times in other forms than the strict one, too */
 } cp_row_source_options;
 
 typedef struct cp_row_source cp_row_source;

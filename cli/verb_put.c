@@ -35,6 +35,7 @@ enum {
 enum {
     OPTION_HEADER = 0x2000,
     OPTION_SKIP_UNKNOWN,
+    OPTION_BEST_EFFORT,
     OPTION_ERRORS_SHOWN,
     OPTION_REJECT_FILE,
     OPTION_TIMEOUT,
@@ -87,6 +88,9 @@ static const struct argp_option put_options[] = {
      "JSONEachRow, CSV, TSV, CSVWithNames or TSVWithNames (default: by FILE's name, else JSONEachRow)", 0},
     {"header", OPTION_HEADER, NULL, 0, "The first line of CSV or TSV names the columns", 0},
     {"skip-unknown", OPTION_SKIP_UNKNOWN, NULL, 0, "Skip fields that are no column of the table", 0},
+    {"best-effort", OPTION_BEST_EFFORT, NULL, 0,
+     "Dates and times also as 11 Jun 2026 10:00, 2026/6/11, 11/06/2026 (day first), counts of s, ms, µs, ns",
+     0},
     {"max-errors-shown", OPTION_ERRORS_SHOWN, "N", 0, "Messages before the rest is only counted (20)", 0},
     {"reject-file", OPTION_REJECT_FILE, "FILE", 0, "Keep rejected lines, as they are, in FILE", 0},
     {"timeout", OPTION_TIMEOUT, "TIME", 0, "How long to wait for room in a full ring (30s)", 0},
@@ -136,6 +140,9 @@ static error_t put_parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPTION_SKIP_UNKNOWN:
         args->source.skip_unknown = true;
+        return 0;
+    case OPTION_BEST_EFFORT:
+        args->source.best_effort = true;
         return 0;
     case OPTION_ERRORS_SHOWN:
         if (!cp_number_parse(arg, 0, UINT64_MAX, &args->errors_shown))

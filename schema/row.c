@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "schema/best_effort.h"
 #include "schema/row_private.h"
 #include "schema/suggest.h"
 #include "schema/value.h"
@@ -91,6 +92,11 @@ int cp_row_write(cp_row *row, uint32_t column, const char *text, size_t len, uin
         memcpy(row->bytes + at, &ref, sizeof ref);
         return CP_OK;
     }
+    char strict[CP_BEST_EFFORT_TEXT];
+    const bool time = type->kind >= CP_DATE && type->kind <= CP_DATETIME64;
+    const size_t rewritten = time && row->best_effort ? cp_best_effort_time(type, text, len, strict) : 0;
+    if (rewritten && !cp_value_parse(type, strict, rewritten, row->bytes + at))
+        return CP_OK;
     const char *problem = cp_value_parse(type, text, len, row->bytes + at);
     return problem ? cp_row_fail(row, column, CP_E_PARSE, text, len, problem, err) : CP_OK;
 }

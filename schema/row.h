@@ -21,9 +21,10 @@
 
 typedef struct cp_row {
     const cp_table *table;
-    uint8_t *bytes;                    /* the caller's buffer, 8-byte aligned */
-    uint32_t capacity;                 /* of it */
-    uint32_t used;                     /* bytes of the row so far: fixed part and tail */
+    uint8_t *bytes;    /* the caller's buffer, 8-byte aligned */
+    uint32_t capacity; /* of it */
+    uint32_t used;     /* bytes of the row so far: fixed part and tail */
+    bool best_effort;  /* dates and times in other forms, too (best_effort.h); cp_row_begin says no */
     uint64_t set[CP_MAX_COLUMNS / 64]; /* which columns have been given */
 } cp_row;
 

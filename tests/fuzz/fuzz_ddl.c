@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "schema/best_effort.h"
 #include "schema/drift.h"
 #include "schema/expression.h"
 #include "schema/row.h"
@@ -85,6 +86,10 @@ static void others_try(const uint8_t *data, size_t size)
     free(cp_ttl_split(text, &seconds));
     (void)cp_codec_equal(text, "Delta(8), ZSTD(1)");
     free(text);
+    char strict[CP_BEST_EFFORT_TEXT];
+    const cp_type type = {.kind = CP_DATETIME64, .precision = 9};
+    const size_t len = cp_best_effort_time(&type, (const char *)data, size, strict);
+    must(len < sizeof strict && (len == 0 || strlen(strict) == len), "a time of best effort fits its room");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -177,6 +177,16 @@ class Tables(unittest.TestCase):
             self.assertEqual(self.server.query(f"SELECT source, environment FROM stamped.{table} ORDER BY venue"),
                              "gateway-1\tpaper\nown\tpaper\ngateway-1\tlive\n")
 
+    def test_best_effort(self):
+        """Times as other programs write them, with --best-effort and without."""
+        recorder = self.recorder("dolphin", "effort")
+        row = json.dumps({"ts": "Thu, 11 Jun 2026 12:00:00 +0200", "boost": 1, "beta": 2, "signals": 3}).encode()
+        refused = recorder.run("coldpath", "put", "acb_state", input=row)
+        self.assertIn(b"is not a time", refused.stderr)
+        recorder.run("coldpath", "put", "acb_state", "--best-effort", input=row, check=True)
+        recorder.wait_delivered()
+        self.assertEqual(self.server.query("SELECT ts FROM effort.acb_state"), "2026-06-11 10:00:00.000000\n")
+
     def test_classes(self):
         """What an auditor asks for is critical; market data is not."""
         critical = {group: sorted(name for name, table in tables_of(group).items() if table["class"] == "critical")
@@ -303,7 +313,7 @@ class Queries(Tables):
                           (4, "BTCUSDT", -2.0)])
         self.assertEqual(self.ask("SELECT count() FROM dolphin.v_scan_causal_chain WHERE trade_ts IS NULL"), [(97,)])
 
-    test_dolphin = test_trading = test_platform = test_classes = test_stamp = None
+    test_dolphin = test_trading = test_platform = test_classes = test_stamp = test_best_effort = None
 
 
 if __name__ == "__main__":

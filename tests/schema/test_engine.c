@@ -203,6 +203,49 @@ static void random_values_read_back(void **state)
     assert_int_equal(texts_read_back("IPv4", query), 5000);
 }
 
+/* Times in the forms that other programs write: read with best effort, they are what parseDateTime64BestEffort says. */
+static void best_effort_agrees(void **state)
+{
+    static const char *const texts[] = {"2026-06-11 10:00:00",
+                                        "2026-06-11T10:00:00Z",
+                                        "2026-06-11T10:00:00.123456789+02:00",
+                                        "2026-06-11 10:00:00 +0530",
+                                        "20260611T100000Z",
+                                        "20260611",
+                                        "20260611235959",
+                                        "2026/06/11 10:00:00",
+                                        "11 Jun 2026 10:00:00",
+                                        "11 June 2026 10:00:00 GMT",
+                                        "Jun 11 2026 10:00:00",
+                                        "Thu, 11 Jun 2026 10:00:00 GMT",
+                                        "11/06/2026 10:00:00",
+                                        "Jun 11, 2026 05:00:00 PM",
+                                        "1781172000",
+                                        "1781172000.25",
+                                        "1781172000123"};
+    cp_error err = {0, ""};
+    _Alignas(8) uint8_t bytes[8];
+    cp_row row;
+    (void)state;
+    cp_table *table = table_of("CREATE TABLE t (v DateTime64(9, 'UTC'))");
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char query[256];
+        int64_t value;
+        snprintf(query, sizeof query,
+                 "SELECT toUnixTimestamp64Nano(parseDateTime64BestEffort('%s', 9, 'UTC'))", texts[i]);
+        char *shown = engine_ask(query);
+        assert_int_equal(cp_row_begin(&row, table, bytes, sizeof bytes), CP_OK);
+        row.best_effort = true;
+        if (cp_row_set_text(&row, 0, texts[i], strlen(texts[i]), &err) < 0)
+            fail_msg("%s", err.text);
+        memcpy(&value, bytes, sizeof value);
+        if (value != strtoll(shown, NULL, 10))
+            fail_msg("%s is %lld here, %s there", texts[i], (long long)value, shown);
+        free(shown);
+    }
+    cp_table_free(table);
+}
+
 static int engine_start(void **state)
 {
     (void)state;
@@ -234,7 +277,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shipped_tables_agree),     cmocka_unit_test(every_type_agrees),
         cmocka_unit_test(the_whole_grammar_agrees), cmocka_unit_test(every_day_reads_back),
-        cmocka_unit_test(random_values_read_back),
+        cmocka_unit_test(random_values_read_back),  cmocka_unit_test(best_effort_agrees),
     };
     if (access(library(), R_OK) != 0) {
         printf("skipped: no engine at %s; make it with cmake --build <build> --target chdb-engine\n",

@@ -424,6 +424,56 @@ static void nulls_and_defaults(void **state)
     cp_table_free(t);
 }
 
+/* What best effort makes of a text, in the column's own units; INT64_MIN: it is refused. The strict way refuses it in any case. */
+static void best_effort(void **state)
+{
+    static const struct {
+        const char *type;
+        const char *text;
+        int64_t value;
+    } cases[] = {
+        {"DateTime64(3, 'UTC')", "2026-06-11T10:00:00.123999Z", 1781172000123},
+        {"DateTime64(0, 'UTC')", "1781172000123", 1781172000},
+        {"DateTime('UTC')", "2026-06-11 10:00:00.75", 1781172000},
+        {"DateTime('UTC')", "11 jun 2026 10:00", 1781172000},
+        {"DateTime('UTC')", "11.06.2026 10:00:00+0000", 1781172000},
+        {"DateTime('UTC')", "12:30 AM, Jun 11 2026", 1781137800},
+        {"DateTime('Europe/Berlin')", "11 Jun 2026 12:00:00 +0200", 1781172000},
+        {"DateTime('Europe/Berlin')", "11 Jun 2026 12:00:00", INT64_MIN},
+        {"Date", "2026-06-11T23:59:59Z", 20615},
+        {"Date32", "Thu 11 Jun 2026", 20615},
+        {"DateTime('UTC')", "31 Jun 2026", INT64_MIN},
+        {"DateTime('UTC')", "11 Jun", INT64_MIN},
+        {"DateTime('UTC')", "11 Jun 2026 25:00", INT64_MIN},
+        {"DateTime('UTC')", "11 Jun 2026 13:00 PM", INT64_MIN},
+        {"DateTime('UTC')", "11 Jun 12 2026", INT64_MIN},
+        {"DateTime('UTC')", "2026-06-11 10:00:00 Z Z", INT64_MIN},
+        {"DateTime('UTC')", "2026-06/11", INT64_MIN},
+        {"DateTime('UTC')", "yesterday", INT64_MIN},
+        {"DateTime('UTC')", "", INT64_MIN},
+        {"DateTime('UTC')", "2026-06-11 10:00:00 and then some more words than fit in sixty-four bytes",
+         INT64_MIN},
+    };
+    cp_error err = {0, ""};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        value_row v;
+        int64_t value = 0;
+        const size_t len = strlen(cases[i].text);
+        value_begin(&v, cases[i].type);
+        if (cp_row_set_text(&v.row, 0, cases[i].text, len, &err) == CP_OK &&
+            !strstr(cases[i].text, "1781172000123"))
+            fail_msg("%s is taken without best effort", cases[i].text);
+        v.row.best_effort = true;
+        const int rc = cp_row_set_text(&v.row, 0, cases[i].text, len, &err);
+        memcpy(&value, v.row.bytes, v.table->columns[0].type.value_size);
+        if ((rc == CP_OK) != (cases[i].value != INT64_MIN) || (rc == CP_OK && value != cases[i].value))
+            fail_msg("%s as %s is %lld (%s)", cases[i].text, cases[i].type, (long long)value,
+                     rc < 0 ? err.text : "ok");
+        cp_table_free(v.table);
+    }
+}
+
 static void messages_are_printable(void **state)
 {
     (void)state;
@@ -455,6 +505,7 @@ int main(void)
         cmocka_unit_test(arrays),
         cmocka_unit_test(arrays_element_by_element),
         cmocka_unit_test(nulls_and_defaults),
+        cmocka_unit_test(best_effort),
         cmocka_unit_test(messages_are_printable),
     };
     static const char *const comma_locales[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8"};
