@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import unittest
 
-BIN = pathlib.Path(os.environ.get("COLDPATH_BIN", "build/bin"))
+BIN = pathlib.Path(os.environ.get("COLDPATH_BIN", "build/bin")).absolute()
 
 DDL = """CREATE TABLE t (id UInt32, price Decimal(18, 4), name LowCardinality(String), at Nullable(DateTime64(3, 'UTC')))
 ENGINE = MergeTree ORDER BY id SETTINGS non_replicated_deduplication_window = 1000"""
