@@ -34,7 +34,8 @@ typedef struct cp_sink_config {
     int compression_level; /* zstd; 1 is right for most */
     uint32_t connect_timeout_ms;
     uint32_t request_timeout_ms;
-    uint32_t retry_min_ms; /* backoff: doubles from min to max, ± 50 % jitter */
+    uint32_t stall_timeout_ms; /* without a byte of the body taken; 0: no limit but the request's */
+    uint32_t retry_min_ms;     /* backoff: doubles from min to max, ± 50 % jitter */
     uint32_t retry_max_ms;
     const char
         *stamp_source; /* what columns called source and environment hold where a row leaves them empty; */

@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 enum {
@@ -44,8 +45,12 @@ struct cp_http_exchange {
     size_t reply_size;     /* bytes that came */
     bool exception_header;
     int exception_code;
-    bool sized;      /* the reply's head says where its body ends */
-    bool head_ended; /* with the empty line */
+    uint64_t body_size; /* of the request */
+    uint64_t taken;     /* of it, bytes that are on their way */
+    uint64_t taken_ns;  /* when that last grew; boot-time clock */
+    bool stalled;       /* given up, for it did not */
+    bool sized;         /* the reply's head says where its body ends */
+    bool head_ended;    /* with the empty line */
 };
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
@@ -303,6 +308,24 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx)
     return bytes;
 }
 
+/* libcurl asks about once a second, and when bytes move. A server that takes no more of a body is not waited for; one that has
+ * taken all of it may think for as long as the request may last. */
+static int on_transfer(void *ctx, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+    cp_http_exchange *exchange = ctx;
+    const uint64_t limit_ns = exchange->http->config->stall_timeout_ms * (uint64_t)CP_NS_PER_MS;
+    const uint64_t now_ns = cp_boottime_ns();
+    (void)down_total;
+    (void)down;
+    (void)up_total;
+    if ((uint64_t)up != exchange->taken || (uint64_t)up >= exchange->body_size) {
+        exchange->taken = (uint64_t)up;
+        exchange->taken_ns = now_ns;
+    }
+    exchange->stalled = limit_ns > 0 && now_ns - exchange->taken_ns > limit_ns;
+    return exchange->stalled;
+}
+
 /* All options that are the same for every request of the exchange. */
 static int exchange_set_up(cp_http_exchange *exchange)
 {
@@ -315,6 +338,9 @@ static int exchange_set_up(cp_http_exchange *exchange)
     rc |= curl_easy_setopt(exchange->easy, CURLOPT_HEADERFUNCTION, on_header);
     rc |= curl_easy_setopt(exchange->easy, CURLOPT_HEADERDATA, exchange);
     rc |= curl_easy_setopt(exchange->easy, CURLOPT_PRIVATE, exchange);
+    rc |= curl_easy_setopt(exchange->easy, CURLOPT_NOPROGRESS, 0L);
+    rc |= curl_easy_setopt(exchange->easy, CURLOPT_XFERINFOFUNCTION, on_transfer);
+    rc |= curl_easy_setopt(exchange->easy, CURLOPT_XFERINFODATA, exchange);
     rc |= curl_easy_setopt(exchange->easy, CURLOPT_TIMEOUT_MS, (long)config->request_timeout_ms);
     exchange->configured = exchange->http->configured;
     return rc == CURLE_OK ? CP_OK : CP_E_NOMEM;
@@ -362,6 +388,10 @@ int cp_http_start(cp_http_exchange *exchange, const char *url, const void *body,
     exchange->reply_size = 0;
     exchange->exception_header = false;
     exchange->exception_code = 0;
+    exchange->body_size = size;
+    exchange->taken = 0;
+    exchange->taken_ns = cp_boottime_ns();
+    exchange->stalled = false;
     exchange->sized = false;
     exchange->head_ended = false;
     exchange->net_text[0] = '\0';
@@ -412,7 +442,9 @@ static void exchange_finish(cp_http_exchange *exchange, CURLcode net, cp_http_do
     };
     curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &reply.status);
     if (net != CURLE_OK)
-        reply.net_text = exchange->net_text[0] ? exchange->net_text : curl_easy_strerror(net);
+        reply.net_text = exchange->stalled       ? "the server takes no more of the body: given up"
+                         : exchange->net_text[0] ? exchange->net_text
+                                                 : curl_easy_strerror(net);
     if (reply.exception_code == 0)
         reply.exception_code = cp_http_exception_in_(exchange->reply);
     done(ctx, exchange, &reply);

@@ -72,6 +72,7 @@ void cp_config_sink(const cp_config *config, cp_sink_config *sink)
         .compression_level = config->compression_level,
         .connect_timeout_ms = config->connect_timeout_ms,
         .request_timeout_ms = config->request_timeout_ms,
+        .stall_timeout_ms = config->stall_timeout_ms,
         .retry_min_ms = config->retry_min_ms,
         .retry_max_ms = config->retry_max_ms,
         .stamp_source = config->stamp_source,

@@ -119,6 +119,7 @@ static int fill_globals(cp_config *config, cp_config_layers *layers)
     config->compression_level = (int)number_of(layers, CP_KEY_COMPRESSION_LEVEL);
     config->connect_timeout_ms = ms_of(layers, CP_KEY_CONNECT_TIMEOUT);
     config->request_timeout_ms = ms_of(layers, CP_KEY_REQUEST_TIMEOUT);
+    config->stall_timeout_ms = ms_of(layers, CP_KEY_STALL_TIMEOUT);
     config->retry_min_ms = ms_of(layers, CP_KEY_RETRY_MIN);
     config->retry_max_ms = ms_of(layers, CP_KEY_RETRY_MAX);
     config->log_level = strdup(levels[number_of(layers, CP_KEY_LOG_LEVEL)]);

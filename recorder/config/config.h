@@ -65,6 +65,7 @@ typedef struct cp_config {
     int compression_level;
     uint32_t connect_timeout_ms;
     uint32_t request_timeout_ms;
+    uint32_t stall_timeout_ms;
     uint32_t retry_min_ms;
     uint32_t retry_max_ms;
     char *schema_dir; /* where CREATE TABLEs are found; see shipped.h */
