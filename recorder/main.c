@@ -15,14 +15,19 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "monitor/server.h"
+#include "recorder/notify.h"
 #include "recorder/recorder.h"
 #include "recorder/reload.h"
 
-enum { FLUSH_POLL_NS = 2 * 1000 * 1000 };
+enum {
+    FLUSH_POLL_NS = 2 * 1000 * 1000,
+    STUCK_S = 5 /* a drain thread that has not turned for so long is not vouched for */
+};
 
 static volatile sig_atomic_t signals_seen;
 static volatile sig_atomic_t flush_asked;
@@ -112,9 +117,14 @@ static void catch_signals(void)
 static void wait_for_signal(cp_recorder *recorder, cp_reload *reload)
 {
     const struct timespec poll_time = {.tv_nsec = FLUSH_POLL_NS};
+    const uint64_t watchdog = cp_notify_watchdog_ns();
+    const struct timespec watch_time = {.tv_sec = (time_t)(watchdog / CP_NS_PER_S),
+                                        .tv_nsec = (long)(watchdog % CP_NS_PER_S)};
     sigset_t none;
     sigemptyset(&none);
     while (signals_seen == 0) {
+        if (watchdog && cp_recorder_is_turning(recorder, STUCK_S * (uint64_t)CP_NS_PER_S))
+            cp_notify("WATCHDOG=1");
         if (flush_asked) {
             flush_asked = 0;
             cp_recorder_flush(recorder);
@@ -123,7 +133,8 @@ static void wait_for_signal(cp_recorder *recorder, cp_reload *reload)
             reload_asked = 0;
             cp_reload_run(reload);
         }
-        ppoll(NULL, 0, cp_recorder_is_flushing(recorder) ? &poll_time : NULL, &none);
+        const struct timespec *idle = watchdog ? &watch_time : NULL;
+        ppoll(NULL, 0, cp_recorder_is_flushing(recorder) ? &poll_time : idle, &none);
     }
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -160,9 +171,11 @@ static int run(const cp_config *config)
     cp_monitor *monitor = monitor_start(config);
     cp_log(CP_LOG_INFO, "ready", "namespace=%s region=%s tables=%u url=%s pid=%d", config->namespace_name,
            config->region_dir, config->table_count, config->url, (int)getpid());
+    cp_notify("READY=1\nSTATUS=recording");
     cp_reload reload = {.recorder = recorder, .started = config};
     wait_for_signal(recorder, &reload);
     cp_log(CP_LOG_INFO, "stopping", "namespace=%s", config->namespace_name);
+    cp_notify("STOPPING=1\nSTATUS=shipping what the rings hold");
     cp_stop_report report;
     cp_recorder_stop(recorder, in_a_hurry, &report);
     cp_monitor_stop(monitor);

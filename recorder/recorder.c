@@ -541,6 +541,13 @@ void cp_recorder_reload_ended(cp_recorder *recorder, uint32_t result, const char
     __atomic_store_n(&header->reload_count, (header->reload_count | 1) + 1, __ATOMIC_RELEASE);
 }
 
+bool cp_recorder_is_turning(const cp_recorder *recorder, uint64_t within_ns)
+{
+    const uint64_t beat = __atomic_load_n(&recorder->region.control.header->heartbeat_ns, __ATOMIC_RELAXED);
+    const uint64_t now = cp_boottime_ns();
+    return now <= beat || now - beat <= within_ns;
+}
+
 /* ---- shipping without waiting for batches ---------------------------------------------------------------- */
 
 typedef struct ship_target {

@@ -25,6 +25,9 @@ int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err
 /* Starts the threads. */
 int cp_recorder_start(cp_recorder *recorder, cp_error *err);
 
+/* True when the drain thread has turned within the last within_ns: what a watchdog wants to hear. Any thread. */
+bool cp_recorder_is_turning(const cp_recorder *recorder, uint64_t within_ns);
+
 /* Asks to ship everything that is published now without waiting for batch sizes and intervals. Returns at once; asked again
  * meanwhile, it aims at what is published then. This and the next: the thread that starts and stops the recorder. */
 void cp_recorder_flush(cp_recorder *recorder);
