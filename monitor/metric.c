@@ -129,6 +129,8 @@ TABLE_FIELD(retrying, table->counters.retry_at_ns != 0)
 TABLE_FIELD(guarantee, table->counters.guarantee)
 TABLE_FIELD(last_insert, (double)table->counters.last_insert_ns / NS_PER_S)
 TABLE_FIELD(pool_waits, table->counters.pool_waits)
+TABLE_FIELD(parked, table->counters.parked_since_ns != 0)
+TABLE_FIELD(pressure_changes, table->counters.pressure_changes)
 
 /* Rows before `consumed` of a critical table are in its log, or were. */
 static double wal_durable(const cp_watch_view *view, uint32_t index)
@@ -198,6 +200,17 @@ static void insert_errors(const cp_watch_view *view, const char *name, FILE *out
         const cp_table_view *table = &view->observer->tables[i];
         sample(out, name, table, "class", "net", (double)table->counters.insert_errors_net);
         sample(out, name, table, "class", "server", (double)table->counters.insert_errors_server);
+    }
+}
+
+static void pressure_seconds(const cp_watch_view *view, const char *name, FILE *out)
+{
+    static const char *const levels[] = {"1", "2", "3"};
+    for (uint32_t i = 0; view->present && i < view->observer->control.table_count; i++) {
+        const cp_table_view *table = &view->observer->tables[i];
+        for (size_t level = 0; level < sizeof levels / sizeof levels[0]; level++)
+            sample(out, name, table, "level", levels[level],
+                   (double)table->counters.pressure_ns[level] / NS_PER_S);
     }
 }
 
@@ -274,7 +287,8 @@ const cp_metric cp_metrics[] = {
     OF_RECORDER("recorder_heartbeat_timestamp_seconds", CP_METRIC_GAUGE, heartbeat,
                 "When the drain thread last turned, Unix time; 0 before the first time"),
     OF_RECORDER("recorder_sink_state", CP_METRIC_GAUGE, sink_state,
-                "ClickHouse: 0 nothing sent yet, 1 the last attempt was acknowledged, 2 it failed"),
+                "ClickHouse: 0 not asked yet, 1 healthy, 2 down, 3 degraded: some rows are not taken, or not "
+                "at once"),
     OF_TABLE("recorder_queue_usage", CP_METRIC_GAUGE, usage, "How full the table's fullest ring is, 0 to 1"),
     OF_TABLE("recorder_queue_peak_usage", CP_METRIC_GAUGE, usage_peak,
              "The fullest a ring of the table has been, as the drain thread saw it, 0 to 1"),
@@ -331,6 +345,13 @@ const cp_metric cp_metrics[] = {
      .histogram = {offsetof(cp_abi_measures, batch_rows), 1, 1, 20, true, true}},
     OF_TABLE("recorder_pressure_level", CP_METRIC_GAUGE, pressure,
              "The table's rung of the pressure ladder; 0 when everything is recorded"),
+    OF_TABLE("recorder_pressure_changes_total", CP_METRIC_COUNTER, pressure_changes,
+             "How often the table went to another rung"),
+    {.name = "recorder_pressure_seconds_total",
+     .type = CP_METRIC_COUNTER,
+     .labels = "table, level",
+     .help = "Time spent on each rung of the pressure ladder",
+     .samples = pressure_seconds},
     OF_TABLE("recorder_producers", CP_METRIC_GAUGE, producers, "Producers that hold a ring of the table now"),
     {.name = "recorder_producer_up",
      .type = CP_METRIC_GAUGE,
@@ -347,6 +368,8 @@ const cp_metric cp_metrics[] = {
      .samples = insert_errors},
     OF_TABLE("recorder_insert_retrying", CP_METRIC_GAUGE, retrying,
              "1 while a failed insert waits to be sent again"),
+    OF_TABLE("recorder_parked", CP_METRIC_GAUGE, parked,
+             "1 while the table is parked: ClickHouse refuses it in a way that only a person can mend"),
     OF_TABLE("recorder_delivery_guarantee", CP_METRIC_GAUGE, guarantee,
              "0 not known yet, 1 at least once, 2 exactly once"),
     OF_TABLE("recorder_delivered_batches_total", CP_METRIC_COUNTER, batches,

@@ -130,7 +130,7 @@ class Top(unittest.TestCase):
         terminal = self.open("-i", "200ms")
         terminal.wait(lambda t: "quotes" in t.text() and "all is well" in t.text())
         self.assertIn(f"pid {self.recorder.process.pid}", terminal.text())
-        self.assertIn("clickhouse up", terminal.text())
+        self.assertIn("clickhouse healthy", terminal.text())
         self.assertRegex(terminal.text(), r"trades +critical")
         self.assertRegex(terminal.text(), r"logs +[\d.]+ MiB of 4\.0 GiB")
         self.assertTrue(terminal.raw.startswith("\x1b[?1049h"))
