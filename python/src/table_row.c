@@ -93,6 +93,7 @@ cp_fill_result cp_py_row_begin(cp_py_table *self, cp_fill *fill)
     fill->row.table = self->table;
     fill->row.used = size;
     memset(fill->row.set, 0, sizeof fill->row.set);
+    fill->row.best_effort = false;
     if (!self->shared) {
         fill->ring = self->link->ring;
         fill->row.bytes = cp_claim(fill->ring, size);
