@@ -103,6 +103,10 @@ static int show_json(const cp_table *table)
     cp_json_add_string(answer, "table", table->name);
     cp_json_add_string(answer, "schema_hash", hash);
     cp_json_add_uint(answer, "row_bytes", table->row_size);
+    cp_json_add_string(answer, "engine", table->engine);
+    cp_json_add_string(answer, "partition_by", table->partition_by);
+    cp_json_add_string(answer, "order_by", table->order_by);
+    cp_json_add_string(answer, "ttl", table->ttl);
     for (uint32_t i = 0; i < table->column_count; i++)
         json_object_array_add(columns, column_json(&table->columns[i]));
     cp_json_add(answer, "columns", columns);
@@ -161,6 +165,18 @@ static int gen(const cp_table *table, const schema_args *args)
     return status;
 }
 
+/* The server could not be asked, or what is declared not be read. */
+static int plan_fail(const schema_args *args, const cp_error *err)
+{
+    if (args->common.json) {
+        json_object *answer = cp_json_begin("schema");
+        cp_json_add_string(answer, "action", actions[args->action]);
+        cp_json_add_string(answer, "error", err->text);
+        cp_json_end(answer);
+    }
+    return cp_fail(err);
+}
+
 /* diff and apply: against the server. */
 static int run_plan(const schema_args *args)
 {
@@ -179,7 +195,7 @@ static int run_plan(const schema_args *args)
     }
     int status;
     if (rc < 0)
-        status = cp_fail(&err);
+        status = plan_fail(args, &err);
     else if (args->action == ACTION_DIFF)
         status = cp_schema_diff(plan, args->common.json);
     else

@@ -215,6 +215,7 @@ class Schema(unittest.TestCase):
         config = self.config.read_text().replace(self.server.url, "http://127.0.0.1:9")
         self.config.write_text(config)
         self.assertIn("127.0.0.1:9", self.schema("diff", code=1).stderr)
+        self.assertIn("127.0.0.1:9", json.loads(self.schema("apply", "--json", code=1).stdout)["error"])
 
 
 if __name__ == "__main__":
