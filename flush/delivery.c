@@ -523,6 +523,7 @@ void cp_delivery_set_source(cp_delivery *delivery, const cp_batch_source *source
 void cp_delivery_configure(cp_delivery *delivery, const cp_batch_policy *policy, bool server_changed)
 {
     delivery->policy = *policy;
+    delivery->quarantine.limit = delivery->env->config->quarantine_limit;
     if (delivery->has_source)
         delivery->source.set_policy(delivery->source.ctx, policy);
     if (!server_changed)

@@ -130,6 +130,7 @@ const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
                               .kind = CP_CONFIG_DURATION,
                               .min = 100 * MS,
                               .max = 3600 * S,
+                              .live = true,
                               .fallback = "10s",
                               .help = "without a byte taken, until an insert is given up and sent again"},
     [CP_KEY_RETRY_MIN] = {.path = "clickhouse.retry_min",
@@ -195,6 +196,7 @@ const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
                                  .kind = CP_CONFIG_SIZE,
                                  .min = 2 * MIB,
                                  .max = 1024 * GIB,
+                                 .live = true,
                                  .fallback = "256MiB",
                                  .help = "of refused rows per table; beyond it the table waits"},
 };
