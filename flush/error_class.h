@@ -7,7 +7,7 @@
  *     transient, in doubt, throttle   the same bytes under the same token, later
  *     split                           in smaller pieces
  *     poison                          in smaller pieces, down to the row, which goes to the quarantine
- *     malformed                       twice more, the table's structure read anew; then as poison
+ *     malformed                       twice more, after asking the server anew what it is; then as poison
  *     park table, park endpoint       the same, seldom, until somebody has acted
  *     unknown                         the same eight times, then as parked */
 #ifndef CP_FLUSH_ERROR_CLASS_H

@@ -1,8 +1,8 @@
 /* The flusher: one thread that ships chunks of any number of tables to one ClickHouse.
  *
  *   drain thread ── cp_flusher_submit ──► queue of the table ──► batch ──► Native ──► zstd ──► POST
- *                ◄── events.release ◄───────────────── when encoded ◄──────┘                    │
- *                ◄── events.delivered ◄──────── when ClickHouse has acknowledged ◄──────────────┘
+ *                ◄── events.delivered, release ◄─────── when all its rows are settled ◄─────────┘
+ *                                                       (acknowledged, or in the quarantine)
  *
  * Each table has its own queue, batch and retry clock; at most one batch of a table is under way, so rows of
  * one ring reach ClickHouse in order. Transfers of different tables overlap (curl multi). A batch is frozen
@@ -154,7 +154,7 @@ typedef struct cp_flush_events {
     /* Makes the intent to send durable, in whatever sense the owner promises. False: not possible now; the batch is not
      * sent, and the question comes again a little later. NULL: no intents. */
     bool (*prepare)(void *ctx, uint32_t table, const cp_batch_intent *intent);
-    void (*release)(void *ctx, cp_chunk *chunk); /* the chunk's bytes are no longer needed */
+    void (*release)(void *ctx, cp_chunk *chunk); /* the chunk's rows are settled, or given up */
     /* Whether the oldest chunk that waits for its batch is to be dropped instead. True: it is accounted for, and is then
      * released. NULL: never. */
     bool (*shed)(void *ctx, uint32_t table, const cp_chunk *chunk);
