@@ -147,7 +147,8 @@ static bool offset_read(reader *r, moment *m)
     } else if (digits < 1 || digits > 2 || (take(r, ':') && number_read(r, &minutes) != 2)) {
         return false;
     }
-    snprintf(m->offset, sizeof m->offset, "%c%02d:%02d", sign, hours % 100, minutes % 100);
+    snprintf(m->offset, sizeof m->offset, "%c%02u:%02u", sign, (unsigned)hours % 100u,
+             (unsigned)minutes % 100u);
     return true;
 }
 
