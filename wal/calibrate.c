@@ -20,14 +20,17 @@ enum {
     LARGE = 16 * CP_WAL_BLOCK
 };
 
-#define CALIBRATE_WAIT_NS ((uint64_t)CP_NS_PER_S) /* a device that is slower than this has other troubles */
+#define SPIN_NS                                                                                              \
+    ((uint64_t)100 * CP_NS_PER_MS) /* what takes longer is waited for without looking all the time */
 
+/* However long it takes: what is left under way would come out of the writer's reaping as one of its own, and its zeros could
+ * fall on a frame. */
 static bool completion_wait(cp_io *io, int64_t least)
 {
     cp_io_done done;
-    const uint64_t until = cp_boottime_ns() + CALIBRATE_WAIT_NS;
+    const uint64_t until = cp_boottime_ns() + SPIN_NS;
     int count = 0;
-    while ((count = io->ops->reap(io, &done, 1, 0)) == 0 && cp_boottime_ns() < until) {
+    while ((count = io->ops->reap(io, &done, 1, cp_boottime_ns() < until ? 0 : CP_NS_PER_S)) == 0) {
     }
     return count == 1 && done.result >= least;
 }

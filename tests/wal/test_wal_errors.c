@@ -478,6 +478,73 @@ static void test_short_and_busy(void **state)
     failing_free(&f);
 }
 
+/* A disk that takes longer over the first write than anybody would wait in patience. */
+static struct {
+    cp_io_ops ops;
+    const cp_io_ops *real;
+    uint64_t slow_until_ns;
+    unsigned submitted;
+    unsigned reaped;
+} slow;
+
+static int slow_submit_write(cp_io *io, int file, const void *data, uint64_t size, uint64_t offset,
+                             bool dsync, uint64_t tag)
+{
+    if (slow.slow_until_ns == 0)
+        slow.slow_until_ns = cp_boottime_ns() + (uint64_t)1500 * CP_NS_PER_MS;
+    slow.submitted++;
+    return slow.real->submit_write(io, file, data, size, offset, dsync, tag);
+}
+
+static int slow_submit_sync(cp_io *io, int file, uint64_t tag)
+{
+    slow.submitted++;
+    return slow.real->submit_sync(io, file, tag);
+}
+
+static int slow_reap(cp_io *io, cp_io_done *done, int max, uint64_t wait_ns)
+{
+    if (cp_boottime_ns() < slow.slow_until_ns)
+        return 0;
+    const int count = slow.real->reap(io, done, max, wait_ns);
+    slow.reaped += count > 0 ? (unsigned)count : 0;
+    return count;
+}
+
+static int slow_create(void *dir, cp_io **out, cp_error *err)
+{
+    const int code = cp_io_posix_create(out, dir, err);
+    if (code != CP_OK)
+        return code;
+    slow.real = (*out)->ops;
+    slow.ops = *slow.real;
+    slow.ops.submit_write = slow_submit_write;
+    slow.ops.submit_sync = slow_submit_sync;
+    slow.ops.reap = slow_reap;
+    (*out)->ops = &slow.ops;
+    return CP_OK;
+}
+
+/* What calibration wrote must not be under way any more when the writer begins: its completion would pass for that of a frame, its
+ * zeros could fall on one. */
+static void test_slow_calibration(void **state)
+{
+    (void)state;
+    scratch s;
+    cp_error err = {0};
+    scratch_init(&s, CP_WAL_POSIX);
+    const cp_wal_seams seams = {.io_create = slow_create, .ctx = s.dir};
+    assert_int_equal(cp_wal_open_with(&s.wal, &s.config, &seams, &err), CP_OK);
+    assert_int_equal(cp_wal_start(s.wal, &err), CP_OK);
+    assert_true(slow.submitted > 0);
+    assert_int_equal(slow.submitted, slow.reaped);
+    assert_true(scratch_append(&s, 1, 20));
+    assert_true(scratch_wait(&s, 20));
+    assert_int_equal(scratch_read(&s, 1, 20, &err), CP_OK);
+    scratch_close(&s);
+    scratch_destroy(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -497,6 +564,7 @@ int main(void)
         cmocka_unit_test(test_device_fails),
         cmocka_unit_test(test_no_space),
         cmocka_unit_test(test_short_and_busy),
+        cmocka_unit_test(test_slow_calibration),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
