@@ -180,13 +180,36 @@ static int require_unused(const char *dir, const cp_control *old, uint32_t table
     return CP_OK;
 }
 
+/* CP_OK when the log of the old table holds nothing that ClickHouse does not have: nobody would deliver it any more. */
+static int require_log_delivered(const char *dir, const cp_control *old, uint32_t table, cp_error *err)
+{
+    const cp_abi_table *entry = &old->directory[table];
+    int64_t rows = 0;
+    for (uint32_t slot = 0; slot < entry->slots; slot++) {
+        cp_abi_ack ack;
+        cp_ack_read(cp_control_ack(old, table, slot), &ack);
+        rows += (int64_t)(ack.consumed_rows - cp_ack_settled_rows(&ack));
+    }
+    if (rows <= 0)
+        return CP_OK;
+    return cp_error_set(
+        err, CP_E_BUSY,
+        "table %s is changed, removed or no longer critical by the configuration, but its log holds "
+        "%lld rows that ClickHouse does not have: run the recorder with the old configuration until "
+        "they are delivered (if the log is lost, and they with it, remove %s)",
+        entry->name, (long long)rows, dir);
+}
+
 static int check_old_tables(const char *dir, const cp_control *old, const cp_control *new, cp_error *err)
 {
     for (uint32_t i = 0; i < old->table_count; i++) {
         const int successor = cp_control_find(new, old->directory[i].name);
-        if (successor >= 0 && find_survivor(old, &new->directory[successor]) == (int)i)
-            continue;
-        const int rc = require_unused(dir, old, i, err);
+        const bool survives = successor >= 0 && find_survivor(old, &new->directory[successor]) == (int)i;
+        int rc = CP_OK;
+        if (old->directory[i].critical && !(survives && new->directory[successor].critical))
+            rc = require_log_delivered(dir, old, i, err);
+        if (rc == CP_OK && !survives)
+            rc = require_unused(dir, old, i, err);
         if (rc < 0)
             return rc;
     }
