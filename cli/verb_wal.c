@@ -11,8 +11,10 @@
 #include "cli/place.h"
 #include "cli/text_table.h"
 #include "cli/verb.h"
+#include "recorder/log_lane.h"
 #include "schema/row.h"
 #include "schema/row_text.h"
+#include "shm/sigbus_guard.h"
 #include "wal/repair.h"
 
 enum { OPTION_RANGE = 0x2200, OPTION_ROWS, OPTION_YES, OPTION_TSV };
@@ -33,6 +35,7 @@ typedef struct wal_args {
 typedef struct wal_place {
     const cp_table_config *table;
     char dir[PATH_MAX];
+    cp_wal_known known; /* by the region */
 } wal_place;
 
 /* ---- which logs ------------------------------------------------------------------------------------------------ */
@@ -44,6 +47,20 @@ static int place_of(const cp_config *config, const cp_table_config *table, wal_p
         (int)sizeof place->dir)
         return cp_error_set(err, CP_E_CONFIG, "wal.dir is longer than %zu bytes", sizeof place->dir);
     return CP_OK;
+}
+
+/* What the region says of a table's log; nothing when there is none. */
+static void known_find(const cp_config *config, wal_place *place)
+{
+    cp_control control;
+    if (cp_control_open(&control, config->region_dir, false, NULL) < 0)
+        return;
+    const int index = cp_control_find(&control, place->table->name);
+    if (index >= 0 && cp_sigbus_enter()) {
+        place->known = cp_log_known(&control.counters[index]);
+        cp_sigbus_leave();
+    }
+    cp_control_close(&control);
 }
 
 /* The one named; without a name, all. *count of them at *places, to be freed. */
@@ -65,6 +82,7 @@ static int places_find(const cp_config *config, const char *name, wal_place **pl
         const int rc = place_of(config, table, &(*places)[*count], err);
         if (rc < 0)
             return rc;
+        known_find(config, &(*places)[*count]);
         ++*count;
     }
     if (name && *count == 0)
@@ -291,7 +309,7 @@ static int wal_ls(const wal_args *args, const wal_place *places, uint32_t count,
     for (uint32_t i = 0; i < count && rc == CP_OK; i++) {
         cp_wal_view_free(view);
         view = NULL;
-        rc = cp_wal_inspect(&view, places[i].dir, CP_WAL_WAITING, err);
+        rc = cp_wal_inspect_known(&view, places[i].dir, CP_WAL_WAITING, &places[i].known, err);
         if (rc == CP_E_ABSENT && !args->table) {
             rc = CP_OK; /* no recorder has run with this table yet */
         } else if (rc == CP_OK && answer) {
@@ -355,7 +373,7 @@ static int wal_verify(const wal_args *args, const wal_place *places, uint32_t co
     int rc = CP_OK;
     for (uint32_t i = 0; i < count && rc == CP_OK; i++) {
         cp_wal_view *view = NULL;
-        rc = cp_wal_inspect(&view, places[i].dir, CP_WAL_ALL, err);
+        rc = cp_wal_inspect_known(&view, places[i].dir, CP_WAL_ALL, &places[i].known, err);
         if (rc == CP_E_ABSENT && !args->table) {
             rc = CP_OK;
             continue;
@@ -505,7 +523,7 @@ static void plan_text(const wal_place *place, const cp_wal_view *view, bool yes)
 static int wal_repair(const wal_args *args, const wal_place *place, cp_error *err)
 {
     cp_wal_repair *repair = NULL;
-    int rc = cp_wal_repair_begin(&repair, place->dir, err);
+    int rc = cp_wal_repair_begin(&repair, place->dir, &place->known, err);
     if (rc != CP_OK)
         return rc;
     const cp_wal_view *view = cp_wal_repair_view(repair);
@@ -639,6 +657,7 @@ int cp_verb_wal(int argc, char **argv)
     uint32_t count = 0;
     cp_error err = {0};
     argp_parse(&argp, argc, argv, 0, NULL, &args);
+    cp_sigbus_install();
     int rc = cp_place_config(&args.common, &config, &err);
     if (rc == CP_OK)
         rc = places_find(config, args.table, &places, &count, &err);

@@ -91,6 +91,24 @@ static uint32_t spans_resolve(cp_lane *lane, const cp_batch_intent *batch,
     return count;
 }
 
+/* Rows that a log sends again, because its checkpoint was lost, are in the account already: of a ring no more are settled than
+ * were consumed. */
+static void logged_recount(const cp_lane *lane, cp_abi_intent_span *spans, uint32_t span_count)
+{
+    for (uint32_t i = 0; i < span_count; i++) {
+        cp_abi_intent_span *span = &spans[i];
+        const cp_abi_ack *state = &lane->states[span->slot];
+        cp_abi_ack settled = *state;
+        settled.delivered_rows = span->delivered_rows;
+        settled.rejected_rows = span->rejected_rows;
+        settled.quarantined_rows = span->quarantined_rows;
+        const int64_t excess = (int64_t)(cp_ack_settled_rows(&settled) - state->consumed_rows);
+        const uint64_t added = span->delivered_rows - state->delivered_rows;
+        if (excess > 0)
+            span->delivered_rows -= (uint64_t)excess < added ? (uint64_t)excess : added;
+    }
+}
+
 /* The delivered position says that everything before it arrived; rows that went ahead of a backlog move it later. */
 static void logged_ack_move(cp_lane *lane, const cp_abi_intent_span *span)
 {
@@ -358,6 +376,11 @@ void cp_lane_delivered(cp_lane *lane, const cp_batch_intent *batch)
 {
     cp_abi_intent_span resolved[CP_REGION_MAX_SLOTS];
     const uint32_t count = spans_resolve(lane, batch, resolved);
+    if (lane->logged) {
+        lane_lock(lane);
+        logged_recount(lane, resolved, count);
+        lane_unlock(lane);
+    }
     /* A batch without a valid row was never sent, and has no intent yet; one out of a log that was taken up may have none. */
     if (cp_intent_is_open(lane->intent) || lane->logged)
         cp_intent_begin(lane->intent, batch->token, batch->rows, resolved, count);

@@ -14,6 +14,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "recorder/given_up.h"
+#include "recorder/log_reconcile.h"
 #include "shm/histogram.h"
 #include "wal/reader.h"
 
@@ -57,6 +58,7 @@ struct cp_log_lane {
     uint64_t ahead_next;
     uint64_t taken_rows;
     uint64_t taken_bytes;
+    bool elsewhere;      /* rows that the rings count as durable are in another log */
     uint32_t full_takes; /* batches in a row that held all they may */
     uint64_t complained_ns;
 };
@@ -140,13 +142,12 @@ static uint64_t boot_name(void)
     return read ? (uint64_t)high << 16 | low : 0;
 }
 
-/* What the predecessor left of this table's log, if it ran in this boot. */
-static void memory_recall(const cp_abi_counters *counters, cp_wal_config *config)
+cp_wal_known cp_log_known(const cp_abi_counters *memory)
 {
     const uint64_t boot = boot_name();
-    const uint64_t id = __atomic_load_n(&counters->log_id, __ATOMIC_ACQUIRE);
-    config->known_id = boot && id ? id ^ boot : 0;
-    config->known_durable = __atomic_load_n(&counters->log_durable_lsn, __ATOMIC_RELAXED);
+    const uint64_t id = __atomic_load_n(&memory->log_id, __ATOMIC_ACQUIRE);
+    return (cp_wal_known){.id = boot && id ? id ^ boot : 0,
+                          .durable_lsn = __atomic_load_n(&memory->log_durable_lsn, __ATOMIC_RELAXED)};
 }
 
 /* From here on the region says how far this log is acknowledged. */
@@ -198,7 +199,7 @@ int cp_log_open(cp_wal **out, const cp_config *config, uint32_t table, const cp_
         .events = *events,
     };
     if (memory)
-        memory_recall(memory, &wal);
+        wal.known = cp_log_known(memory);
     return cp_wal_open(out, &wal, err);
 }
 
@@ -210,6 +211,43 @@ static void catch_up_rings(cp_log_lane *log_lane, const cp_region_owner *region)
         if (cp_wal_ring_end(log_lane->wal, slot, log_lane->lane->states[slot].epoch, &end))
             cp_lane_catch_up(log_lane->lane, region, slot, end);
     }
+}
+
+/* The rings count rows as durable and not delivered, but in a log that this is not: the directory was moved away, or is not
+ * mounted. They stay counted as waiting, and no ring's delivered position passes them. */
+static void look_for_rows(cp_log_lane *log_lane)
+{
+    const cp_wal_known known = cp_log_known(log_lane->lane->counters);
+    const int64_t rows = (int64_t)cp_lane_undelivered(log_lane->lane);
+    log_lane->elsewhere = known.id != 0 && known.id != cp_wal_id(log_lane->wal) && rows > 0;
+    if (log_lane->elsewhere)
+        cp_log(
+            CP_LOG_ERROR, "rows are in another log",
+            "table=%s rows=%lld dir=%s/%s consequence=\"ClickHouse does not get them; they stay counted as "
+            "in the log\" remedy=\"stop the recorder, bring back the directory that was there (moved? not "
+            "mounted?) or set wal.dir to it, start again; if it is lost, so are these rows: stop, and remove "
+            "%s once status shows no rows in rings\"",
+            log_lane->table->name, (long long)rows, log_lane->config->wal_dir, log_lane->table->name,
+            log_lane->config->region_dir);
+}
+
+/* A new checkpoint in place of one that is lost, as far as the region knows what it said. */
+static void checkpoint_restore(cp_log_lane *log_lane, const cp_chunk *into)
+{
+    cp_error err = {0};
+    char quoted[CP_ERROR_TEXT + 64] = "\"\"";
+    const uint64_t oldest = cp_wal_delivered(log_lane->wal) + 1;
+    const int rc = cp_log_reconcile(log_lane->wal, log_lane->lane, into, &err);
+    if (rc < 0)
+        cp_log_quote(quoted, sizeof quoted, err.text);
+    log_lane->next = cp_wal_delivered(log_lane->wal) + 1;
+    cp_log(
+        CP_LOG_ERROR, "the log's checkpoint is lost",
+        "table=%s known_delivered_lsns=%llu sent_again_lsns=%llu-%llu error=%s consequence=\"of what is sent "
+        "again, rows that the region does not know as delivered may arrive twice\" remedy=\"coldpath audit "
+        "tells which\"",
+        log_lane->table->name, (unsigned long long)(log_lane->next - oldest),
+        (unsigned long long)log_lane->next, (unsigned long long)cp_wal_durable(log_lane->wal), quoted);
 }
 
 int cp_log_lane_open(cp_log_lane **out, const cp_config *config, uint32_t table, cp_lane *lane,
@@ -227,18 +265,16 @@ int cp_log_lane_open(cp_log_lane **out, const cp_config *config, uint32_t table,
     const cp_wal_events events = {log_lane, on_durable, on_committed};
     int rc = cp_log_open(&log_lane->wal, config, table, lane->counters, &events, err);
     if (rc == CP_OK) {
+        look_for_rows(log_lane);
         memory_begin(log_lane);
         log_lane->next = cp_wal_delivered(log_lane->wal) + 1;
-        if (cp_wal_checkpoint_lost(log_lane->wal))
-            cp_log(CP_LOG_ERROR, "the log's checkpoint is lost",
-                   "table=%s consequence=\"every row in the log is sent again, and may arrive twice\" "
-                   "remedy=\"coldpath audit tells which\"",
-                   log_lane->table->name);
         catch_up_rings(log_lane, region);
         const cp_chunk into = {.data = buffer->data,
                                .row_at = buffer->rows,
                                .data_capacity = CP_LOG_CHUNK_MAX,
                                .row_capacity = CP_LOG_CHUNK_MAX / CP_LOG_RECORD_MIN};
+        if (cp_wal_checkpoint_lost(log_lane->wal))
+            checkpoint_restore(log_lane, &into);
         cp_given_up_book(log_lane->wal, lane, &into);
         rc = cp_wal_reader_create(&log_lane->reader, log_lane->wal, log_lane->next, err);
     }
@@ -542,7 +578,7 @@ void cp_log_lane_delivered(cp_log_lane *log_lane, const cp_batch_intent *batch)
 {
     range_delivered(log_lane, &batch->range);
     const bool drained = log_lane->next > cp_wal_durable(log_lane->wal);
-    cp_lane_logged_delivered(log_lane->lane, batch, !goes_ahead(log_lane));
+    cp_lane_logged_delivered(log_lane->lane, batch, !goes_ahead(log_lane) && !log_lane->elsewhere);
     cp_failpoint(CP_FP_LOG_DELIVERED);
     /* With nothing more to send, the next batch's checkpoint may be far off. */
     if (drained)
@@ -601,7 +637,7 @@ int cp_log_lane_connect(cp_log_lane *log_lane, cp_flusher *flusher, cp_error *er
             log_lane->ahead_lo = log_lane->ahead_next = intents[i].lo;
     }
     const uint64_t durable = cp_wal_durable(log_lane->wal);
-    if (log_lane->next > durable)
+    if (log_lane->next > durable && !log_lane->elsewhere)
         cp_lane_all_delivered(log_lane->lane);
     if (goes_ahead(log_lane))
         rc = cp_wal_reader_create(&log_lane->ahead_reader, log_lane->wal, log_lane->next, err);

@@ -51,6 +51,9 @@ uint32_t cp_log_buffer_fill(cp_log_buffer *buffer, const cp_batch_policy *policy
 int cp_log_open(cp_wal **out, const cp_config *config, uint32_t table, const cp_abi_counters *memory,
                 const cp_wal_events *events, cp_error *err);
 
+/* What the last recorder of this boot left in the region of a table's log. */
+cp_wal_known cp_log_known(const cp_abi_counters *memory);
+
 typedef struct cp_log_lane cp_log_lane;
 
 /* Opens the table's log and recovers it; moves the ring's acknowledgements to where the log is (what was durable but not

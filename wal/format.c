@@ -106,3 +106,10 @@ void cp_wal_rings_note(cp_wal_ring *rings, uint32_t slot, uint64_t epoch, uint64
     if (lsn > rings[slot].lsn)
         rings[slot] = (cp_wal_ring){.epoch = epoch, .end = end, .lsn = lsn};
 }
+
+uint64_t cp_wal_uuid_id(const uint8_t uuid[CP_WAL_UUID])
+{
+    uint64_t id;
+    memcpy(&id, uuid, sizeof id);
+    return id ? id : 1;
+}

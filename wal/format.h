@@ -54,6 +54,16 @@ enum {
 
 #define CP_WAL_ROW_REJECTED 0x80000000u
 
+/* What is known of a log from memory that outlives a process but not the host: everything up to durable_lsn was reported durable.
+ * id is the log's cp_wal_uuid_id; 0: nothing is known. */
+typedef struct cp_wal_known {
+    uint64_t id;
+    uint64_t durable_lsn;
+} cp_wal_known;
+
+/* Names a log, never 0. */
+uint64_t cp_wal_uuid_id(const uint8_t uuid[CP_WAL_UUID]);
+
 /* How far one ring has come: with record `lsn` everything before position `end` is in the log. lsn 0: nothing. */
 typedef struct cp_wal_ring {
     uint64_t epoch;

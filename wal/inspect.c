@@ -23,6 +23,7 @@ typedef struct inspection {
     cp_error *err;
     int code;
     cp_wal_depth depth;
+    const cp_wal_known *known; /* NULL: nothing */
     cp_wal_scan scan;
     cp_wal_view_segment *at; /* being scanned */
     uint8_t *block;          /* CP_WAL_FIRST_FRAME, aligned */
@@ -432,6 +433,9 @@ static int look(inspection *i)
     qsort(view->segments, view->segment_count, sizeof *view->segments, segments_order);
     if (code == CP_OK)
         code = duplicates_refuse(i);
+    if (i->known && view->uuid_known && i->known->id == cp_wal_uuid_id(view->uuid) &&
+        i->known->durable_lsn > view->durable_lsn)
+        view->durable_lsn = i->known->durable_lsn;
     view->empty = view->segment_count == 0 && !view->checkpoint_sound[0] && !view->checkpoint_sound[1];
     if (code == CP_OK)
         code = chain_walk(i);
@@ -462,9 +466,10 @@ void cp_wal_view_free(cp_wal_view *view)
     free(view);
 }
 
-static int inspect_once(cp_wal_view **out, const char *dir, cp_wal_depth depth, cp_error *err)
+static int inspect_once(cp_wal_view **out, const char *dir, cp_wal_depth depth, const cp_wal_known *known,
+                        cp_error *err)
 {
-    inspection i = {.depth = depth, .err = err};
+    inspection i = {.depth = depth, .known = known, .err = err};
     int code = cp_wal_scan_init(&i.scan, err);
     i.view = view_new(dir);
     i.block = aligned_alloc(CP_IO_BLOCK, CP_WAL_FIRST_FRAME);
@@ -488,11 +493,17 @@ static int inspect_once(cp_wal_view **out, const char *dir, cp_wal_depth depth, 
 
 int cp_wal_inspect(cp_wal_view **out, const char *dir, cp_wal_depth depth, cp_error *err)
 {
+    return cp_wal_inspect_known(out, dir, depth, NULL, err);
+}
+
+int cp_wal_inspect_known(cp_wal_view **out, const char *dir, cp_wal_depth depth, const cp_wal_known *known,
+                         cp_error *err)
+{
     int code = CP_OK;
     *out = NULL;
     for (int n = 0; n < LOOKS; n++) {
         cp_wal_view_free(*out);
-        code = inspect_once(out, dir, depth, err);
+        code = inspect_once(out, dir, depth, known, err);
         const bool doubtful =
             code == CP_E_CORRUPT || (code == CP_OK && (*out)->in_use && (*out)->fault_count);
         if (!doubtful)

@@ -96,6 +96,11 @@ typedef struct cp_wal_view {
 /* Looks at the log in dir. CP_OK, whatever state it is in; CP_E_ABSENT: no such directory; CP_E_ABI: of another version;
  * CP_E_CORRUPT: files of several logs lie in it, the text says which; CP_E_PERM, CP_E_IO, CP_E_NOMEM, CP_E_TOO_BIG. */
 int cp_wal_inspect(cp_wal_view **out, const char *dir, cp_wal_depth depth, cp_error *err);
+
+/* The same, with what memory says of the log (NULL: nothing): records that it has as acknowledged and that are not there are a
+ * fault too. Read before, so that a recorder which goes on cannot have stated more than is looked at. */
+int cp_wal_inspect_known(cp_wal_view **out, const char *dir, cp_wal_depth depth, const cp_wal_known *known,
+                         cp_error *err);
 void cp_wal_view_free(cp_wal_view *view);
 
 /* Calls each for every sound record from lo to hi, in order; an error of each ends it. payload lives until the next. */

@@ -249,9 +249,7 @@ uint64_t cp_wal_delivered(const cp_wal *wal)
 
 uint64_t cp_wal_id(const cp_wal *wal)
 {
-    uint64_t id;
-    memcpy(&id, wal->uuid, sizeof id);
-    return id ? id : 1;
+    return cp_wal_uuid_id(wal->uuid);
 }
 
 uint32_t cp_wal_intents(const cp_wal *wal, const cp_wal_intent **intents)

@@ -71,11 +71,9 @@ typedef struct cp_wal_config {
     cp_wal_backend backend;
     cp_wal_sync sync;
     cp_wal_events events;
-    /* What the caller knows, from memory that outlives a process but not the host: of the log with this cp_wal_id, all that was
-     * ever reported durable. Where the log's records reach as far, recovery does not search the rest of the segment for signs
-     * of more. 0: nothing. */
-    uint64_t known_id;
-    uint64_t known_durable;
+    /* What the caller knows of the log. Where its records reach as far, recovery does not search the rest of the segment for
+     * signs of more; where they do not, acknowledged ones are missing. */
+    cp_wal_known known;
 } cp_wal_config;
 
 typedef struct cp_wal cp_wal;

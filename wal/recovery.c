@@ -7,7 +7,7 @@
  * back. Where the newest one's valid records end, the question is whether more was ever acknowledged: the highest durable LSN
  * stated anywhere (checkpoint, headers, records, those behind the bad spot included) decides between a torn tail and
  * damage. To look at all those takes a read of the whole segment; a recorder that follows a killed one within the same boot
- * is spared it, by what its predecessor left in shared memory (known_durable). Nothing is written, so a recovery may be killed and repeated; the log goes on in a new segment. */
+ * is spared it, by what its predecessor left in shared memory (cp_wal_config.known). Nothing is written, so a recovery may be killed and repeated; the log goes on in a new segment. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -284,7 +284,7 @@ static void record_note(recovery *r, const cp_wal_record *record)
 static bool end_known(const recovery *r)
 {
     const cp_wal_config *config = &r->wal->config;
-    return config->known_id == cp_wal_id(r->wal) && r->end_lsn >= config->known_durable;
+    return config->known.id == cp_wal_id(r->wal) && r->end_lsn >= config->known.durable_lsn;
 }
 
 /* Finds the end of the newest segment's records. */
@@ -350,6 +350,8 @@ static int recovery_run(recovery *r)
     if ((code = checkpoint_load(r)) != CP_OK || (code = segments_load(r)) != CP_OK)
         return code;
     wal->checkpoint.lost |= r->checkpoint_absent && r->newest.id != 0;
+    if (wal->config.known.id == cp_wal_id(wal))
+        stated_raise(r, wal->config.known.durable_lsn);
     const uint64_t delivered = wal->checkpoint.now.delivered_lsn;
     r->end_lsn = wal->checkpoint.now.durable_lsn; /* of a log without segments */
     if (r->newest.id) {

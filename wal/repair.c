@@ -68,7 +68,7 @@ static int lock_take(cp_wal_repair *repair, const char *dir, cp_error *err)
     return result < 0 ? cp_error_errno(err, CP_E_IO, -result, "%s/" LOCK_FILE ": cannot lock", dir) : CP_OK;
 }
 
-int cp_wal_repair_begin(cp_wal_repair **out, const char *dir, cp_error *err)
+int cp_wal_repair_begin(cp_wal_repair **out, const char *dir, const cp_wal_known *known, cp_error *err)
 {
     cp_wal_repair *repair = calloc(1, sizeof *repair);
     *out = NULL;
@@ -79,7 +79,7 @@ int cp_wal_repair_begin(cp_wal_repair **out, const char *dir, cp_error *err)
     if (code == CP_OK)
         code = lock_take(repair, dir, err);
     if (code == CP_OK)
-        code = cp_wal_inspect(&repair->view, dir, CP_WAL_ALL, err);
+        code = cp_wal_inspect_known(&repair->view, dir, CP_WAL_ALL, known, err);
     if (code != CP_OK) {
         cp_wal_repair_end(repair);
         return code;

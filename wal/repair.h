@@ -17,7 +17,7 @@ typedef struct cp_wal_repair cp_wal_repair;
 
 /* Takes the log's lock, so that no recorder runs, and looks at all of it. Writes nothing. CP_E_BUSY: a recorder has it, the
  * text says which; CP_E_ABSENT: there is no log; else errors of cp_wal_inspect. */
-int cp_wal_repair_begin(cp_wal_repair **out, const char *dir, cp_error *err);
+int cp_wal_repair_begin(cp_wal_repair **out, const char *dir, const cp_wal_known *known, cp_error *err);
 
 /* What it found: each fault is what would be given up. Lives as long as the repair. */
 const cp_wal_view *cp_wal_repair_view(const cp_wal_repair *repair);

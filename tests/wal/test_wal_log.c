@@ -158,8 +158,8 @@ static void test_known_end(void **state)
     assert_true(scratch_append(&s, 4, 4)); /* states that the others are durable */
     assert_true(scratch_wait(&s, 4));
     scratch_close(&s);
-    s.config.known_id = id;
-    s.config.known_durable = 4;
+    s.config.known.id = id;
+    s.config.known.durable_lsn = 4;
     scratch_open(&s);
     assert_int_equal(cp_wal_durable(s.wal), 4);
     assert_int_equal(cp_wal_id(s.wal), id);
@@ -168,7 +168,7 @@ static void test_known_end(void **state)
     scratch_close(&s);
     scratch_segment(&s, 2, path);
     scratch_flip(path, CP_WAL_FIRST_FRAME + 8);
-    s.config.known_durable = 8;
+    s.config.known.durable_lsn = 8;
     assert_int_equal(cp_wal_open(&s.wal, &s.config, &err), CP_E_CORRUPT);
     scratch_destroy(&s);
 }

@@ -74,7 +74,7 @@ static void repair(const scratch *s, bool lost[RECORDS + 2])
 {
     cp_error err = {0};
     cp_wal_repair *repair = NULL;
-    if (cp_wal_repair_begin(&repair, s->dir, &err) != CP_OK)
+    if (cp_wal_repair_begin(&repair, s->dir, &s->config.known, &err) != CP_OK)
         fail_msg("%s", err.text);
     const cp_wal_view *view = cp_wal_repair_view(repair);
     for (uint32_t n = 0; n < view->fault_count; n++) {
@@ -152,7 +152,7 @@ static void test_sound(void **state)
     cp_wal_view_free(view);
     cp_wal_repair *repair = NULL;
     cp_error err = {0};
-    assert_int_equal(cp_wal_repair_begin(&repair, s.dir, &err), CP_E_BUSY);
+    assert_int_equal(cp_wal_repair_begin(&repair, s.dir, NULL, &err), CP_E_BUSY);
     print_message("%s\n", err.text);
     scratch_close(&s);
     log_remove(&s);
@@ -259,6 +259,49 @@ static void test_all_missing(void **state)
     log_remove(&s);
 }
 
+/* The newest segment gone, and no checkpoint since that would tell: nothing on the disk does, memory does. */
+static void test_newest_missing(void **state)
+{
+    (void)state;
+    scratch s;
+    cp_error err = {0};
+    bool lost[RECORDS + 2] = {false};
+    static uint8_t checkpoint[2 * CP_WAL_BLOCK];
+    char path[300];
+    scratch_init(&s, CP_WAL_POSIX);
+    scratch_open(&s);
+    assert_true(scratch_append(&s, 1, RECORDS));
+    assert_true(scratch_wait(&s, RECORDS));
+    const cp_wal_known known = {cp_wal_id(s.wal), RECORDS};
+    snprintf(path, sizeof path, "%s/" CP_WAL_CHECKPOINT_FILE, s.dir);
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(pread(fd, checkpoint, sizeof checkpoint, 0), sizeof checkpoint);
+    scratch_close(&s);
+    assert_int_equal(pwrite(fd, checkpoint, sizeof checkpoint, 0),
+                     sizeof checkpoint); /* as a killed one leaves it */
+    close(fd);
+    cp_wal_view *view = look(&s);
+    scratch_segment(&s, view->segments[view->segment_count - 1].origin.id, path);
+    const uint64_t first = view->segments[view->segment_count - 1].origin.base_lsn;
+    cp_wal_view_free(view);
+    assert_int_equal(unlink(path), 0);
+    s.config.known = (cp_wal_known){known.id + 1, RECORDS}; /* another log's: says nothing */
+    assert_int_equal(cp_wal_open(&s.wal, &s.config, &err), CP_OK);
+    cp_wal_close(s.wal, 0);
+    s.config.known = known;
+    assert_int_equal(cp_wal_open(&s.wal, &s.config, &err), CP_E_CORRUPT);
+    assert_non_null(strstr(err.text, "were acknowledged and are damaged or missing"));
+    repair(&s, lost);
+    for (uint64_t lsn = 1; lsn <= RECORDS; lsn++)
+        assert_int_equal(lost[lsn], lsn >= first);
+    view = look(&s);
+    assert_int_equal(view->fault_count, 0);
+    assert_int_equal(view->end_lsn, RECORDS);
+    cp_wal_view_free(view);
+    expect(&s, 1, lost);
+    log_remove(&s);
+}
+
 int main(void)
 {
     const char *seed = getenv("CP_SEED");
@@ -268,7 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sound),         cmocka_unit_test(test_beside_writer),
         cmocka_unit_test(test_one_record),    cmocka_unit_test(test_all_missing),
-        cmocka_unit_test(test_random_damage),
+        cmocka_unit_test(test_random_damage), cmocka_unit_test(test_newest_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
