@@ -91,7 +91,7 @@ static json_object *parked_json(const cp_abi_counters *counters)
     const uint64_t now = cp_boottime_ns();
     const char *remedy = cp_error_remedy((int)counters->last_error_code);
     json_object *item = json_object_new_object();
-    cp_json_add_double(item, "since", (double)counters->parked_since_ns / 1e9);
+    cp_json_add_uint(item, "since", counters->parked_since_ns / CP_NS_PER_S); /* since 1970 */
     cp_json_add_uint(item, "code", counters->last_error_code);
     cp_json_add_string(item, "message", counters->last_error);
     cp_json_add_double(item, "next_probe_s",
