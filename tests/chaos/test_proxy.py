@@ -160,7 +160,7 @@ class Proxy(unittest.TestCase):
     def test_plans_follow_their_seed(self):
         def drawn(seed):
             plan = RandomPlan(seed)
-            return [plan(Request(n, "/", "", "", "", 0, n * 0.01)) for n in range(2000)]
+            return [plan(Request(n, "/", "", f"token{n}", "", 0, n * 0.01)) for n in range(2000)]
         self.assertEqual(drawn(7), drawn(7))
         self.assertNotEqual(drawn(7), drawn(8))
         names = {fault.name for fault in drawn(7) if fault}
