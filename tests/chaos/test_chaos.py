@@ -29,7 +29,7 @@ PRODUCERS = 2         # a table
 ROWS_PER_WRITE = 40
 PAUSE = 0.01          # between writes: 4,000 rows a second and producer
 SLICE = 200_000       # rows compared at a time
-DRAINED_SECONDS = 40   # after calm, for a backlog
+DRAINED_SECONDS = 120 + 3 * SECONDS  # after calm: for a backlog, and rows that are refused one by one
 
 # Three partitions, so that an insert is three parts, of which a killed server may have stored some.
 DDL = """CREATE TABLE IF NOT EXISTS {name}
