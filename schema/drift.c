@@ -238,7 +238,7 @@ static void columns_compare(comparison *c)
         }
         const cp_column *held = &c->server->columns[at];
         column_type(c, column, held);
-        if (!cp_expression_equal(column->default_expr, held->default_expr))
+        if (!cp_default_equal(column->default_expr, held->default_expr))
             column_attribute(c, column, "DEFAULT", column->default_expr, held->default_expr);
         if (!cp_codec_equal(column->codec, held->codec))
             column_attribute(c, column, "CODEC", column->codec, held->codec);

@@ -154,6 +154,22 @@ bool cp_expression_equal(const char *a, const char *b)
     return equal;
 }
 
+bool cp_default_equal(const char *declared, const char *server)
+{
+    char *left = cp_expression_canonical(declared);
+    char *right = cp_expression_canonical(server);
+    bool equal = left && right && strcmp(left, right) == 0;
+    if (left && *left && right && !equal && strncasecmp(right, "CAST ( ", strlen("CAST ( ")) == 0) {
+        const char *inside = right + strlen("CAST ( ");
+        const size_t len = strlen(left);
+        equal = strncmp(inside, left, len) == 0 &&
+                (strncmp(inside + len, "AS ", 3) == 0 || strncmp(inside + len, ", '", 3) == 0);
+    }
+    free(left);
+    free(right);
+    return equal;
+}
+
 /* The end of the codec at text, a comma on the outside or the end. */
 static size_t codec_end(const char *text)
 {

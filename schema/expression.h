@@ -17,6 +17,9 @@ char *cp_expression_canonical(const char *text);
 /* NULL stands for an absent clause. False too when out of memory: a difference too many is looked at by a person. */
 bool cp_expression_equal(const char *a, const char *b);
 
+/* The same of DEFAULTs, which older servers give back as CAST(… AS type). */
+bool cp_default_equal(const char *declared, const char *server);
+
 /* The same of what is inside CODEC(…): an argument that the server adds to a codec declared without one is none. */
 bool cp_codec_equal(const char *declared, const char *server);
 

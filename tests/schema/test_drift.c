@@ -48,6 +48,12 @@ static void expressions(void **state)
 static void codecs(void **state)
 {
     (void)state;
+    assert_true(cp_default_equal("'spot'", "CAST('spot' AS LowCardinality(String))"));
+    assert_true(cp_default_equal("5", "CAST(5, 'UInt8')"));
+    assert_true(cp_default_equal(NULL, NULL));
+    assert_false(cp_default_equal(NULL, "CAST(5, 'UInt8')"));
+    assert_false(cp_default_equal("5", "CAST(55, 'UInt8')"));
+    assert_false(cp_default_equal("5", "CAST(5 + 1, 'UInt8')"));
     assert_true(cp_codec_equal("Delta, ZSTD(1)", "Delta(8), ZSTD(1)"));
     assert_true(cp_codec_equal("DoubleDelta,LZ4", "DoubleDelta(8), LZ4"));
     assert_true(cp_codec_equal(NULL, NULL));
