@@ -602,6 +602,13 @@ static int resume_intent(cp_log_lane *log_lane, const cp_wal_intent *intent, cp_
             "table %s: a batch of %llu rows that was under way cannot be read whole: set flush.max_rows and "
             "flush.max_bytes back to what they were until it is delivered",
             log_lane->table->name, (unsigned long long)intent->rows);
+    uint64_t rows = 0;
+    for (uint32_t i = 0; i < count; i++)
+        rows += log_lane->buffer->chunks[i].row_count;
+    if (rows == 0) { /* repair gave all of it up: there is nothing to send */
+        range_delivered(log_lane, &(cp_lsn_range){intent->lo, intent->hi});
+        return CP_OK;
+    }
     cp_log(CP_LOG_INFO, "a batch that was under way is sent again", "table=%s rows=%llu lsns=%llu-%llu",
            log_lane->table->name, (unsigned long long)intent->rows, (unsigned long long)intent->lo,
            (unsigned long long)intent->hi);
@@ -636,15 +643,14 @@ int cp_log_lane_connect(cp_log_lane *log_lane, cp_flusher *flusher, cp_error *er
         if (intents[i].lo != log_lane->next)
             log_lane->ahead_lo = log_lane->ahead_next = intents[i].lo;
     }
-    const uint64_t durable = cp_wal_durable(log_lane->wal);
-    if (log_lane->next > durable && !log_lane->elsewhere)
-        cp_lane_all_delivered(log_lane->lane);
     if (goes_ahead(log_lane))
         rc = cp_wal_reader_create(&log_lane->ahead_reader, log_lane->wal, log_lane->next, err);
     for (uint32_t i = 0; rc == CP_OK && i < count; i++) {
         if (intents[i].token[0] != '\0')
             rc = resume_intent(log_lane, &intents[i], flusher, err);
     }
+    if (log_lane->next > cp_wal_durable(log_lane->wal) && !log_lane->elsewhere)
+        cp_lane_all_delivered(log_lane->lane);
     return rc;
 }
 

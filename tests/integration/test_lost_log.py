@@ -11,6 +11,7 @@ import tempfile
 import time
 import unittest
 
+from tests.integration.test_given_up import HEADER, records
 from tests.integration.test_replay import trades
 from tests.support.chdb import SKIP, ChdbServer, engine_present
 from tests.support.recorder import Recorder
@@ -140,6 +141,24 @@ class LostLog(unittest.TestCase):
         self.assertEqual(table["rows_given_up"], 500)
         self.assertEqual(self.held(), (DELIVERED + WAITING, DELIVERED + WAITING))
         self.assertTrue(table["balanced"])
+
+    def test_all_that_waited_is_damaged(self):
+        """Repair gives up every record, the batch under way with them: the recorder goes on behind them."""
+        self.leave_backlog()
+        for path in self.log.glob("*.seg"):
+            data = bytearray(path.read_bytes())
+            for at, *_ in records(path):
+                data[at + HEADER + 12] ^= 1
+            path.write_bytes(data)
+        self.assertEqual(self.recorder.run("coldpath", "wal", "repair", "trades", "--yes").returncode, 0)
+        self.server.start()
+        self.recorder.start()
+        self.put(DELIVERED + WAITING, 10)
+        self.recorder.wait_delivered()
+        self.assertEqual(self.held(), (DELIVERED + 10, DELIVERED + 10))
+        table = self.table()
+        self.assertEqual((table["rows_given_up"], table["balanced"]), (WAITING, True))
+        self.assertEqual(self.recorder.run("coldpath", "flush", "--wait", "--timeout", "10s").returncode, 0)
 
     # ---- the configuration
 
