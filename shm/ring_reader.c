@@ -10,7 +10,7 @@ int cp_ring_reader_open(cp_ring_reader *reader, const char *dir, const cp_abi_ta
     memset(reader, 0, sizeof *reader);
     reader->row_max = table->row_max;
     const int rc = cp_ring_map_open(&reader->map, dir, table, slot, CP_RING_READ, err);
-    if (rc == CP_E_CORRUPT || rc == CP_E_ABI || rc == CP_E_ABSENT) {
+    if (rc == CP_E_CORRUPT || rc == CP_E_ABI || rc == CP_E_ABSENT || rc == CP_E_PERM) {
         reader->fault = CP_RING_BAD_HEADER;
         return CP_OK;
     }

@@ -13,8 +13,8 @@ typedef struct cp_ring_reader {
     uint32_t fault; /* cp_ring_fault; once not 0 the ring is not read any more */
 } cp_ring_reader;
 
-/* Maps the ring and starts at the acknowledged position. A ring whose header or epoch is wrong comes back with fault
- * set, and CP_OK: it is that ring's trouble only. Other errors as cp_ring_map_open. */
+/* Maps the ring and starts at the acknowledged position. A ring whose header or epoch is wrong, or that may not be read, comes
+ * back with fault set, and CP_OK: it is that ring's trouble only. Other errors as cp_ring_map_open. */
 int cp_ring_reader_open(cp_ring_reader *reader, const char *dir, const cp_abi_table *table, uint32_t slot,
                         const cp_abi_ack *ack, cp_error *err);
 
