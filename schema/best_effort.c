@@ -19,8 +19,8 @@ typedef struct moment {
     int second;
     unsigned fraction_digits;
     char fraction[FRACTION + 1];
-    char offset[8]; /* "", "Z", "+02:00" */
-    int half;       /* 1: AM, 2: PM */
+    char offset[12]; /* "", "Z", "+02:00" */
+    int half;        /* 1: AM, 2: PM */
 } moment;
 
 typedef struct reader {
