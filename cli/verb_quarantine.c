@@ -475,16 +475,13 @@ static int action_run(const quarantine_args *args, const cp_config *config, cp_e
         cp_error_set(err, CP_E_INVAL, "the configuration has no table '%s'", args->table);
         return cp_fail(err);
     }
-    switch (args->action[0]) {
-    case 'l':
+    if (args->action[0] == 'l')
         return ls_run(args, config, err);
-    case 's':
-        return show_run(args, config, table, err);
-    case 'r':
+    if (args->action[0] == 'r')
         return retry_run(args, config, err);
-    default:
-        return drop_run(args, config, table, err);
-    }
+    if (!table) /* check_arguments has seen to it */
+        return CP_EXIT_USAGE;
+    return args->action[0] == 's' ? show_run(args, config, table, err) : drop_run(args, config, table, err);
 }
 
 int cp_verb_quarantine(int argc, char **argv)

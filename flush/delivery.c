@@ -435,8 +435,7 @@ void cp_delivery_send_begin_(cp_delivery *delivery)
     delivery->retry_at = 0;
 }
 
-/* The batch consists of the first count chunks of delivery->chunks. */
-static void batch_begin(cp_delivery *delivery, uint32_t count)
+void cp_delivery_batch_begin_(cp_delivery *delivery, uint32_t count)
 {
     delivery->chunk_count = count;
     for (uint32_t i = 0; i < count; i++)
@@ -456,7 +455,7 @@ static bool batch_cut(cp_delivery *delivery)
     if (offered == 0)
         return false;
     atomic_store_explicit(&delivery->busy, true, memory_order_release);
-    batch_begin(delivery, batch_encode(delivery, offered, lo));
+    cp_delivery_batch_begin_(delivery, batch_encode(delivery, offered, lo));
     delivery->lent = delivery->has_source;
     if (!delivery->has_source)
         queue_take(delivery, delivery->chunk_count);
@@ -535,52 +534,6 @@ void cp_delivery_configure(cp_delivery *delivery, const cp_batch_policy *policy,
     (void)complete;
     delivery->url_head = url.size;
     delivery->retry_at = 0;
-}
-
-/* The whole batch is in doubt: encodes it. */
-static int resume_whole(cp_delivery *delivery, cp_error *err)
-{
-    cp_native_block block;
-    cp_batch *batch = &delivery->batch;
-    int rc = cp_native_encode(delivery->native, delivery->env->arena, delivery->chunks, delivery->chunk_count,
-                              delivery->encoded_max, &block);
-    if (rc == CP_OK)
-        rc = cp_concat_block(&block, batch->body, batch->body_capacity, &batch->body_size);
-    batch->zstd = false; /* the server has not said yet what it understands */
-    if (rc == CP_OK)
-        return CP_OK;
-    return cp_error_set(err, CP_E_TOO_BIG,
-                        "table %s: a batch of %u rows that was under way does not fit: set flush.max_bytes "
-                        "back to what it was until it is delivered",
-                        delivery->table->name, batch->rows);
-}
-
-int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t count,
-                       const cp_batch_left *left, cp_error *err)
-{
-    cp_batch *batch = &delivery->batch;
-    cp_batch_clear(batch);
-    for (uint32_t i = 0; i < count; i++) {
-        if (i == CP_BATCH_CHUNKS || !cp_batch_add_span(batch, chunks[i]))
-            return cp_error_set(err, CP_E_INVAL, "table %s: a batch of more than %d spans",
-                                delivery->table->name, CP_MAX_TABLE_SLOTS);
-        batch->rows += chunks[i]->row_count;
-        delivery->chunks[i] = chunks[i];
-    }
-    snprintf(batch->token, sizeof batch->token, "%s", left->token);
-    batch->range = left->range;
-    batch_begin(delivery, count);
-    delivery->lent = true;
-    const int rc = left->piece.rows ? cp_delivery_piece_resume_(delivery, left->piece, err)
-                                    : resume_whole(delivery, err);
-    if (rc < 0) {
-        cp_batch_clear(batch);
-        delivery->state = CP_DELIVERY_IDLE;
-        return rc;
-    }
-    delivery->prepared = true;
-    atomic_store_explicit(&delivery->busy, true, memory_order_release);
-    return CP_OK;
 }
 
 /* Makes what is to be sent. False: it cannot be had now. */

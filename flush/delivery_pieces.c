@@ -1,4 +1,4 @@
-/* The half of a delivery that goes on where a batch was refused: pieces of its rows, and the quarantine. */
+/* The part of a delivery that goes on where a batch was refused: pieces of its rows, and the quarantine. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -93,7 +93,7 @@ static bool piece_find(cp_delivery *delivery, piece_rows *rows, cp_error *err)
     if (delivery->has_source && !chunks_again(delivery, rows, err))
         return false;
     cp_chunk **to = delivery->env->pointers;
-    memcpy(to, rows->chunks, rows->count * sizeof to[0]);
+    memcpy(to, rows->chunks, rows->count * sizeof(cp_chunk *));
     const uint32_t end = last + 1;
     const uint32_t first_keep = (rows->count == 1 ? end : to[0]->row_count) - skip;
     rows->views[0] = chunk_view(to[0], skip, first_keep);
@@ -139,7 +139,7 @@ bool cp_delivery_piece_encode_(cp_delivery *delivery, cp_error *err)
     return rc == CP_OK;
 }
 
-static void book(cp_delivery *delivery, const cp_chunk *chunk, uint32_t rows)
+void cp_delivery_book_(cp_delivery *delivery, const cp_chunk *chunk, uint32_t rows)
 {
     cp_span *span = span_of_chunk(&delivery->batch, chunk);
     if (span)
@@ -191,49 +191,6 @@ int cp_delivery_quarantine_(cp_delivery *delivery, int code, const char *message
     rc = cp_quarantine_commit(&delivery->quarantine, err);
     cp_failpoint(CP_FP_QUARANTINE_DONE);
     for (uint32_t i = 0; rc == CP_OK && i < rows.count; i++)
-        book(delivery, rows.chunks[i], rows.chunks[i]->row_count);
+        cp_delivery_book_(delivery, rows.chunks[i], rows.chunks[i]->row_count);
     return rc;
-}
-
-/* ---- a predecessor's piece ---------------------------------------------------------------------------------------- */
-
-/* Books the settled rows that are in the quarantine. A row of the piece itself that is there says that the piece was refused. */
-static void settled_book(cp_delivery *delivery, const cp_quarantine_list *list)
-{
-    const cp_pieces *pieces = &delivery->pieces;
-    uint32_t row = 0;
-    for (uint32_t i = 0; i < delivery->chunk_count; i++) {
-        const cp_chunk *chunk = delivery->chunks[i];
-        for (uint32_t at = 0; at < chunk->row_count; at++, row++) {
-            if (row >= pieces->first + pieces->count)
-                return;
-            if (!cp_quarantine_list_has(list, chunk->epoch, chunk->slot, cp_chunk_row_position(chunk, at)))
-                continue;
-            if (row < pieces->first)
-                book(delivery, chunk, 1);
-            else
-                delivery->settled_late = true;
-        }
-    }
-}
-
-int cp_delivery_piece_resume_(cp_delivery *delivery, cp_batch_piece piece, cp_error *err)
-{
-    const char *name = delivery->table->name;
-    if (!cp_pieces_resume(&delivery->pieces, delivery->batch.rows, piece.first, piece.rows))
-        return cp_error_set(err, CP_E_CORRUPT, "table %s: a batch of %u rows has no piece of %u rows from %u",
-                            name, delivery->batch.rows, piece.rows, piece.first);
-    delivery->encoded = false;
-    delivery->sends = 1;
-    if (!delivery->has_quarantine)
-        return CP_OK;
-    const unsigned anywhere = CP_QUARANTINE_ROWS | CP_QUARANTINE_RETRYING | CP_QUARANTINE_TRASH;
-    const unsigned which = delivery->env->config->retrying ? (unsigned)CP_QUARANTINE_ROWS : anywhere;
-    const int rc = cp_quarantine_load(&delivery->found, delivery->quarantine.dir, name, which, err);
-    if (rc < 0)
-        return rc;
-    settled_book(delivery, &delivery->found);
-    if (!delivery->settled_late)
-        cp_quarantine_list_free(&delivery->found);
-    return CP_OK;
 }

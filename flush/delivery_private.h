@@ -1,4 +1,5 @@
-/* What the two halves of a delivery share: delivery.c cuts and sends, delivery_pieces.c goes on where a batch was refused. */
+/* What the parts of a delivery share: delivery.c cuts and sends, delivery_reply.c understands answers, delivery_pieces.c goes on where a
+ * batch was refused, delivery_resume.c where a predecessor was killed. */
 #ifndef CP_FLUSH_DELIVERY_PRIVATE_H
 #define CP_FLUSH_DELIVERY_PRIVATE_H
 
@@ -27,12 +28,11 @@ typedef struct cp_delivery_progress_ {
 struct cp_delivery {
     const cp_delivery_env *env;
     const cp_table *table;
-    uint32_t index;
     cp_batch_policy policy;
-    bool has_source;
+    uint32_t index;
+    uint32_t queue_capacity;
     cp_batch_source source; /* where batches come from when chunks are not submitted */
     cp_chunk_queue *queue;
-    uint32_t queue_capacity;
     uint32_t seen; /* chunks at the queue's head that are counted in queued_* */
     uint64_t queued_rows;
     uint64_t queued_bytes;
@@ -52,6 +52,10 @@ struct cp_delivery {
     bool complained;   /* that it cannot be encoded */
     bool settled_late; /* the piece is refused already: it only has to be quarantined */
     bool lent; /* the chunks are not to be released: they come from a log, or from a predecessor's batch */
+    bool has_source;
+    bool has_quarantine;
+    bool unreached;       /* the last attempt had no answer */
+    bool parked;          /* it waits for somebody to act */
     uint32_t attempts;    /* of the batch, or of the piece */
     uint32_t malformed;   /* of them, which the server could not read */
     uint32_t groups;      /* refused in a row since most rows are bad */
@@ -60,15 +64,12 @@ struct cp_delivery {
     uint64_t sent_at;
     uint64_t retry_at;
     uint64_t pause_until; /* no batch is begun before: most rows are refused */
-    bool parked;          /* it waits for somebody to act */
-    bool unreached;       /* the last attempt had no answer */
     cp_delivery_progress_ shown;
     uint32_t chunk_count; /* of the batch */
     cp_chunk
         *chunks[CP_BATCH_CHUNKS]; /* whose they are: see lent; of a log, valid only while the batch is cut */
     uint32_t chunk_rows[CP_BATCH_CHUNKS];
     cp_quarantine quarantine;
-    bool has_quarantine;
     cp_quarantine_list found; /* settled_late: what of the piece is in the quarantine already */
 };
 
@@ -91,8 +92,11 @@ bool cp_delivery_piece_encode_(cp_delivery *delivery, cp_error *err);
 /* The token of what is to be sent: the batch's, or the piece's. */
 void cp_delivery_token_(const cp_delivery *delivery, char token[CP_TOKEN_MAX]);
 
-/* A predecessor's piece: which rows of the batch it had settled, and how. CP_E_CORRUPT, and errors of cp_quarantine_load. */
-int cp_delivery_piece_resume_(cp_delivery *delivery, cp_batch_piece piece, cp_error *err);
+/* The batch consists of the first count chunks of delivery->chunks, and is encoded. */
+void cp_delivery_batch_begin_(cp_delivery *delivery, uint32_t count);
+
+/* Rows of the chunk are in the quarantine. */
+void cp_delivery_book_(cp_delivery *delivery, const cp_chunk *chunk, uint32_t rows);
 
 /* Writes the rows of the piece to the quarantine and books them. */
 int cp_delivery_quarantine_(cp_delivery *delivery, int code, const char *message, cp_error *err);
