@@ -11,7 +11,6 @@
 
 static const char plain_window[] = "non_replicated_deduplication_window";
 static const char replicated_window[] = "replicated_deduplication_window";
-static const char replica_path[] = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'";
 
 void cp_cluster_write_name(FILE *out, const char *database, const char *table, const char *cluster)
 {
@@ -20,6 +19,14 @@ void cp_cluster_write_name(FILE *out, const char *database, const char *table, c
     cp_sql_write_name(out, database);
     putc('.', out);
     cp_sql_write_name(out, name);
+}
+
+void cp_cluster_write_replica(FILE *out, const char *database, const char *table)
+{
+    char path[2 * CP_MAX_NAME + 64];
+    snprintf(path, sizeof path, "/clickhouse/tables/{shard}/%s/%s_local", database, table);
+    cp_sql_write_text(out, path);
+    fputs(", '{replica}'", out);
 }
 
 const char *cp_cluster_setting_name(const char *setting, const char *engine)
@@ -36,7 +43,7 @@ static void head_skip(cp_ddl *ddl)
 }
 
 /* The engine at tok: writes what stands before its arguments' end in its replicated form; *at: what has been copied. */
-static void engine_write(cp_ddl *ddl, FILE *out, size_t *at)
+static void engine_write(cp_ddl *ddl, const char *database, const char *table, FILE *out, size_t *at)
 {
     cp_ddl_accept_punct(ddl, '=');
     const cp_ddl_token name = ddl->tok;
@@ -47,7 +54,8 @@ static void engine_write(cp_ddl *ddl, FILE *out, size_t *at)
     if (name.end - name.begin >= prefix && strncmp(text + name.begin, "Replicated", prefix) == 0)
         return;
     cp_ddl_next(ddl);
-    fprintf(out, "Replicated%.*s(%s", (int)(name.end - name.begin), text + name.begin, replica_path);
+    fprintf(out, "Replicated%.*s(", (int)(name.end - name.begin), text + name.begin);
+    cp_cluster_write_replica(out, database, table);
     *at = name.end;
     if (!cp_ddl_is_punct(ddl, '(')) {
         putc(')', out);
@@ -83,7 +91,7 @@ static void create_write(const cp_table *table, const char *database, const char
             at = ddl.tok.end;
         }
         if (depth == 0 && cp_ddl_accept(&ddl, "ENGINE"))
-            engine_write(&ddl, out, &at);
+            engine_write(&ddl, database, table->name, out, &at);
         else
             cp_ddl_next(&ddl);
     }

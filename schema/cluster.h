@@ -1,6 +1,6 @@
 /* A declared table as it stands on a server, or on a cluster, where it is two:
  *
- *   trades_local   ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}'), holds the rows
+ *   trades_local   ReplicatedMergeTree('/clickhouse/tables/{shard}/database/trades_local', '{replica}'), holds the rows
  *   trades         Distributed('cluster', 'database', 'trades_local', cityHash64(symbol)), in front of the shards
  *
  * both ON CLUSTER. {shard} and {replica} are the macros of the servers' configuration. The shard key is the hash of the
@@ -15,6 +15,10 @@
 
 /* Writes `database`.`table`, or with a cluster `database`.`table_local`. */
 void cp_cluster_write_name(FILE *out, const char *database, const char *table, const char *cluster);
+
+/* Writes the arguments of a Replicated engine: '/clickhouse/tables/{shard}/database/table_local', '{replica}'. Names stand in
+ * the path as they are, since older servers know no macros for them. */
+void cp_cluster_write_replica(FILE *out, const char *database, const char *table);
 
 /* The declared CREATE TABLE for a database; with a cluster, that of the replicated table. malloc'd; NULL when out of memory. */
 char *cp_cluster_create(const cp_table *table, const char *database, const char *cluster);

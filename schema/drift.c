@@ -105,7 +105,7 @@ static char *column_add_statement(comparison *c, uint32_t i, bool front)
     statement s;
     if (!alter_begin(c, &s, front))
         return NULL;
-    fputs("ADD COLUMN IF NOT EXISTS ", s.out);
+    fputs("ADD COLUMN ", s.out);
     if (front)
         cp_sql_write_column(s.out, &(cp_column){.name = column->name,
                                                 .type = column->type,

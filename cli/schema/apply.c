@@ -9,6 +9,7 @@
 #include "cli/query_text.h"
 #include "cli/schema/diff.h"
 #include "recorder/config_apply.h"
+#include "schema/cluster.h"
 #include "schema/sql_write.h"
 
 #define HISTORY "coldpath_schema_history"
@@ -45,21 +46,24 @@ static char *database_statement(const apply_run *run, const char *database, bool
         fputs(" ON CLUSTER ", out);
         cp_sql_write_name(out, run->plan->cluster);
     }
-    if (history)
+    if (history) {
         fprintf(out,
-                " (step UInt32 COMMENT 'counts up', applied_at DateTime('UTC') DEFAULT now(), applied_by "
-                "String DEFAULT "
-                "currentUser(), coldpath LowCardinality(String) COMMENT 'version of the tool', object "
-                "String, what "
-                "LowCardinality(String) COMMENT 'the difference that was closed', statement String)\n"
-                "ENGINE = %sMergeTree%s ORDER BY step COMMENT 'what coldpath schema apply has done'",
-                run->plan->cluster ? "Replicated" : "",
-                run->plan->cluster ? "('/clickhouse/tables/all/{database}/{table}', '{replica}')" : "");
+                " (step UInt32, applied_at DateTime DEFAULT now(), applied_by String, coldpath String, "
+                "object String, what "
+                "String, statement String)\nENGINE = %sMergeTree",
+                run->plan->cluster ? "Replicated" : "");
+        if (run->plan->cluster) {
+            putc('(', out);
+            cp_cluster_write_replica(out, database, HISTORY);
+            putc(')', out);
+        }
+        fputs(" ORDER BY step", out);
+    }
     return stream_end(out, &text);
 }
 
-static char *history_statement(const char *database, const char *object, const char *what,
-                               const char *statement)
+static char *history_statement(const apply_run *run, const char *database, const char *object,
+                               const char *what, const char *statement)
 {
     char *text = NULL;
     size_t len = 0;
@@ -68,9 +72,9 @@ static char *history_statement(const char *database, const char *object, const c
         return NULL;
     fputs("INSERT INTO ", out);
     cp_sql_write_name(out, database);
-    fputs("." HISTORY " (step, coldpath, object, what, statement) SELECT max(step) + 1, '" COLDPATH_VERSION
-          "', ",
-          out);
+    fputs("." HISTORY " (step, applied_by, coldpath, object, what, statement) SELECT max(step) + 1, ", out);
+    cp_sql_write_text(out, run->sink.user ? run->sink.user : "default");
+    fputs(", '" COLDPATH_VERSION "', ", out);
     cp_sql_write_text(out, object);
     fputs(", ", out);
     cp_sql_write_text(out, what);
@@ -114,7 +118,7 @@ static int step_run(apply_run *run, const char *database, const char *object, co
     step_report(run, database, object, what, statement);
     if (run->dry_run || !note)
         return CP_OK;
-    char *sql = history_statement(database, object, what, statement);
+    char *sql = history_statement(run, database, object, what, statement);
     rc = sql ? cp_query_run(&run->sink, NULL, sql, NULL, NULL, err)
              : cp_error_set(err, CP_E_NOMEM, "no memory for a statement");
     free(sql);
