@@ -103,6 +103,7 @@ static void catch_signals(void)
     sigaction(SIGUSR1, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file over the limit of `ulimit -f` is then a full disk, not the end */
     sigset_t stops;
     sigemptyset(&stops);
     sigaddset(&stops, SIGTERM);

@@ -157,8 +157,8 @@ static int segment_load(recovery *r, cp_wal_segment *segment)
         if (errnum == EWOULDBLOCK)
             return cp_error_set(
                 r->err, CP_E_BUSY,
-                "%s/%s: its last owner is gone, but a write of it has not ended after %d s: see whether the "
-                "disk hangs (dmesg), then start again",
+                "%s/%s is in use after %d s: by another recorder (fuser names it), or by a write of the last "
+                "one that does not end (does the disk hang? see dmesg); then start again",
                 r->wal->dir, name, CP_WAL_LOCK_WAIT_MS / 1000);
         return cp_error_errno(r->err, CP_E_IO, errnum, "%s/%s: cannot read it", r->wal->dir, name);
     }

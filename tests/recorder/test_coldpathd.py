@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import resource
 import signal
 import struct
 import sys
@@ -52,6 +53,13 @@ class Coldpathd(unittest.TestCase):
         recorder = self.make()
         recorder.config.write_text("namespace: x\ntables:\n  quotes: {rnig_size: 1MiB}\n")
         self.refused(recorder, 78, "coldpath.yaml:3:", "rnig_size", "ring_size")
+
+    def test_a_file_size_limit_is_an_error_not_the_end(self):
+        recorder = self.make()
+        done = recorder.run("coldpathd", timeout=30,
+                            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (512 * 1024, 512 * 1024)))
+        self.assertEqual(done.returncode, 74, done.stderr)
+        self.assertIn("File too large", done.stderr.decode())
 
     def test_bad_ddl(self):
         recorder = self.make()
