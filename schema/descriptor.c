@@ -1,4 +1,4 @@
-/* A table's descriptor as JSON (cp_table_descriptor) and as a Python stub (cp_table_pyi): for bindings and tools that do not
+/* A table's descriptor as JSON (cp_table_descriptor) and as Python type hints (cp_table_pyi): for bindings and tools that do not
  * link this library. Both follow from the descriptor alone, so the same DDL always gives the same bytes. */
 #include <inttypes.h>
 #include <stdlib.h>

@@ -124,7 +124,7 @@ CP_PUBLIC int cp_table_extends(const cp_table *from, const cp_table *to, cp_erro
 CP_PUBLIC char *cp_table_c_header(const cp_table *table);
 
 /* The same for others: a C++20 wrapper around that header, a builder of rows with their tail; the descriptor as JSON, with
- * the offset of every column; a Python stub with the types that each column takes. As above. */
+ * the offset of every column; Python type hints, with what each column takes. As above. */
 CP_PUBLIC char *cp_table_cpp_header(const cp_table *table);
 CP_PUBLIC char *cp_table_descriptor(const cp_table *table);
 CP_PUBLIC char *cp_table_pyi(const cp_table *table);

@@ -14,7 +14,7 @@ import unittest
 
 from tests.support.chdb import SKIP, ChdbServer, build_dir, engine_present
 
-DATA = pathlib.Path(os.environ.get("COLDPATH_TEST_DATA") or pathlib.Path(__file__).resolve().parents[2] / "../shared/data")
+DATA = pathlib.Path(os.environ.get("COLDPATH_TEST_DATA") or "data")
 ROW = "cityHash64(toString(tuple(*)))"  # of the columns as they are, the hash of one NULL would be NULL
 HASH = f"SELECT count(), sum({ROW}), groupBitXor({ROW}) FROM "
 TABLE = """CREATE TABLE t (ts DateTime64(6, 'UTC'), symbol LowCardinality(String), side Enum8('B' = 1, 'A' = 2),

@@ -316,8 +316,8 @@ static void a_row_of_the_builder(void **state)
     cp_table_free(table);
 }
 
-/* Stubs are Python: python3 reads them, and finds the names and types it should. */
-static void a_stub_is_python(void **state)
+/* Type hints are Python: python3 reads them, and finds the names and types it should. */
+static void type_hints_are_python(void **state)
 {
     char command[512];
     (void)state;
@@ -356,7 +356,7 @@ int main(void)
         cmocka_unit_test(layouts_agree),
         cmocka_unit_test(compilers_agree),
         cmocka_unit_test(a_row_of_the_builder),
-        cmocka_unit_test(a_stub_is_python),
+        cmocka_unit_test(type_hints_are_python),
     };
     return cmocka_run_group_tests(tests, directory_make, directory_remove);
 }
