@@ -66,8 +66,10 @@ static void judge_recorder(const cp_observer *observer, cp_health *health)
     }
     if (health->heartbeat_age_ns > (uint64_t)CP_HEALTH_STALE_MS * CP_NS_PER_MS &&
         state == CP_RECORDER_RUNNING)
-        reason_add(health, "the recorder's heartbeat is over %d s old: it is stuck or stopped",
-                   CP_HEALTH_STALE_MS / 1000);
+        reason_add(
+            health,
+            "the recorder's heartbeat is over %d s old: it is stuck or stopped; a restart loses nothing",
+            CP_HEALTH_STALE_MS / 1000);
     judge_sink(observer->control.header, health);
 }
 
@@ -85,14 +87,37 @@ static void judge_delivery(const cp_table_view *table, cp_health *health)
                    counters->last_error);
 }
 
+/* A recorder that is gone left the state as it last was: nothing is said then but that it is gone. */
+static void judge_log(const cp_observer *observer, uint32_t index, cp_health *health)
+{
+    const char *name = observer->tables[index].entry->name;
+    const cp_abi_measures *measures = observer->control.measures ? &observer->control.measures[index] : NULL;
+    if (!measures || !observer->recorder_alive)
+        return;
+    const uint32_t state = __atomic_load_n(&measures->log_state, __ATOMIC_RELAXED);
+    if (state == CP_LOG_STALLED)
+        reason_add(health,
+                   "%s: its log takes no rows (%" PRIu64 " MiB of %" PRIu64
+                   " MiB, or the disk is full), they stay in their rings: free room, raise wal_limit, or "
+                   "bring ClickHouse back",
+                   name, measures->log_bytes >> 20, measures->log_limit >> 20);
+    else if (state == CP_LOG_FAILING)
+        reason_add(health,
+                   "%s: its log cannot be written, rows stay in their rings: the recorder's log has "
+                   "the disk's error",
+                   name);
+}
+
 static void judge_table(const cp_table_view *table, uint64_t full_before, cp_health *health)
 {
     const char *name = table->entry->name;
     if (table->broken_rings > 0)
-        reason_add(health, "%s: %u rings broke the protocol and are no longer read", name,
-                   table->broken_rings);
+        reason_add(health,
+                   "%s: %u rings broke the protocol and are no longer read: the recorder's log names them",
+                   name, table->broken_rings);
     if (table->usage_permille >= CP_HEALTH_USAGE_PERMILLE)
-        reason_add(health, "%s: its fullest ring is %u %% full", name, table->usage_permille / 10);
+        reason_add(health, "%s: its fullest ring is %u %% full, and then refuses rows", name,
+                   table->usage_permille / 10);
     if (table->full > full_before)
         reason_add(health,
                    "%s: rings are full and refuse rows: %" PRIu64 " times within a moment, %" PRIu64
@@ -104,7 +129,7 @@ static void judge_table(const cp_table_view *table, uint64_t full_before, cp_hea
                    " rows were taken out early and are lost if the recorder is killed now",
                    name, table->at_risk);
     if (!table->balanced)
-        reason_add(health, "%s: the ledger does not balance", name);
+        reason_add(health, "%s: the ledger does not balance: coldpath audit", name);
     judge_delivery(table, health);
 }
 
@@ -123,5 +148,7 @@ void cp_health_judge(const cp_observer *observer, const cp_refusals *before, cp_
     judge_recorder(observer, health);
     for (uint32_t i = 0; i < observer->control.table_count; i++)
         judge_table(&observer->tables[i], before->full[i], health);
+    for (uint32_t i = 0; i < observer->control.table_count; i++)
+        judge_log(observer, i, health);
     health->sound = health->reason_count == 0;
 }

@@ -15,6 +15,7 @@ static cp_abi_control header;
 static cp_abi_table entry;
 static cp_table_view table;
 static cp_observer observer;
+static cp_abi_measures measures;
 
 static int setup(void **state)
 {
@@ -90,9 +91,31 @@ static void test_others(void **state)
     check(&before, "heartbeat");
 }
 
+/* A log that takes no rows is said while a recorder runs; of one that is gone, that it is gone comes first. */
+static void test_log(void **state)
+{
+    (void)state;
+    cp_refusals before;
+    cp_refusals_note(&before, &observer);
+    memset(&measures, 0, sizeof measures);
+    measures.log_bytes = 63u << 20;
+    measures.log_limit = 64u << 20;
+    observer.control.measures = &measures;
+    check(&before, NULL);
+    measures.log_state = CP_LOG_TAKES_ROWS;
+    check(&before, NULL);
+    measures.log_state = CP_LOG_STALLED;
+    check(&before, "t: its log takes no rows (63 MiB of 64 MiB");
+    measures.log_state = CP_LOG_FAILING;
+    check(&before, "t: its log cannot be written");
+    observer.recorder_alive = false;
+    check(&before, "no recorder runs");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_log, setup),
         cmocka_unit_test_setup(test_refusals, setup),
         cmocka_unit_test_setup(test_usage, setup),
         cmocka_unit_test_setup(test_others, setup),

@@ -4,7 +4,9 @@ The engine is the embedded one; without it, or without promtool and prometheus, 
 
 import http.client
 import json
+import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -89,6 +91,12 @@ class Monitor(unittest.TestCase):
             self.assertLess(time.monotonic(), deadline, what)
             time.sleep(0.1)
 
+    def is_served(self):
+        try:
+            return get(self.address, "/healthz")[0] == 200
+        except ConnectionError:  # while a crowd's connections are being closed
+            return False
+
     def test_values(self):
         self.wait_for("counts", lambda: samples(self.metrics()).get('recorder_produced_rows_total{table="quotes"}') == 1000)
         found = samples(self.metrics())
@@ -139,14 +147,37 @@ class Monitor(unittest.TestCase):
         crowd = [socket.create_connection((host, int(port)), timeout=5) for _ in range(64)]  # more than are served
         for one in crowd:
             one.close()
+        self.wait_for("served again", self.is_served, 30)
 
-        def served():
-            try:
-                return get(self.address, "/healthz")[0] == 200
-            except ConnectionError:  # while the crowd's connections are being closed
-                return False
-
-        self.wait_for("served again", served)
+    def test_garbage(self):
+        """Broken requests are refused or dropped; the server stays. $CP_SEED repeats a run."""
+        seed = int(os.environ.get("CP_SEED") or time.time_ns())
+        print(f"CP_SEED={seed}")
+        chance = random.Random(seed)
+        host, port = self.address.rsplit(":", 1)
+        whole = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        for _ in range(150):
+            kind = chance.randrange(4)
+            data = bytearray(whole)
+            if kind == 0:
+                data = chance.randbytes(chance.randrange(1, 3000))
+            elif kind == 1:
+                for _ in range(chance.randrange(1, 8)):
+                    data[chance.randrange(len(data))] = chance.randrange(256)
+            elif kind == 2:
+                data = data[:chance.randrange(len(data))]
+            else:
+                data = bytearray(b"POST /api/v1/status HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999999\r\n\r\n") + chance.randbytes(100)
+            with socket.create_connection((host, int(port)), timeout=5) as one:
+                try:
+                    one.sendall(data)
+                    one.shutdown(socket.SHUT_WR)
+                    one.settimeout(0.05)
+                    one.recv(65536)
+                except OSError:
+                    pass
+        self.wait_for("served still", self.is_served, 30)
+        self.assertEqual(samples(self.metrics())["recorder_up"], 1)
 
     def test_promtool(self):
         done = subprocess.run(["promtool", "check", "metrics"], input=self.metrics(), capture_output=True, text=True, check=False)
