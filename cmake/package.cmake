@@ -1,7 +1,8 @@
 # Installing and packaging: units, completions, pkg-config and CMake package files, and the .deb that `cpack` makes in the build
 # directory.
 set(units_dir lib/systemd/system) # where systemd looks, whatever the library directory is called
-install(FILES deploy/coldpathd.service deploy/coldpath-monitor.service DESTINATION ${units_dir})
+install(FILES deploy/coldpathd.service deploy/coldpath-monitor.service deploy/coldpath-maintain.service
+              deploy/coldpath-maintain.timer DESTINATION ${units_dir})
 install(FILES deploy/alerts.yaml deploy/grafana.json DESTINATION ${CMAKE_INSTALL_DATADIR}/coldpath)
 install(FILES README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "man" EXCLUDE)
