@@ -107,7 +107,7 @@ static void ring_note(const cp_observer *observer, uint32_t index, uint32_t slot
         .slot = slot, .epoch = ack.epoch, .position = ack.delivered, .rows = ack.delivered_rows};
     ring->exact = sound && ack.consumed == ack.delivered && ack.consumed_rows == cp_ack_settled_rows(&ack);
     ring->left_out = cp_ack_settled_rows(&ack) - ack.delivered_rows;
-    ring->retried_most = ack.quarantined_rows;
+    ring->retried_most = ack.quarantined_rows + ack.doubtful_rows;
 }
 
 /* Of a critical table, rows become durable, then delivered, in steps: looks for a moment at which the books are closed. */

@@ -114,6 +114,7 @@ static json_object *table_json(const status_view *view, uint32_t index)
     cp_json_add_uint(item, "rows_rejected", table->rejected);
     cp_json_add_uint(item, "rows_suppressed", table->suppressed);
     cp_json_add_uint(item, "rows_dropped", table->dropped);
+    cp_json_add_uint(item, "rows_doubtful", table->doubtful);
     cp_json_add_uint(item, "rows_quarantined", table->quarantined);
     cp_json_add_uint(item, "rows_given_up", table->given_up);
     cp_json_add_uint(item, "rows_in_ring", table->in_ring);
@@ -234,6 +235,7 @@ static void left_out_print(const cp_table_view *table)
     } parts[] = {{"rejected (not a valid row)", table->rejected},
                  {"suppressed (pressure)", table->suppressed},
                  {"dropped", table->dropped},
+                 {"of them perhaps delivered (on the wire at a kill)", table->doubtful},
                  {"quarantined (ClickHouse refuses them)", table->quarantined},
                  {"given up (damaged log)", table->given_up},
                  {"at risk (taken out early, not delivered yet)", table->at_risk}};

@@ -242,37 +242,49 @@ static bool early_intent_is_open(const cp_lane *lane)
 
 /* The difference is the rows' own in all but one case: a recorder killed in the middle of taking rows out may have counted
  * suppressed ones of a span that is still in the ring, and comes again. */
-static uint64_t ack_book_lost(cp_abi_ack *state)
+static uint64_t ack_book_lost(cp_abi_ack *state, uint64_t in_doubt)
 {
     const int64_t open = (int64_t)(state->consumed_rows - cp_ack_settled_rows(state));
     if (open < 0 && state->suppressed_rows >= (uint64_t)-open)
         state->suppressed_rows -= (uint64_t)-open;
     const uint64_t lost = open > 0 ? (uint64_t)open : 0;
     state->dropped_rows += lost;
+    state->doubtful_rows += in_doubt < lost ? in_doubt : lost;
     state->delivered = state->durable = state->consumed;
     return lost;
 }
 
+/* Rows of a ring that were under way. */
+static uint64_t rows_in_intent(const cp_lane *lane, uint32_t slot)
+{
+    uint64_t rows = 0;
+    for (uint32_t i = 0; i < lane->intent->span_count && i < CP_REGION_MAX_SLOTS; i++)
+        rows += lane->intent->spans[i].slot == slot ? lane->intent->spans[i].rows : 0;
+    return rows;
+}
+
 uint64_t cp_lane_book_lost(cp_lane *lane)
 {
-    const bool in_doubt = early_intent_is_open(lane);
+    const bool is_open = early_intent_is_open(lane);
     uint64_t lost = 0;
     for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
         cp_abi_ack *state = &lane->states[slot];
         if (state->consumed == state->delivered)
             continue;
         const uint64_t from = state->delivered;
-        const uint64_t rows = ack_book_lost(state);
+        const uint64_t in_doubt = is_open ? rows_in_intent(lane, slot) : 0;
+        const uint64_t rows = ack_book_lost(state, in_doubt);
         lost += rows;
         lane->lost[slot] = (cp_lane_range){from, state->delivered, rows};
-        cp_log(CP_LOG_ERROR, "rows taken out early are lost",
-               "table=%s slot=%u position_from=%llu position_to=%llu rows=%llu counted=dropped%s",
-               lane->entry->name, slot, (unsigned long long)from, (unsigned long long)state->delivered,
-               (unsigned long long)rows,
-               in_doubt ? " in_doubt=\"a batch of them was under way and may have arrived\"" : "");
+        cp_log(
+            CP_LOG_ERROR, "rows taken out early are lost",
+            "table=%s slot=%u position_from=%llu position_to=%llu rows=%llu counted=dropped in_doubt=%llu%s",
+            lane->entry->name, slot, (unsigned long long)from, (unsigned long long)state->delivered,
+            (unsigned long long)rows, (unsigned long long)in_doubt,
+            in_doubt ? " meaning=\"so many were in a batch under way, and may have arrived\"" : "");
         ack_publish(lane, slot);
     }
-    if (in_doubt)
+    if (is_open)
         cp_intent_end(lane->intent);
     for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
         const cp_abi_ack *state = &lane->states[slot];

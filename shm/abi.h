@@ -194,13 +194,13 @@ typedef struct cp_abi_counters {
     uint32_t last_error_code;
     uint32_t peak_usage_permille; /* of the fullest ring, as the drain saw it */
     char last_error[CP_ABI_ERROR_TEXT];
-    uint32_t guarantee; /* cp_delivery_guarantee */
+    uint32_t guarantee;        /* cp_delivery_guarantee */
     uint32_t pressure_changes; /* of the ladder's rung */
-    uint64_t log_id; /* critical: names the log, and the boot, of which … */
+    uint64_t log_id;           /* critical: names the log, and the boot, of which … */
     uint64_t
         log_durable_lsn; /* … so much was acknowledged: a recorder that follows need not search it for more */
-    uint64_t pressure_ns[3]; /* lossy: time spent on the ladder's rungs 1, 2 and 3 */
-    uint64_t unkeyed_rows;   /* passed rungs 1 and 2 because the table of keys was full */
+    uint64_t pressure_ns[3];  /* lossy: time spent on the ladder's rungs 1, 2 and 3 */
+    uint64_t unkeyed_rows;    /* passed rungs 1 and 2 because the table of keys was full */
     uint64_t parked_since_ns; /* real time; 0: not parked. Why: last_error; asked again at: retry_at_ns */
     uint8_t reserved[56];
 } cp_abi_counters;
@@ -268,7 +268,9 @@ typedef struct cp_abi_ack {
         dropped_rows; /* lost: dropped by the ladder's last rung, or taken out early by a recorder that was killed */
     uint64_t quarantined_rows; /* refused by ClickHouse one by one, kept in the quarantine file */
     uint64_t given_up_rows;    /* of a damaged log, given up by `coldpath wal repair` */
-    uint8_t reserved[32];
+    uint64_t
+        doubtful_rows; /* of the dropped: in a batch under way when the recorder was killed; may have arrived */
+    uint8_t reserved[24];
 } cp_abi_ack;
 static_assert(sizeof(cp_abi_ack) == 2 * (size_t)CP_CACHE_LINE, "two lines per ring");
 

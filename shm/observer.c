@@ -128,6 +128,7 @@ static void table_add_ring(cp_table_view *table, const cp_ring_view *ring)
     table->rejected += ring->ack.rejected_rows;
     table->suppressed += ring->ack.suppressed_rows;
     table->dropped += ring->ack.dropped_rows;
+    table->doubtful += ring->ack.doubtful_rows;
     table->quarantined += ring->ack.quarantined_rows;
     table->given_up += ring->ack.given_up_rows;
     *(table->entry->critical ? &table->in_log : &table->at_risk) +=

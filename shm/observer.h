@@ -36,6 +36,7 @@ typedef struct cp_table_view {
     uint64_t rejected;
     uint64_t suppressed;
     uint64_t dropped;
+    uint64_t doubtful; /* of the dropped: nobody knows whether they arrived */
     uint64_t quarantined;
     uint64_t given_up;
     uint64_t at_risk; /* lossy: taken out of the rings early, under pressure, and not delivered yet */
