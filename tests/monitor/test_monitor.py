@@ -64,6 +64,41 @@ class MonitorProcess:
         self.process.stdout.close()
 
 
+class Prometheus:
+    """A Prometheus of the test's own, which scrapes an address five times a second under the shipped alert rules."""
+
+    def __init__(self, address):
+        self.work = tempfile.TemporaryDirectory(prefix="coldpath-prometheus-")
+        self.port = free_port()
+        config = pathlib.Path(self.work.name, "prometheus.yml")
+        rules = pathlib.Path(__file__).resolve().parents[2] / "deploy/alerts.yaml"
+        config.write_text(json.dumps({
+            "global": {"scrape_interval": "200ms", "evaluation_interval": "500ms"}, "rule_files": [str(rules)],
+            "scrape_configs": [{"job_name": "coldpath", "static_configs": [{"targets": [address]}]}]}))
+        with open(pathlib.Path(self.work.name, "log"), "wb") as log:
+            self.process = subprocess.Popen(
+                ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={self.work.name}/data",
+                 f"--web.listen-address=127.0.0.1:{self.port}"], stdout=log, stderr=log)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(30)
+        self.work.cleanup()
+
+    def ask(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/{path}", timeout=5) as answer:
+            return json.load(answer)["data"]
+
+    def query(self, expression):
+        try:
+            return self.ask("query?" + urllib.parse.urlencode({"query": expression}))["result"]
+        except OSError:  # it is still starting
+            return []
+
+
 class Monitor(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -188,42 +223,50 @@ class Monitor(unittest.TestCase):
 
     def test_prometheus(self):
         """A real Prometheus stores every fixed name; those of tables with a sample for every table."""
-        with tempfile.TemporaryDirectory(prefix="coldpath-prometheus-") as work:
-            port = free_port()
-            config = pathlib.Path(work, "prometheus.yml")
-            rules = pathlib.Path(__file__).resolve().parents[2] / "deploy/alerts.yaml"
-            config.write_text(json.dumps({
-                "global": {"scrape_interval": "200ms", "evaluation_interval": "1s"},
-                "rule_files": [str(rules)],
-                "scrape_configs": [{"job_name": "coldpath", "static_configs": [{"targets": [self.address]}]}]}))
-            with open(pathlib.Path(work, "log"), "wb") as log:
-                prometheus = subprocess.Popen(
-                    ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={work}/data", f"--web.listen-address=127.0.0.1:{port}"],
-                    stdout=log, stderr=log)
-            try:
-                def query(expression):
-                    try:
-                        url = f"http://127.0.0.1:{port}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
-                        with urllib.request.urlopen(url, timeout=5) as answer:
-                            return json.load(answer)["data"]["result"]
-                    except OSError:
-                        return []
-                self.wait_for("a scrape", lambda: query("recorder_up"), 30)
-                for name in FIXED:
-                    found = query(name)
-                    self.assertTrue(found, name)
-                    if name != "recorder_wal_size_bytes":
-                        self.assertEqual({sample["metric"]["table"] for sample in found}, set(TABLES), name)
-                names = {line.split()[2] for line in self.metrics().splitlines() if line.startswith("# TYPE")}
-                for name in names - {"recorder_producer_up"}:
-                    self.assertTrue(query(f'{{__name__=~"{name}(_count)?"}}'), name)
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/rules", timeout=5) as answer:
-                    groups = json.load(answer)["data"]["groups"]
-                self.assertTrue(groups)
-                self.assertEqual([rule["name"] for group in groups for rule in group["rules"] if rule["health"] == "err"], [])
-            finally:
-                prometheus.send_signal(signal.SIGTERM)
-                prometheus.wait(30)
+        with Prometheus(self.address) as prometheus:
+            self.wait_for("a scrape", lambda: prometheus.query("recorder_up"), 30)
+            for name in FIXED:
+                found = prometheus.query(name)
+                self.assertTrue(found, name)
+                if name != "recorder_wal_size_bytes":
+                    self.assertEqual({sample["metric"]["table"] for sample in found}, set(TABLES), name)
+            names = {line.split()[2] for line in self.metrics().splitlines() if line.startswith("# TYPE")}
+            for name in names - {"recorder_producer_up"}:
+                self.assertTrue(prometheus.query(f'{{__name__=~"{name}(_count)?"}}'), name)
+            groups = prometheus.ask("rules")["groups"]
+            self.assertTrue(groups)
+            self.assertEqual([rule["name"] for group in groups for rule in group["rules"] if rule["health"] == "err"], [])
+
+
+class Faults(unittest.TestCase):
+    """Faults brought about one after the other: each is in status, in /readyz, and becomes an alert in a real Prometheus."""
+
+    def test_faults(self):
+        with ChdbServer() as server:
+            recorder = Recorder(server, {"quotes": {"ring_size": "64KiB", "row_max": "4KiB", "flush": {"interval": "50ms"}}}).__enter__()
+            self.addCleanup(recorder.close)
+            with MonitorProcess(recorder) as monitor, Prometheus(monitor.address) as prometheus:
+                def seen(alert, reason, code):
+                    self.assertEqual(recorder.run("coldpath", "status").returncode, code)
+                    self.assertIn(reason, get(monitor.address, "/readyz")[2])
+                    deadline = time.monotonic() + 20
+                    while not prometheus.query(f'ALERTS{{alertname="{alert}"}}'):  # pending counts: what is waited for is its `for`
+                        self.assertLess(time.monotonic(), deadline, alert)
+                        time.sleep(0.2)
+
+                deadline = time.monotonic() + 30
+                while not prometheus.query("recorder_healthy == 1"):
+                    self.assertLess(time.monotonic(), deadline, "a scrape of a recorder that is well")
+                    time.sleep(0.2)
+                self.assertEqual(prometheus.query('ALERTS{alertname!="ColdpathNoMetrics"}'), [])  # which was so before the first scrape
+                server.end(signal.SIGKILL)
+                recorder.run("coldpath", "put", "quotes", input=(QUOTE * 100).encode(), check=True)
+                time.sleep(0.5)
+                seen("ColdpathClickHouseUnreachable", "ClickHouse", 2)
+                recorder.run("coldpath", "put", "quotes", "--timeout", "200ms", input=(QUOTE * 1000).encode())
+                seen("ColdpathPutsRefused", "under pressure", 2)
+                recorder.stop(signal.SIGKILL)
+                seen("ColdpathRecorderDown", "no recorder runs (it was killed)", 69)
 
 
 class DeadRecorder(unittest.TestCase):
