@@ -10,11 +10,12 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/text_table.h"
 #include "recorder/config_apply.h"
 
-enum { PROC_LINE = 256, BLOCK = 512 /* what st_blocks counts */ };
+enum { PROC_LINE = 256, BLOCK = 512 /* what st_blocks counts */, DAY_S = 24 * 3600 };
 
 static cp_limit *limit_add(cp_limits *limits, uint64_t taken, uint64_t limit, const char *fmt, ...)
     CP_PRINTF(4, 5);
@@ -258,6 +259,23 @@ static void look_rings(cp_limits *limits, const cp_observer *observer)
     }
 }
 
+/* ---- the day's budget ------------------------------------------------------------------------------------------- */
+
+static void look_day(cp_limits *limits, const cp_observer *observer)
+{
+    const cp_abi_control *header = observer->control.header;
+    const uint64_t most = __atomic_load_n(&header->sent_limit, __ATOMIC_RELAXED);
+    const uint64_t day = __atomic_load_n(&header->sent_day, __ATOMIC_ACQUIRE);
+    const uint64_t now_s = cp_realtime_ns() / CP_NS_PER_S;
+    if (most == 0)
+        return;
+    const uint64_t sent = now_s / DAY_S == day ? __atomic_load_n(&header->sent_bytes, __ATOMIC_RELAXED) : 0;
+    cp_limit *limit = limit_add(limits, sent, most, "bytes sent today (UTC)");
+    const unsigned minutes = (unsigned)((DAY_S - now_s % DAY_S) / 60);
+    snprintf(limit->note, sizeof limit->note, "%sthe next day begins in %u h %u min",
+             sent >= most ? "nothing is sent; " : "", minutes / 60, minutes % 60);
+}
+
 void cp_limits_look(cp_limits *limits, const cp_config *config, const cp_observer *observer)
 {
     limits->count = 0;
@@ -265,8 +283,10 @@ void cp_limits_look(cp_limits *limits, const cp_config *config, const cp_observe
     look_memory(limits, config, observer);
     look_shared_memory(limits, config, observer);
     look_logs(limits, config, observer);
-    if (observer)
+    if (observer) {
+        look_day(limits, observer);
         look_rings(limits, observer);
+    }
 }
 
 /* ---- showing ---------------------------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
  *   shared memory     what rings need whose table never had a producer       of what is free there
  *   log of a table    rows that wait in it, by the mean size of rows so far  of wal_limit
  *   disk of the logs  what they may grow by until they are at their limits   of what is free there
+ *   bytes sent today  bodies of inserts, since midnight UTC                  of limits.daily_bytes
  *   ring of a table   the fullest                                            of ring_size
  *
  * From the configuration, the region, or both: what needs the missing one is left out. A limit is above its watermark when

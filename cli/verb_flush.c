@@ -18,6 +18,7 @@
 #include "cli/place.h"
 #include "cli/recorder_process.h"
 #include "cli/verb.h"
+#include "recorder/config/config.h"
 #include "shm/observer.h"
 #include "shm/region.h"
 #include "shm/sigbus_guard.h"
@@ -119,7 +120,10 @@ static int timed_out(const flush_run *run, int ring, cp_error *err)
     const cp_control *control = &run->observer.control;
     const char *table = table_of_ring(control, (uint32_t)ring, &slot);
     const cp_abi_counters *counters = &control->counters[cp_control_find(control, table)];
-    const char *reason = counters->retry_at_ns ? counters->last_error : "";
+    const bool held = __atomic_load_n(&control->header->mode, __ATOMIC_RELAXED) != CP_MODE_DIRECT;
+    const char *reason = held                    ? "the recorder's mode is not direct"
+                         : counters->retry_at_ns ? counters->last_error
+                                                 : "";
     return cp_error_set(err, CP_E_TIMEOUT,
                         "not all is delivered after %s (--timeout): table %s, slot %u%s%.*s",
                         cp_human_ns(text, run->args->timeout_ns), table, slot, reason[0] ? ": " : "",

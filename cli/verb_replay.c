@@ -1,17 +1,26 @@
-/* `coldpath replay --offline`: brings to ClickHouse, without coldpathd, what critical tables' logs hold.
+/* `coldpath replay`: brings to ClickHouse what critical tables' logs hold, with or without coldpathd.
+ *
+ * Beside a recorder in mode wal_first: a lock is taken (recorder/gate.h), and while it is held the recorder ships from its logs;
+ * until all that waited at the call is delivered, or with --follow until a signal. The kernel drops the lock of a process that
+ * is killed; and as the recorder alone sends, keeps the checkpoint and counts, no kill of either can lose or repeat a row.
+ *
+ * Without a recorder, --offline:
  *
  *   without --range   a recorder is run inside this process until all that waited at the call is delivered: under the tokens and
  *                     checkpoints it always uses, so that each row arrives once, whatever is killed. It ships what it finds
  *                     in rings, too, and takes rows of producers meanwhile, as coldpathd would.
  *   with --range      delivered records are sent once more (recorder/resend.h).
  *
- * A recorder that runs replays by itself, and has the logs: then there is nothing to do here. */
+ * A recorder in mode direct replays by itself, and has the logs: then there is nothing to do here. */
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -19,21 +28,25 @@
 #include "cli/cli.h"
 #include "cli/place.h"
 #include "cli/verb.h"
+#include "recorder/gate.h"
 #include "recorder/recorder.h"
 #include "recorder/resend.h"
 #include "schema/suggest.h"
+#include "shm/lock.h"
 #include "shm/observer.h"
 #include "shm/region.h"
 #include "shm/sigbus_guard.h"
 
-enum { OPTION_TABLE = 't', OPTION_RANGE = 'r', OPTION_OFFLINE = 'o' };
+enum { OPTION_TABLE = 't', OPTION_RANGE = 'r', OPTION_OFFLINE = 'o', OPTION_FOLLOW = 'f' };
 
 enum { POLL_NS = 20 * CP_NS_PER_MS, SHOW_EVERY_NS = 500 * CP_NS_PER_MS };
+static const uint64_t tell_every_ns = 10 * (uint64_t)CP_NS_PER_S; /* of rows that --follow saw delivered */
 
 typedef struct replay_args {
     cp_common common;
     const char *table;
     bool offline;
+    bool follow;
     bool ranged;
     uint64_t lo;
     uint64_t hi;
@@ -50,6 +63,7 @@ typedef struct replay_run {
     uint64_t started_ns;
     uint64_t shown_ns;
     bool done;
+    bool asks; /* a recorder ships */
 } replay_run;
 
 static volatile sig_atomic_t stop_signal;
@@ -230,6 +244,138 @@ static int undelivered_run(replay_run *run, cp_error *err)
     return rc;
 }
 
+/* ---- letting a recorder do it ------------------------------------------------------------------------------------ */
+
+static int asked_lock(const char *dir, int *fd, cp_error *err)
+{
+    char path[CP_MAX_REGION_PATH + sizeof CP_REPLAY_LOCK];
+    snprintf(path, sizeof path, "%s/%s", dir, CP_REPLAY_LOCK);
+    *fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (*fd < 0)
+        return cp_error_errno(err, cp_error_code_of_errno(errno), errno,
+                              "open %s (run it as the recorder's user)", path);
+    const int rc = cp_lock_take(*fd);
+    if (rc == -EAGAIN)
+        return cp_error_set(err, CP_E_BUSY, "another `coldpath replay` runs on %s", dir);
+    return rc < 0 ? cp_error_errno(err, CP_E_IO, -rc, "lock %s", path) : CP_OK;
+}
+
+/* A look at the region, or at the one that has replaced it. */
+static int asked_look(const replay_run *run, cp_observer *observer, cp_error *err)
+{
+    if (observer->control.header && cp_observer_look(observer) == CP_OK)
+        return CP_OK;
+    if (observer->control.header)
+        cp_observer_close(observer);
+    *observer = (cp_observer){.glance = true};
+    const int rc = cp_observer_open(observer, run->config->region_dir, err);
+    if (rc == CP_OK && cp_observer_look(observer) < 0)
+        return cp_error_set(err, CP_E_RETIRED, "%s: the region was just replaced; try again", observer->dir);
+    return rc;
+}
+
+static void asked_tell(replay_run *run, const cp_observer *observer, uint64_t *told_rows)
+{
+    const uint64_t now = cp_boottime_ns();
+    uint64_t waiting = 0;
+    char rows[CP_HUMAN_TEXT];
+    char left[CP_HUMAN_TEXT];
+    if (now - run->shown_ns < tell_every_ns || run->rows == *told_rows)
+        return;
+    for (uint32_t t = 0; t < observer->control.table_count; t++)
+        waiting += observer->tables[t].in_log;
+    run->shown_ns = now;
+    *told_rows = run->rows;
+    cp_message("%s rows delivered, %s wait in the logs", cp_human_count(rows, run->rows),
+               cp_human_count(left, waiting));
+}
+
+static uint64_t critical_delivered(const cp_observer *observer)
+{
+    uint64_t rows = 0;
+    for (uint32_t t = 0; t < observer->control.table_count; t++)
+        rows += observer->tables[t].entry->critical ? observer->tables[t].delivered : 0;
+    return rows;
+}
+
+static bool logs_empty(const cp_observer *observer)
+{
+    uint64_t waiting = 0;
+    for (uint32_t t = 0; t < observer->control.table_count; t++)
+        waiting += observer->tables[t].entry->critical
+                       ? observer->tables[t].in_log + observer->tables[t].in_ring
+                       : 0;
+    return waiting == 0;
+}
+
+/* Until everything is delivered, or with --follow until a signal, whatever becomes of the recorder. */
+static int asked_watch(replay_run *run, cp_observer *observer, cp_error *err)
+{
+    uint64_t rows_before = critical_delivered(observer);
+    uint64_t told_rows = 0;
+    int rc = CP_OK;
+    while (rc == CP_OK && !run->done && !stop_signal) {
+        pause_a_moment();
+        rc = asked_look(run, observer, err);
+        if (rc < 0)
+            break;
+        const uint64_t now = critical_delivered(observer);
+        rows_before = now < rows_before ? 0 : rows_before; /* the region was made anew */
+        run->rows = now - rows_before;
+        asked_tell(run, observer, &told_rows);
+        run->done = !run->args->follow && logs_empty(observer);
+        if (!run->done && !run->args->follow && !observer->recorder_alive)
+            rc = cp_error_set(err, CP_E_ABSENT, "the recorder has ended; what is not delivered waits on");
+    }
+    if (rc < 0 || run->done)
+        return rc;
+    run->done = run->args->follow;
+    return run->done ? CP_OK
+                     : cp_error_set(err, CP_E_TIMEOUT, "stopped by a signal; what is not delivered waits on");
+}
+
+static int asked_run(replay_run *run, cp_error *err)
+{
+    cp_observer observer = {.glance = true};
+    int fd = -1;
+    int rc = asked_look(run, &observer, err);
+    if (rc == CP_OK)
+        rc = asked_lock(run->config->region_dir, &fd, err);
+    if (rc == CP_OK)
+        rc = asked_watch(run, &observer, err);
+    if (fd >= 0)
+        close(fd);
+    cp_observer_close(&observer);
+    return rc;
+}
+
+/* Whether the recorder that runs waits to be asked. */
+static int asked_check(replay_run *run, cp_error *err)
+{
+    cp_observer observer = {.glance = true};
+    const char *dir = run->config->region_dir;
+    int rc = cp_observer_open(&observer, dir, err);
+    if (rc < 0)
+        return rc;
+    const uint32_t mode = __atomic_load_n(&observer.control.header->mode, __ATOMIC_RELAXED);
+    cp_observer_close(&observer);
+    if (run->args->offline || run->args->ranged || mode == CP_MODE_DIRECT)
+        return cp_error_set(
+            err, CP_E_BUSY,
+            "a recorder runs on %s: it %s (`coldpath status`), and has the logs; end it first if you must",
+            dir,
+            mode == CP_MODE_DIRECT ? "replays what is not delivered by itself"
+                                   : "replays what is not delivered when `coldpath replay` asks it");
+    if (mode == CP_MODE_DISABLED)
+        return cp_error_set(
+            err, CP_E_BUSY,
+            "the recorder on %s sends nothing: set mode to wal_first or direct, then `coldpath reload`", dir);
+    if (run->table >= 0)
+        return cp_error_set(err, CP_E_INVAL, "a recorder replays all its critical tables: leave --table out");
+    run->asks = true;
+    return CP_OK;
+}
+
 /* ---- the verb --------------------------------------------------------------------------------------------------- */
 
 static int table_find(replay_run *run, cp_error *err)
@@ -260,11 +406,10 @@ static int replay_check(replay_run *run, cp_error *err)
         return rc;
     const char *dir = run->config->region_dir;
     if (cp_region_is_owned(dir))
-        return cp_error_set(
-            err, CP_E_BUSY,
-            "a recorder runs on %s: it replays what is not delivered by itself (`coldpath status`), and has "
-            "the logs; end it first if you must",
-            dir);
+        return asked_check(run, err);
+    if (run->args->follow)
+        return cp_error_set(err, CP_E_ABSENT,
+                            "no recorder runs on %s: start coldpathd in mode wal_first, then follow", dir);
     if (!run->args->offline)
         return cp_error_set(
             err, CP_E_ABSENT,
@@ -280,8 +425,11 @@ static int replay_report(const replay_run *run, int rc, const cp_error *err)
     if (run->args->common.json) {
         json_object *answer = cp_json_begin("replay");
         cp_json_add_bool(answer, "again", run->args->ranged);
-        cp_json_add_uint(answer, "records", run->records);
-        cp_json_add_uint(answer, "records_delivered", run->records_sent);
+        cp_json_add_bool(answer, "by_recorder", run->asks);
+        if (!run->asks) {
+            cp_json_add_uint(answer, "records", run->records);
+            cp_json_add_uint(answer, "records_delivered", run->records_sent);
+        }
         cp_json_add_uint(answer, "rows_delivered", run->rows);
         cp_json_add_bool(answer, "done", run->done);
         cp_json_add_double(answer, "seconds", seconds);
@@ -290,6 +438,10 @@ static int replay_report(const replay_run *run, int rc, const cp_error *err)
     }
     char rows[CP_HUMAN_TEXT];
     char records[CP_HUMAN_TEXT];
+    if (run->asks) {
+        cp_message("%s rows delivered by the recorder, %.1f s", cp_human_count(rows, run->rows), seconds);
+        return CP_EXIT_OK;
+    }
     cp_message("%s log records sent%s, %s rows%s, %.1f s", cp_human_count(records, run->records_sent),
                run->args->ranged ? " once more" : "", cp_human_count(rows, run->rows),
                run->args->ranged ? "" : " added to the account of this region", seconds);
@@ -315,6 +467,7 @@ static const struct argp_option replay_options[] = {
     {"table", OPTION_TABLE, "NAME", 0, "This critical table only (default: all)", 0},
     {"range", OPTION_RANGE, "LO-HI", 0, "Send these delivered log records of --table once more", 0},
     {"offline", OPTION_OFFLINE, NULL, 0, "Here, without a recorder", 0},
+    {"follow", OPTION_FOLLOW, NULL, 0, "Have the recorder ship what comes, too, until a signal", 0},
     {0},
 };
 
@@ -335,7 +488,12 @@ static error_t replay_parse(int key, char *arg, struct argp_state *state)
     case OPTION_OFFLINE:
         args->offline = true;
         return 0;
+    case OPTION_FOLLOW:
+        args->follow = true;
+        return 0;
     case ARGP_KEY_END:
+        if (args->follow && (args->ranged || args->offline))
+            argp_error(state, "--follow is for a recorder in mode wal_first: no --range, no --offline");
         if (args->ranged && !args->table)
             argp_error(state, "--range needs --table: each table has a log of its own");
         if (args->common.region)
@@ -352,16 +510,20 @@ int cp_verb_replay(int argc, char **argv)
     static const struct argp argp = {
         .options = replay_options,
         .parser = replay_parse,
-        .doc = "Brings to ClickHouse what critical tables' logs hold, without coldpathd.\v"
-               "Without --range: everything that is not delivered, each row once; what lies in rings goes "
-               "along. With "
-               "--range: delivered records once more, under deduplication tokens made of log and range; rows "
-               "that "
-               "ClickHouse still has are then there twice, but the same range given again within the table's "
-               "deduplication "
-               "window adds nothing. A running recorder replays by itself. Exit codes: 0 all delivered, 1 "
-               "not all, 69 a "
-               "recorder runs, or none and no --offline, or the log does not hold the records.",
+        .doc =
+            "Brings to ClickHouse what critical tables' logs hold.\v"
+            "Beside a recorder in mode wal_first: has it deliver what waits; with --follow, what comes until "
+            "a "
+            "signal, too, however often the recorder is restarted meanwhile. A recorder in mode direct "
+            "replays "
+            "by itself. Without a recorder, --offline: everything that is not delivered, each row once; what "
+            "lies in rings goes along. With --range: delivered records once more, under deduplication tokens "
+            "made of log and range; rows that ClickHouse still has are then there twice, but the same range "
+            "given again within the table's deduplication window adds nothing. Exit codes: 0 all delivered, "
+            "or "
+            "a signal ended --follow, 1 not all, 69 a recorder runs that does not wait for this, or none and "
+            "no "
+            "--offline, or the log does not hold the records.",
         .children = children};
     replay_args args = {0};
     argp_parse(&argp, argc, argv, 0, NULL, &args);
@@ -377,7 +539,9 @@ int cp_verb_replay(int argc, char **argv)
     int rc = replay_check(&run, &err);
     const bool begun = rc == CP_OK;
     if (rc == CP_OK)
-        rc = args.ranged ? range_run(&run, &err) : undelivered_run(&run, &err);
+        rc = run.asks      ? asked_run(&run, &err)
+             : args.ranged ? range_run(&run, &err)
+                           : undelivered_run(&run, &err);
     int status = rc < 0 ? cp_fail(&err) : CP_EXIT_OK;
     if (begun) {
         const int reported = replay_report(&run, rc, &err);

@@ -178,6 +178,7 @@ static int status_json(const status_view *view)
     cp_json_add_uint(recorder, "pid", header->recorder_pid);
     if (health->heartbeat_age_ns != UINT64_MAX)
         cp_json_add_double(recorder, "heartbeat_age_s", (double)health->heartbeat_age_ns / 1e9);
+    cp_json_add_string(recorder, "mode", cp_mode_name(header->mode));
     cp_json_add_string(recorder, "clickhouse", cp_sink_state_name(header->sink_state));
     cp_json_add_string(recorder, "last_reload", cp_reload_result_name(header->reload_result));
     cp_json_add(answer, "recorder", recorder);
@@ -215,7 +216,10 @@ static void recorder_print(const cp_observer *observer, const cp_health *health)
     else
         printf("recorder    absent (last: %s)\n",
                cp_recorder_state_name(cp_control_state(&observer->control)));
-    printf("clickhouse  %s\n", cp_sink_state_name(header->sink_state));
+    printf("clickhouse  %s%s\n", cp_sink_state_name(header->sink_state),
+           header->mode == CP_MODE_WAL_FIRST  ? "; mode wal_first: critical tables wait for `coldpath replay`"
+           : header->mode == CP_MODE_DISABLED ? "; mode disabled: nothing is sent"
+                                              : "");
     reload_print(header);
     putchar('\n');
 }

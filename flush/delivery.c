@@ -494,6 +494,8 @@ static void batch_send(cp_delivery *delivery, uint64_t now_ns)
     (void)complete;
     if (cp_http_start(delivery->exchange, delivery->url, batch->body, batch->body_size, batch->zstd) ==
         CP_OK) {
+        if (delivery->env->events->sent)
+            delivery->env->events->sent(delivery->env->events->ctx, delivery->index, batch->body_size);
         cp_failpoint(cp_pieces_in_use(&delivery->pieces) ? CP_FP_PIECE_SENT : CP_FP_BATCH_SENT);
         return;
     }

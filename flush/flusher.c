@@ -394,6 +394,28 @@ static void parked_ask(cp_flusher *flusher)
     cp_abilities_ask_now(flusher->abilities);
 }
 
+static bool may_send(const cp_flusher *flusher, uint32_t table)
+{
+    return !flusher->events.may_send || flusher->events.may_send(flusher->events.ctx, table);
+}
+
+static bool any_may_send(const cp_flusher *flusher)
+{
+    bool may = flusher->table_count == 0;
+    for (uint32_t i = 0; i < flusher->table_count && !may; i++)
+        may = may_send(flusher, i);
+    return may;
+}
+
+/* As cp_delivery_due, of a table that may send or may not. */
+static uint64_t delivery_due(const cp_flusher *flusher, uint32_t table, uint64_t now_ns, bool cut,
+                             bool urgent)
+{
+    const bool may = may_send(flusher, table);
+    const uint64_t at = cp_delivery_due(flusher->deliveries[table], now_ns, cut && may, urgent);
+    return may ? at : UINT64_MAX;
+}
+
 /* Does what is due, in the order of the schedule and as far as transfers are left. Returns when to call again. */
 static uint64_t deliveries_step(cp_flusher *flusher, uint64_t now_ns, bool cut, bool urgent)
 {
@@ -402,7 +424,7 @@ static uint64_t deliveries_step(cp_flusher *flusher, uint64_t now_ns, bool cut, 
     uint32_t in_flight = 0;
     schedule->count = flusher->table_count;
     for (uint32_t i = 0; i < flusher->table_count; i++) {
-        const uint64_t at = cp_delivery_due(flusher->deliveries[i], now_ns, cut, urgent);
+        const uint64_t at = delivery_due(flusher, i, now_ns, cut, urgent);
         cp_schedule_want(schedule, i, at <= now_ns);
         next_ns = at > now_ns && at < next_ns ? at : next_ns;
         in_flight += cp_delivery_is_sending(flusher->deliveries[i]);
@@ -412,9 +434,10 @@ static uint64_t deliveries_step(cp_flusher *flusher, uint64_t now_ns, bool cut, 
     int table = room > 0 ? cp_schedule_next(schedule) : -1;
     while (table >= 0) {
         cp_delivery *delivery = flusher->deliveries[table];
-        room -= cp_delivery_step(delivery, now_ns);
+        if (may_send(flusher, (uint32_t)table)) /* still: what others sent counts, too */
+            room -= cp_delivery_step(delivery, now_ns);
         cp_schedule_served(schedule, (uint32_t)table, cp_delivery_cost(delivery));
-        const uint64_t at = cp_delivery_due(delivery, now_ns, cut, urgent);
+        const uint64_t at = delivery_due(flusher, (uint32_t)table, now_ns, cut, urgent);
         next_ns = at < next_ns ? at : next_ns;
         table = room > 0 ? cp_schedule_next(schedule) : -1;
     }
@@ -423,6 +446,8 @@ static uint64_t deliveries_step(cp_flusher *flusher, uint64_t now_ns, bool cut, 
 
 static cp_endpoint_health health_judge(cp_flusher *flusher)
 {
+    if (!any_may_send(flusher)) /* nobody asks it */
+        return CP_ENDPOINT_UNKNOWN;
     const bool known = cp_abilities_known(flusher->abilities);
     if (flusher->breaker.state == CP_BREAKER_OPEN || cp_abilities_failures(flusher->abilities) > 0)
         return CP_ENDPOINT_DOWN;
@@ -447,7 +472,8 @@ static bool may_end(const cp_flusher *flusher, uint64_t now_ns, uint64_t stop_at
 {
     bool hope = false;
     for (uint32_t i = 0; i < flusher->table_count; i++)
-        hope = hope || cp_delivery_hopes(flusher->deliveries[i], stop_at);
+        hope = hope || ((cp_delivery_is_sending(flusher->deliveries[i]) || may_send(flusher, i)) &&
+                        cp_delivery_hopes(flusher->deliveries[i], stop_at));
     return stop_at && (!hope || now_ns >= stop_at);
 }
 
@@ -465,7 +491,8 @@ static void *flusher_main(void *arg)
         if (update || (urgent && !flusher->was_urgent))
             parked_ask(flusher);
         flusher->was_urgent = urgent;
-        const uint64_t probe_ns = cp_abilities_step(flusher->abilities, now_ns);
+        const uint64_t probe_ns =
+            any_may_send(flusher) ? cp_abilities_step(flusher->abilities, now_ns) : UINT64_MAX;
         const uint64_t step_ns = deliveries_step(flusher, now_ns, stop_at == 0, urgent);
         if (may_end(flusher, now_ns, stop_at))
             break;

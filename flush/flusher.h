@@ -154,6 +154,11 @@ typedef struct cp_flush_events {
     /* Makes the intent to send durable, in whatever sense the owner promises. False: not possible now; the batch is not
      * sent, and the question comes again a little later. NULL: no intents. */
     bool (*prepare)(void *ctx, uint32_t table, const cp_batch_intent *intent);
+    /* Whether anything of the table may be sent now; asked at every step, at least ten times a second. False: what is being sent
+     * ends, a batch under way stays as it is; when no table may, the server is not probed either. NULL: always. */
+    bool (*may_send)(void *ctx, uint32_t table);
+    /* A body of so many bytes goes on its way, for the first time or again. NULL is allowed. */
+    void (*sent)(void *ctx, uint32_t table, uint64_t bytes);
     void (*release)(void *ctx, cp_chunk *chunk); /* the chunk's rows are settled, or given up */
     /* Whether the oldest chunk that waits for its batch is to be dropped instead. True: it is accounted for, and is then
      * released. NULL: never. */

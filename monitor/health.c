@@ -13,6 +13,12 @@ const char *cp_recorder_state_name(uint32_t state)
     return state < sizeof names / sizeof names[0] ? names[state] : "unknown";
 }
 
+const char *cp_mode_name(uint32_t mode)
+{
+    static const char *const names[] = {"direct", "wal_first", "disabled"};
+    return mode < sizeof names / sizeof names[0] ? names[mode] : "?";
+}
+
 const char *cp_sink_state_name(uint32_t state)
 {
     static const char *const names[] = {"not asked yet", "healthy", "down", "degraded"};

@@ -42,6 +42,9 @@ void cp_health_judge(const cp_observer *observer, const cp_refusals *before, cp_
 /* Words for the states of shm/abi.h: "running", "up", "exactly once". */
 const char *cp_recorder_state_name(uint32_t state);
 const char *cp_sink_state_name(uint32_t state);
+
+/* "wal_first"; of cp_abi_control.mode. */
+const char *cp_mode_name(uint32_t mode);
 const char *cp_guarantee_name(uint32_t guarantee);
 const char *cp_reload_result_name(uint32_t result);
 

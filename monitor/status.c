@@ -169,6 +169,7 @@ static json_object *recorder_json(const cp_watch_view *view)
                view->health.heartbeat_age_ns == UINT64_MAX ? NAN
                                                            : (double)view->health.heartbeat_age_ns / 1e9);
     add_double(recorder, "started_at", (double)header->started_ns / 1e9);
+    add_word(recorder, "mode", cp_mode_name(__atomic_load_n(&header->mode, __ATOMIC_RELAXED)));
     add_word(recorder, "clickhouse", cp_sink_state_name(header->sink_state));
     add_text(recorder, "clickhouse_error", header->sink_error, sizeof header->sink_error);
     add_bool(recorder, "reload_refused", header->reload_result == CP_RELOAD_REFUSED);

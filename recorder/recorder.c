@@ -17,6 +17,7 @@
 #include "ingest/drain.h"
 #include "recorder/config/change.h"
 #include "recorder/config_apply.h"
+#include "recorder/gate.h"
 #include "recorder/ladder_lane.h"
 #include "recorder/lane.h"
 #include "recorder/log_lane.h"
@@ -53,7 +54,8 @@ struct cp_recorder {
     cp_log_lane **logs;       /* per table; NULL: it has none */
     cp_ladder_lane **ladders; /* per table; NULL: it has a log */
     cp_resumed **resumed;     /* per table: a predecessor's batch; NULL: none, or delivered */
-    cp_event_ring *events;    /* NULL: the configuration has no table for them */
+    cp_gate gate;
+    cp_event_ring *events; /* NULL: the configuration has no table for them */
     cp_log_buffer log_buffer;
     const cp_table **tables;
     cp_batch_policy *policies; /* per table, as they hold now */
@@ -140,6 +142,19 @@ static void on_server(void *ctx, bool up, const char *text)
     snprintf(header->sink_error, sizeof header->sink_error, "%s", text);
     for (uint32_t i = 0; up && i < recorder->config->table_count; i++)
         guarantee_show(recorder, i);
+}
+
+static bool on_may_send(void *ctx, uint32_t table)
+{
+    cp_recorder *recorder = ctx;
+    return cp_gate_lets(&recorder->gate, recorder->config->tables[table].critical);
+}
+
+static void on_sent(void *ctx, uint32_t table, uint64_t bytes)
+{
+    cp_recorder *recorder = ctx;
+    (void)table;
+    cp_gate_sent(&recorder->gate, bytes);
 }
 
 static bool on_shed(void *ctx, uint32_t table, const cp_chunk *chunk)
@@ -249,6 +264,8 @@ static int make_flusher(cp_recorder *recorder, cp_error *err)
     const cp_flush_events events = {
         .ctx = recorder,
         .prepare = on_prepare,
+        .may_send = on_may_send,
+        .sent = on_sent,
         .release = on_release,
         .shed = on_shed,
         .attempt = on_attempt,
@@ -309,14 +326,17 @@ int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err
     recorder->busy_poll = config->poll == CP_POLL_BUSY;
     recorder->stop_timeout_ns = config->stop_timeout_ns;
     recorder->region.lock_fd = -1;
+    recorder->gate.replay_fd = -1;
     sem_init(&recorder->started, 0, 0);
     cp_sigbus_install();
     int rc = cp_config_own_region(config, &recorder->region, err);
     if (rc == CP_OK) {
         set_state(recorder, CP_RECORDER_STARTING);
         signs_reset(recorder->region.control.header);
-        rc = make_lanes(recorder, err);
+        rc = cp_gate_open(&recorder->gate, config, &recorder->region, err);
     }
+    if (rc == CP_OK)
+        rc = make_lanes(recorder, err);
     if (rc == CP_OK)
         rc = make_logs(recorder, err);
     if (rc == CP_OK)
@@ -355,6 +375,7 @@ void cp_recorder_free(cp_recorder *recorder)
         cp_ladder_lane_free(recorder->ladders[i]);
     cp_event_ring_close(recorder->events);
     cp_drain_free(recorder->drain);
+    cp_gate_close(&recorder->gate);
     cp_region_release(&recorder->region);
     sem_destroy(&recorder->started);
     free(recorder->flush_targets);
@@ -515,6 +536,8 @@ int cp_recorder_configure(cp_recorder *recorder, const cp_config *fresh, cp_erro
         cp_drain_set_interval(recorder->drain, i,
                               recorder->config->tables[i].critical ? 0 : policies[i].interval_ns);
     recorder->stop_timeout_ns = fresh->stop_timeout_ns;
+    cp_gate_configure(&recorder->gate, fresh);
+    cp_flusher_wake(recorder->flusher);
     __atomic_store_n(&recorder->busy_poll, fresh->poll == CP_POLL_BUSY, __ATOMIC_RELAXED);
     return CP_OK;
 }
@@ -565,14 +588,27 @@ static ship_target *targets_note(const cp_recorder *recorder)
     return targets;
 }
 
-static bool targets_reached(const cp_recorder *recorder, const ship_target *targets)
+/* What is not sent now is as far as it gets in its log, or where it is. */
+static bool table_reached(const cp_recorder *recorder, uint32_t table, const ship_target *targets)
 {
     const cp_control *control = &recorder->region.control;
-    for (uint32_t i = 0; i < control->ring_count; i++) {
+    const cp_abi_table *entry = &control->directory[table];
+    const bool sends = cp_gate_sends(&recorder->gate, entry->critical);
+    for (uint32_t slot = 0; slot < entry->slots; slot++) {
+        const ship_target *target = &targets[entry->first_ring + slot];
         cp_abi_ack ack;
-        cp_ack_read(&control->acks[i], &ack);
-        if (targets[i].readable && ack.fault == CP_RING_SOUND &&
-            (int64_t)(ack.delivered - targets[i].position) < 0)
+        cp_ack_read(&control->acks[entry->first_ring + slot], &ack);
+        const uint64_t reached = sends ? ack.delivered : entry->critical ? ack.durable : target->position;
+        if (target->readable && ack.fault == CP_RING_SOUND && (int64_t)(reached - target->position) < 0)
+            return false;
+    }
+    return true;
+}
+
+static bool targets_reached(const cp_recorder *recorder, const ship_target *targets)
+{
+    for (uint32_t i = 0; i < recorder->region.control.table_count; i++) {
+        if (!table_reached(recorder, i, targets))
             return false;
     }
     return true;

@@ -59,7 +59,7 @@
 
 enum {
     CP_ABI_MAJOR = 2,
-    CP_ABI_MINOR = 2, /* 1: measures; 2: times of the pressure ladder */
+    CP_ABI_MINOR = 3, /* 1: measures; 2: times of the pressure ladder; 3: mode, bytes sent in a day */
     CP_CACHE_LINE = 64,
     CP_ABI_HEADER_SIZE = 4096,
     CP_ABI_RING_HOT_OFFSET = 4096,
@@ -132,14 +132,17 @@ typedef struct cp_abi_control {
     uint32_t sink_state; /* cp_sink_state */
     uint32_t chunks_free;
     uint32_t chunk_count;
-    uint32_t reserved2;
+    uint32_t mode; /* 0 direct, 1 wal_first, 2 disabled: what is sent to ClickHouse */
     char sink_error[CP_ABI_ERROR_TEXT]; /* of the last probe that failed; "" when the last one did not */
     uint64_t reload_count;  /* goes up when a reload begins and when it has ended: odd, one is under way */
     uint64_t reload_ns;     /* real time of the last one's end */
     uint32_t reload_result; /* cp_reload_result; this and the text hold while the count is even */
     uint32_t reserved3;
     char reload_text[CP_ABI_RELOAD_TEXT];
-    uint8_t reserved1[1200];
+    uint64_t sent_day;   /* days since 1970, UTC, in which … */
+    uint64_t sent_bytes; /* … so much was sent to ClickHouse: bodies of inserts, each attempt */
+    uint64_t sent_limit; /* of a day; 0: none */
+    uint8_t reserved1[1176];
 } cp_abi_control;
 static_assert(sizeof(cp_abi_control) == CP_ABI_HEADER_SIZE, "control header is one page");
 static_assert(offsetof(cp_abi_control, heartbeat_ns) == 512, "life signs start at 512");

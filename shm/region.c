@@ -260,6 +260,10 @@ static int fill_region(const cp_region_spec *spec, unsigned gid, const cp_contro
                        cp_error *err)
 {
     int rc = old->header ? check_old_tables(spec->dir, old, new, err) : CP_OK;
+    if (old->header) {
+        new->header->sent_day = old->header->sent_day;
+        new->header->sent_bytes = old->header->sent_bytes;
+    }
     for (uint32_t i = 0; rc == CP_OK && i < new->table_count; i++) {
         uint32_t kept = 0;
         const int survivor = find_survivor(old, &new->directory[i]);

@@ -107,6 +107,8 @@ static int fill_globals(cp_config *config, cp_config_layers *layers)
     config->region_mode = (unsigned)number_of(layers, CP_KEY_REGION_MODE);
     config->drain_cpu = cpu_of(layers, CP_KEY_DRAIN_CPU);
     config->flush_cpu = cpu_of(layers, CP_KEY_FLUSH_CPU);
+    config->mode = (cp_mode)number_of(layers, CP_KEY_MODE);
+    config->daily_bytes = number_of(layers, CP_KEY_DAILY_BYTES);
     config->poll = (cp_poll_mode)number_of(layers, CP_KEY_POLL);
     config->memory_limit = number_of(layers, CP_KEY_MEMORY_LIMIT);
     config->stop_timeout_ns = number_of(layers, CP_KEY_STOP_TIMEOUT);

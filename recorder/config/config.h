@@ -42,11 +42,19 @@ typedef struct cp_table_config {
     cp_pressure_config pressure;
 } cp_table_config;
 
+/* What is sent to ClickHouse. The numbers stand in shared memory (cp_abi_control.mode). */
+typedef enum cp_mode {
+    CP_MODE_DIRECT = 0,
+    CP_MODE_WAL_FIRST = 1, /* critical tables: only while `coldpath replay` asks for it */
+    CP_MODE_DISABLED = 2   /* nothing */
+} cp_mode;
+
 typedef enum cp_poll_mode { CP_POLL_ADAPTIVE, CP_POLL_BUSY } cp_poll_mode;
 
 typedef struct cp_config {
     char *path;           /* the file read, or NULL for defaults alone */
     char *namespace_name; /* letters, digits, - and _ */
+    cp_mode mode;
     char *region_dir;     /* <region.dir>/<namespace> */
     unsigned region_mode; /* of the directory's files for producers: 0600, 0660 or 0666; default 0600 */
     char *region_group;   /* or NULL */
@@ -80,6 +88,7 @@ typedef struct cp_config {
     char *stamp_environment;
     char *quarantine_dir;      /* <quarantine.dir>/<namespace> */
     uint64_t quarantine_limit; /* bytes, per table */
+    uint64_t daily_bytes;      /* sent per UTC day; 0: no limit */
     uint32_t table_count;
     cp_table_config *tables;
     struct cp_config_origins *origins; /* private: where each value came from */

@@ -19,8 +19,9 @@ enum { MAX_CPU = 4095, MAX_ZSTD_LEVEL = 19 };
 static const char *const polls[] = {"adaptive", "busy", NULL};
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const compressions[] = {"none", "zstd", NULL};
-static const char *const backends[] = {"auto", "io_uring", "posix", NULL}; /* as cp_wal_backend */
-static const char *const syncs[] = {"auto", "fdatasync", "dsync", NULL};   /* as cp_wal_sync */
+static const char *const backends[] = {"auto", "io_uring", "posix", NULL};    /* as cp_wal_backend */
+static const char *const syncs[] = {"auto", "fdatasync", "dsync", NULL};      /* as cp_wal_sync */
+static const char *const modes[] = {"direct", "wal_first", "disabled", NULL}; /* as cp_mode */
 static const char *const switches[] = {"off", "on", NULL};
 static const char *const rungs[] = {"suppress", "conflate", "drop", NULL}; /* as cp_rung, from 1 */
 static const char *const classes[] = {"lossy", "critical", NULL};
@@ -29,6 +30,13 @@ const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
     [CP_KEY_NAMESPACE] = {.path = "namespace",
                           .kind = CP_CONFIG_NAME,
                           .help = "names the region's directory"},
+    [CP_KEY_MODE] = {.path = "mode",
+                     .kind = CP_CONFIG_CHOICE,
+                     .choices = modes,
+                     .fallback = "direct",
+                     .live = true,
+                     .help =
+                         "what is sent: direct all, wal_first critical tables on demand, disabled nothing"},
     [CP_KEY_REGION_DIR] = {.path = "region.dir",
                            .kind = CP_CONFIG_PATH,
                            .fallback = "/dev/shm/coldpath",
@@ -199,6 +207,12 @@ const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
                                  .live = true,
                                  .fallback = "256MiB",
                                  .help = "of refused rows per table; beyond it the table waits"},
+    [CP_KEY_DAILY_BYTES] = {.path = "limits.daily_bytes",
+                            .kind = CP_CONFIG_SIZE,
+                            .max = UINT64_C(65536) * GIB,
+                            .fallback = "0",
+                            .live = true,
+                            .help = "bytes sent to ClickHouse per UTC day, about; 0: no limit"},
 };
 
 /* The keys of one rung. */

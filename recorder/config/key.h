@@ -8,6 +8,7 @@
 
 typedef enum cp_config_key_id {
     CP_KEY_NAMESPACE,
+    CP_KEY_MODE,
     CP_KEY_REGION_DIR,
     CP_KEY_REGION_MODE,
     CP_KEY_REGION_GROUP,
@@ -42,6 +43,7 @@ typedef enum cp_config_key_id {
     CP_KEY_MONITOR_LISTEN,
     CP_KEY_QUARANTINE_DIR,
     CP_KEY_QUARANTINE_LIMIT,
+    CP_KEY_DAILY_BYTES,
     CP_KEY_COUNT
 } cp_config_key_id;
 
