@@ -33,6 +33,7 @@ struct cp_ladder_lane {
     uint32_t suspended_count;
     uint32_t drops_seen;
     bool keys_used; /* the conflater remembers some */
+    bool retired;
     slot_state states[CP_REGION_MAX_SLOTS];
     /* shared with the flusher's thread, atomic */
     uint64_t failing_since; /* boot-time clock; 0: the last insert succeeded */
@@ -397,12 +398,22 @@ void cp_ladder_lane_step(cp_ladder_lane *ladder_lane, uint64_t now_ns)
     const bool was_early = ladder_lane->ladder.early;
     level_time_add(ladder_lane, span_ns);
     ladder_lane->looked_ns = now_ns;
-    if (cp_ladder_step(&ladder_lane->ladder, &load, now_ns))
+    if (!ladder_lane->retired && cp_ladder_step(&ladder_lane->ladder, &load, now_ns))
         level_changed(ladder_lane, before, &load);
     early_step(ladder_lane, was_early);
     drops_step(ladder_lane, &usage, now_ns);
     if (ladder_lane->keys_used)
         windows_step(ladder_lane, now_ns);
+}
+
+void cp_ladder_lane_retire(cp_ladder_lane *ladder_lane)
+{
+    const cp_rung before = ladder_lane->ladder.level;
+    ladder_lane->retired = true;
+    ladder_lane->ladder.early = false;
+    ladder_lane->ladder.level = CP_RUNG_NONE;
+    if (before != CP_RUNG_NONE)
+        level_changed(ladder_lane, before, &(cp_load){0});
 }
 
 uint64_t cp_ladder_lane_end(cp_ladder_lane *ladder_lane)

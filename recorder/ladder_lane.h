@@ -40,6 +40,10 @@ cp_submit_result cp_ladder_lane_submit(cp_ladder_lane *ladder_lane, cp_chunk *ch
 /* After every turn of the drain: looks at the load now and then, hands on what is due, and gives back what may be. */
 void cp_ladder_lane_step(cp_ladder_lane *ladder_lane, uint64_t now_ns);
 
+/* The recorder is about to stop: from now on nothing is taken out early, and nothing left out by policy, so that what is put
+ * meanwhile stays in its ring for the next recorder. */
+void cp_ladder_lane_retire(cp_ladder_lane *ladder_lane);
+
 /* After the threads have ended: books what is lost, and tells. Returns the rows. */
 uint64_t cp_ladder_lane_end(cp_ladder_lane *ladder_lane);
 

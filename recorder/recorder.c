@@ -63,6 +63,8 @@ struct cp_recorder {
     uint64_t stop_timeout_ns;
     pthread_t drain_thread;
     bool drain_running;
+    bool retiring;                     /* atomic: the drain thread shall retire the ladders, ... */
+    bool retired;                      /* atomic: and has */
     bool stopping;                     /* atomic: tells the drain thread to end */
     struct ship_target *flush_targets; /* per ring, while a flush is under way; NULL: none is */
     uint64_t flush_until;              /* boot-time clock */
@@ -444,6 +446,18 @@ static void step_ladders(cp_recorder *recorder, uint64_t now)
     }
 }
 
+/* When a stop has begun: what is put from now on stays in the rings, so the position up to which it ships can be noted. */
+static void retire_ladders(cp_recorder *recorder)
+{
+    if (!__atomic_load_n(&recorder->retiring, __ATOMIC_ACQUIRE) || recorder->retired)
+        return;
+    for (uint32_t i = 0; i < recorder->config->table_count; i++) {
+        if (recorder->ladders[i])
+            cp_ladder_lane_retire(recorder->ladders[i]);
+    }
+    __atomic_store_n(&recorder->retired, true, __ATOMIC_RELEASE);
+}
+
 static void *drain_run(void *argument)
 {
     cp_recorder *recorder = argument;
@@ -457,6 +471,7 @@ static void *drain_run(void *argument)
         return NULL;
     while (!__atomic_load_n(&recorder->stopping, __ATOMIC_ACQUIRE)) {
         const uint64_t now = cp_boottime_ns();
+        retire_ladders(recorder);
         const uint32_t chunks = cp_drain_turn(recorder->drain, now);
         const bool pending = step_logs(recorder, now, &logs_quiet_since);
         step_ladders(recorder, now);
@@ -664,16 +679,19 @@ static uint64_t rows_left(const cp_recorder *recorder)
 
 void cp_recorder_stop(cp_recorder *recorder, bool (*hurry)(void), cp_stop_report *report)
 {
-    set_state(recorder, CP_RECORDER_STOPPING);
-    ship_target *targets = targets_note(recorder);
+    const struct timespec pause = {.tv_sec = 0, .tv_nsec = STOP_POLL_NS};
     const uint64_t deadline = cp_boottime_ns() + recorder->stop_timeout_ns;
+    set_state(recorder, CP_RECORDER_STOPPING);
+    __atomic_store_n(&recorder->retiring, true, __ATOMIC_RELEASE);
+    while (recorder->drain_running && !__atomic_load_n(&recorder->retired, __ATOMIC_ACQUIRE) &&
+           cp_boottime_ns() < deadline)
+        nanosleep(&pause, NULL);
+    ship_target *targets = targets_note(recorder);
     set_urgent(recorder, true);
     *report = (cp_stop_report){0};
     while (targets && !(report->clean = targets_reached(recorder, targets)) && cp_boottime_ns() < deadline &&
-           !hurry()) {
-        const struct timespec time = {.tv_sec = 0, .tv_nsec = STOP_POLL_NS};
-        nanosleep(&time, NULL);
-    }
+           !hurry())
+        nanosleep(&pause, NULL);
     free(targets);
     __atomic_store_n(&recorder->stopping, true, __ATOMIC_RELEASE);
     if (recorder->drain_running)
