@@ -200,10 +200,11 @@ int cp_bench_recover_run(const cp_bench_recover_options *options, cp_bench_recov
     return rc;
 }
 
-int cp_bench_recover_print(const cp_bench_recover_report *report, bool json)
+int cp_bench_recover_print(const cp_bench_recover_report *report, const cp_bench_host *host, bool json)
 {
     if (json) {
         json_object *answer = cp_json_begin("bench recover");
+        cp_bench_host_add(answer, host);
         cp_json_add_uint(answer, "rounds", report->rounds);
         cp_json_add_uint(answer, "bytes", report->bytes);
         cp_json_add_uint(answer, "records", report->records);
@@ -220,5 +221,6 @@ int cp_bench_recover_print(const cp_bench_recover_report *report, bool json)
            report->bare_bytes_per_s.median / 1e6, report->replay_bytes_per_s.median / 1e6,
            report->replay_over_bare.median, report->replay_over_bare.low, report->replay_over_bare.high,
            report->open_ns.median / 1e6, report->bytes, report->records, report->rows, ROW, report->rounds);
+    cp_bench_host_print(host);
     return cp_output_finish();
 }

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "cli/bench/figure.h"
+#include "cli/bench/host.h"
 
 typedef struct cp_bench_recover_options {
     const char *dir; /* on the file system to be measured */
@@ -38,6 +39,6 @@ int cp_bench_recover_run(const cp_bench_recover_options *options, cp_bench_recov
                          cp_error *err);
 
 /* Prints the report; returns an exit code. */
-int cp_bench_recover_print(const cp_bench_recover_report *report, bool json);
+int cp_bench_recover_print(const cp_bench_recover_report *report, const cp_bench_host *host, bool json);
 
 #endif

@@ -1,26 +1,40 @@
-/* `coldpath bench put|wal|recover`: what a put, a durable commit and reading a log back cost on this host. put.h, wal.h
- * and recover.h say what is measured and how. */
+/* `coldpath bench put|encode|wal|recover`: what a put, an insert's body, a durable commit and reading a log back cost on this
+ * host. put.h, encode.h, wal.h and recover.h say what is measured and how. */
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/duration.h"
 #include "base/error.h"
+#include "cli/bench/encode.h"
+#include "cli/bench/host.h"
 #include "cli/bench/put.h"
 #include "cli/bench/recover.h"
 #include "cli/bench/wal.h"
 #include "cli/cli.h"
 #include "cli/verb.h"
 
-enum { OPTION_ROUNDS = 0x2100, OPTION_PACE, OPTION_RING, OPTION_CPUS, OPTION_SIZE };
+enum {
+    OPTION_ROUNDS = 0x2100,
+    OPTION_PACE,
+    OPTION_RING,
+    OPTION_CPUS,
+    OPTION_SIZE,
+    OPTION_ROWS,
+    OPTION_LEVEL,
+    OPTION_DDL,
+    OPTION_DATA
+};
 
 enum {
     PUT_SECONDS = 6,
     PUT_ROUNDS = 9,
+    ENCODE_SECONDS = 5,
+    ENCODE_ROUNDS = 9,
+    ENCODE_ROWS = 100000,
     WAL_SECONDS = 20,
     WAL_ROUNDS = 5,
     RECOVER_ROUNDS = 5,
@@ -33,8 +47,13 @@ typedef struct bench_args {
     uint64_t total_ns; /* 0: the benchmark's own */
     uint32_t rounds;   /* likewise */
     uint64_t bytes;
+    uint32_t rows;
+    int level;
+    const char *ddl; /* encode: rows of a file instead of synthetic ones */
+    const char *data;
     const char *dir;
     const char *what;
+    cp_bench_host host;
 } bench_args;
 
 static volatile sig_atomic_t interrupted;
@@ -58,7 +77,7 @@ static void show_progress(uint32_t round, uint32_t rounds)
 }
 
 static const struct argp_option bench_options[] = {
-    {"seconds", 's', "N", 0, "put, wal: how long to measure, about (default 6, 20)", 0},
+    {"seconds", 's', "N", 0, "put, encode, wal: how long to measure, about (default 6, 5, 20)", 0},
     {"rounds", OPTION_ROUNDS, "N", 0,
      "Interleaved rounds, of which the median is shown (default 9; wal, recover: 5)", 0},
     {"pace", OPTION_PACE, "TIME", 0, "put: between paced puts (default 1us)", 0},
@@ -67,12 +86,65 @@ static const struct argp_option bench_options[] = {
      0},
     {"dir", 'd', "DIR", 0, "wal, recover: on the file system to be measured (default: this directory)", 0},
     {"size", OPTION_SIZE, "MIB", 0, "recover: of the log that is read back (default 512)", 0},
+    {"rows", OPTION_ROWS, "N", 0, "encode: of a batch (default 100000)", 0},
+    {"level", OPTION_LEVEL, "N", 0, "encode: of zstd (default 1)", 0},
+    {"data", OPTION_DATA, "FILE", 0,
+     "encode: its rows (CSV or TSV with a header, JSONEachRow, also .gz) instead of synthetic ones", 0},
+    {"ddl", OPTION_DDL, "FILE", 0, "encode: the CREATE TABLE that --data's rows are of", 0},
     {0},
 };
+
+static int bench_put(bench_args *args);
+static int bench_encode(bench_args *args);
+static int bench_wal(bench_args *args);
+static int bench_recover(bench_args *args);
+
+/* What there is to measure, in the order of help. */
+static const struct {
+    const char *name;
+    int (*run)(bench_args *args);
+} benches[] = {{"put", bench_put}, {"encode", bench_encode}, {"wal", bench_wal}, {"recover", bench_recover}};
+
+/* NULL: there is none of that name. */
+static int (*bench_find(const char *name))(bench_args *args)
+{
+    for (size_t i = 0; i < sizeof benches / sizeof benches[0]; i++) {
+        if (strcmp(benches[i].name, name) == 0)
+            return benches[i].run;
+    }
+    return NULL;
+}
 
 static bool parse_pace(const char *text, uint64_t *ns)
 {
     return cp_duration_parse(text, ns) && *ns >= 200 && *ns <= CP_NS_PER_MS;
+}
+
+/* The options of `bench encode` alone. */
+static error_t encode_parse(int key, char *value, struct argp_state *state)
+{
+    bench_args *args = state->input;
+    uint64_t number = 0;
+    switch (key) {
+    case OPTION_ROWS:
+        if (!cp_number_parse(value, 1, 1000000, &number))
+            argp_error(state, "--rows '%s': a number from 1 to 1000000 is wanted", value);
+        args->rows = (uint32_t)number;
+        return 0;
+    case OPTION_LEVEL:
+        if (!cp_number_parse(value, 1, 22, &number))
+            argp_error(state, "--level '%s': a number from 1 to 22 is wanted", value);
+        args->level = (int)number;
+        return 0;
+    case OPTION_DATA:
+        args->data = value;
+        return 0;
+    case OPTION_DDL:
+        args->ddl = value;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
 }
 
 static error_t bench_parse(int key, char *value, struct argp_state *state)
@@ -115,17 +187,16 @@ static error_t bench_parse(int key, char *value, struct argp_state *state)
         args->bytes = number << 20;
         return 0;
     case ARGP_KEY_ARG:
-        if (*args->what ||
-            (strcmp(value, "put") != 0 && strcmp(value, "wal") != 0 && strcmp(value, "recover") != 0))
-            argp_error(state, "unknown benchmark '%s': there are put, wal and recover", value);
+        if (*args->what || !bench_find(value))
+            argp_error(state, "unknown benchmark '%s': there are put, encode, wal and recover", value);
         args->what = value;
         return 0;
     case ARGP_KEY_END:
         if (!*args->what)
-            argp_error(state, "which benchmark? There are put, wal and recover");
+            argp_error(state, "which benchmark? There are put, encode, wal and recover");
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return encode_parse(key, value, state);
     }
 }
 
@@ -177,14 +248,10 @@ static json_object *size_json(const cp_bench_put_result *result)
 static int print_json(const bench_args *args, const cp_bench_put_report *report)
 {
     json_object *answer = cp_json_begin("bench put");
-    json_object *host = json_object_new_object();
     json_object *sizes = json_object_new_array();
-    struct utsname name;
-    cp_json_add_string(host, "kernel", uname(&name) == 0 ? name.release : "unknown");
-    cp_json_add_uint(host, "cpus", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
-    cp_json_add_uint(host, "producer_cpu", (uint64_t)args->put.producer_cpu);
-    cp_json_add_uint(host, "consumer_cpu", (uint64_t)args->put.consumer_cpu);
-    cp_json_add(answer, "host", host);
+    cp_bench_host_add(answer, &args->host);
+    cp_json_add_uint(answer, "producer_cpu", (uint64_t)args->put.producer_cpu);
+    cp_json_add_uint(answer, "consumer_cpu", (uint64_t)args->put.consumer_cpu);
     cp_json_add_uint(answer, "rounds", report->rounds);
     cp_json_add_uint(answer, "ring_size", args->put.ring_size);
     cp_json_add_uint(answer, "pace_ns", args->put.pace_ns);
@@ -197,7 +264,7 @@ static int print_json(const bench_args *args, const cp_bench_put_report *report)
     return cp_json_end(answer);
 }
 
-static int print_table(const cp_bench_put_report *report)
+static int print_table(const bench_args *args, const cp_bench_put_report *report)
 {
     printf("%-6s | %8s %8s %6s | %6s %6s %9s | %8s %8s %6s\n", "row", "floor", "p50", "ratio", "p99", "p99.9",
            "max", "floor", "flat out", "ratio");
@@ -211,12 +278,14 @@ static int print_table(const cp_bench_put_report *report)
     printf("ns per put; floor: memcpy of the row; medians of %u rounds\n"
            "one cache line between the CPUs: %.0f ns; timer: %.1f ns taken off, steps of %.1f ns\n",
            report->rounds, report->pingpong_ns.median, report->timer_ns, report->step_ns);
+    cp_bench_host_print(&args->host);
     return cp_output_finish();
 }
 
-/* After the last round: the line of progress ends. */
-static int bench_ended(int rc, uint32_t rounds, const cp_error *err)
+/* After the last round: the line of progress ends, and what the host did meanwhile is known. */
+static int bench_ended(bench_args *args, int rc, uint32_t rounds, const cp_error *err)
 {
+    cp_bench_host_end(&args->host);
     if (isatty(STDERR_FILENO))
         fputc('\n', stderr);
     if (rc < 0)
@@ -239,13 +308,41 @@ static int bench_put(bench_args *args)
     args->put.progress = show_progress;
     cp_bench_put_report report;
     const int rc = cp_bench_put_run(&args->put, &report, &err);
-    const int status = bench_ended(rc, report.rounds, &err);
+    const int status = bench_ended(args, rc, report.rounds, &err);
     if (status != CP_EXIT_OK)
         return status;
-    return args->common.json ? print_json(args, &report) : print_table(&report);
+    return args->common.json ? print_json(args, &report) : print_table(args, &report);
 }
 
-static int bench_wal(const bench_args *args)
+static int bench_encode(bench_args *args)
+{
+    cp_error err = {0};
+    cp_bench_rows rows = {0};
+    cp_bench_encode_report report = {0};
+    if (!args->data != !args->ddl) {
+        cp_error_set(&err, CP_E_INVAL, "bench encode: --data and --ddl go together: rows and their table");
+        return cp_fail(&err);
+    }
+    const cp_bench_encode_options options = {
+        .rows = &rows,
+        .level = args->level,
+        .rounds = args->rounds ? args->rounds : ENCODE_ROUNDS,
+        .total_ns = args->total_ns ? args->total_ns : ENCODE_SECONDS * (uint64_t)CP_NS_PER_S,
+        .cancelled = is_cancelled,
+        .progress = show_progress};
+    int rc = args->data ? cp_bench_rows_read(&rows, args->ddl, args->data, args->rows, &err)
+                        : cp_bench_rows_synthetic(&rows, args->rows, &err);
+    if (rc == CP_OK)
+        rc = cp_bench_encode_run(&options, &report, &err);
+    int status = bench_ended(args, rc, report.rounds, &err);
+    if (status == CP_EXIT_OK)
+        status = cp_bench_encode_print(&report, args->data ? args->data : "a synthetic order book",
+                                       &args->host, args->common.json);
+    cp_bench_rows_free(&rows);
+    return status;
+}
+
+static int bench_wal(bench_args *args)
 {
     cp_error err = {0};
     cp_bench_wal_report report;
@@ -256,11 +353,11 @@ static int bench_wal(const bench_args *args)
                                           .cancelled = is_cancelled,
                                           .progress = show_progress};
     const int rc = cp_bench_wal_run(&options, &report, &err);
-    const int status = bench_ended(rc, report.rounds, &err);
-    return status == CP_EXIT_OK ? cp_bench_wal_print(&report, args->common.json) : status;
+    const int status = bench_ended(args, rc, report.rounds, &err);
+    return status == CP_EXIT_OK ? cp_bench_wal_print(&report, &args->host, args->common.json) : status;
 }
 
-static int bench_recover(const bench_args *args)
+static int bench_recover(bench_args *args)
 {
     cp_error err = {0};
     cp_bench_recover_report report;
@@ -270,31 +367,31 @@ static int bench_recover(const bench_args *args)
                                               .cancelled = is_cancelled,
                                               .progress = show_progress};
     const int rc = cp_bench_recover_run(&options, &report, &err);
-    const int status = bench_ended(rc, report.rounds, &err);
-    return status == CP_EXIT_OK ? cp_bench_recover_print(&report, args->common.json) : status;
+    const int status = bench_ended(args, rc, report.rounds, &err);
+    return status == CP_EXIT_OK ? cp_bench_recover_print(&report, &args->host, args->common.json) : status;
 }
 
 int cp_verb_bench(int argc, char **argv)
 {
     bench_args args = {.put = {.pace_ns = 1000, .ring_size = 4 << 20},
                        .bytes = (uint64_t)RECOVER_MIB << 20,
+                       .rows = ENCODE_ROWS,
+                       .level = 1,
                        .dir = ".",
                        .what = ""};
     const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
     const struct argp parser = {
         .options = bench_options,
         .parser = bench_parse,
-        .args_doc = "put\nwal\nrecover",
-        .doc = "Measures on this host what a put costs; what a durable commit costs, beside fio "
-               "if that is installed; or how fast a log is read back, beside bare reads.",
+        .args_doc = "put\nencode\nwal\nrecover",
+        .doc = "Measures on this host what a put costs; what it costs to make an insert's body, beside "
+               "JSONEachRow; what a durable commit costs, beside fio if that is installed; or how fast a log "
+               "is read back, beside bare reads.",
         .children = children};
     default_cpus(&args.put);
     argp_parse(&parser, argc, argv, 0, NULL, &args);
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
-    if (strcmp(args.what, "wal") == 0)
-        return bench_wal(&args);
-    if (strcmp(args.what, "recover") == 0)
-        return bench_recover(&args);
-    return bench_put(&args);
+    cp_bench_host_begin(&args.host);
+    return bench_find(args.what)(&args);
 }

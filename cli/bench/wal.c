@@ -361,9 +361,10 @@ static json_object *size_json(const cp_bench_wal_report *report, uint32_t size)
     return item;
 }
 
-static int print_json(const cp_bench_wal_report *report)
+static int print_json(const cp_bench_wal_report *report, const cp_bench_host *host)
 {
     json_object *answer = cp_json_begin("bench wal");
+    cp_bench_host_add(answer, host);
     json_object *sizes = json_object_new_array();
     cp_json_add_uint(answer, "rounds", report->rounds);
     cp_json_add_string(answer, "backend", report->log.backend);
@@ -378,10 +379,10 @@ static int print_json(const cp_bench_wal_report *report)
     return cp_json_end(answer);
 }
 
-int cp_bench_wal_print(const cp_bench_wal_report *report, bool json)
+int cp_bench_wal_print(const cp_bench_wal_report *report, const cp_bench_host *host, bool json)
 {
     if (json)
-        return print_json(report);
+        return print_json(report, host);
     printf("%-8s | %-28s | %-28s | %-28s | %s\n", "payload", "commit p50: log, fio, ratio",
            "commit p99: log, fio, ratio", "stream MB/s, / fio, dev/payl", "put to durable p50, p99");
     for (uint32_t size = 0; size < CP_BENCH_WAL_SIZES; size++) {
@@ -397,5 +398,6 @@ int cp_bench_wal_print(const cp_bench_wal_report *report, bool json)
            report->rounds, report->log.backend, report->log.sync, report->log.buffered ? ", not direct" : "",
            report->fio_stream_bytes_per_s.median / 1e6, report->note[0] ? "\nnot measured: " : "",
            report->note);
+    cp_bench_host_print(host);
     return cp_output_finish();
 }

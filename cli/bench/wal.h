@@ -18,6 +18,7 @@
 #include <limits.h>
 
 #include "cli/bench/figure.h"
+#include "cli/bench/host.h"
 #include "wal/log.h"
 
 enum { CP_BENCH_WAL_SIZES = 3 };
@@ -61,6 +62,6 @@ typedef struct cp_bench_wal_report {
 int cp_bench_wal_run(const cp_bench_wal_options *options, cp_bench_wal_report *report, cp_error *err);
 
 /* Prints the report; returns an exit code. */
-int cp_bench_wal_print(const cp_bench_wal_report *report, bool json);
+int cp_bench_wal_print(const cp_bench_wal_report *report, const cp_bench_host *host, bool json);
 
 #endif

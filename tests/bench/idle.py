@@ -1,0 +1,54 @@
+"""What the recorder costs when little happens: CPU time of coldpathd, as a share of one core, with no row at all, at the rate
+of a small desk (25,000 rows/s of obf_universe), and at ten times that; $CP_SECONDS each (default 10). A share over its limit
+ends it with 1: an idle recorder may use 1 % of a core, at 25,000 rows/s 3 %. Prints one JSON line.
+
+The rows are put in bursts of 64, as put_obf does, each as soon as it is due; ClickHouse is the embedded engine."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+from tests.support.chdb import SKIP, ChdbServer, engine_present
+from tests.support.recorder import Recorder
+
+SECONDS = int(os.environ.get("CP_SECONDS") or 10)
+SETTLE_SECONDS = 1
+MOST = {0: 0.01, 25_000: 0.03, 250_000: None}
+
+
+def cpu_ns(pid):
+    """Exact, by the scheduler's own count (clock ticks are 10 ms): the sum over the threads."""
+    total = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as file:
+            total += int(file.read().split()[0])
+    return total
+
+
+def measure(recorder, rate):
+    producer = None
+    if rate:
+        producer = subprocess.Popen([recorder.build / "bin/put_obf", str(recorder.region), str(SECONDS + 2), str(rate)],
+                                    stdout=subprocess.PIPE)
+    time.sleep(SETTLE_SECONDS)
+    before, began = cpu_ns(recorder.process.pid), time.monotonic_ns()
+    time.sleep(SECONDS)
+    share = (cpu_ns(recorder.process.pid) - before) / (time.monotonic_ns() - began)
+    rows = json.loads(producer.communicate()[0])["rows"] if producer else 0
+    recorder.wait_delivered()
+    return {"rows_per_s_wanted": rate, "rows_per_s": round(rows / (SECONDS + 2)), "core": round(share, 5), "most": MOST[rate]}
+
+
+def main():
+    tables = {"obf_universe": {"slots": 4}}
+    with ChdbServer(args=["--threads", "1"]) as server, Recorder(server, tables) as recorder:
+        loads = [measure(recorder, rate) for rate in MOST]
+        print(json.dumps({"schema_version": 1, "verb": "bench idle", "seconds": SECONDS, "loads": loads,
+                          "rss_mb": round(recorder.rss_bytes() / 1e6, 1)}))
+    return 0 if all(load["most"] is None or load["core"] <= load["most"] for load in loads) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main() if engine_present() else SKIP)
