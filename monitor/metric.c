@@ -70,6 +70,26 @@ static double reload_time(const cp_watch_view *view)
                          : 0;
 }
 
+static double mode(const cp_watch_view *view)
+{
+    return view->present ? __atomic_load_n(&header_of(view)->mode, __ATOMIC_RELAXED) : 0;
+}
+
+/* The day's figure is of an earlier day until the recorder sends again. */
+static double sent_today(const cp_watch_view *view)
+{
+    const uint64_t today =
+        (view->taken_ns + view->real_minus_boot_ns) / CP_NS_PER_S / ((uint64_t)24 * 60 * 60);
+    return view->present && __atomic_load_n(&header_of(view)->sent_day, __ATOMIC_RELAXED) == today
+               ? (double)__atomic_load_n(&header_of(view)->sent_bytes, __ATOMIC_RELAXED)
+               : 0;
+}
+
+static double sent_limit(const cp_watch_view *view)
+{
+    return view->present ? (double)__atomic_load_n(&header_of(view)->sent_limit, __ATOMIC_RELAXED) : 0;
+}
+
 static double chunks(const cp_watch_view *view)
 {
     return view->present ? __atomic_load_n(&header_of(view)->chunk_count, __ATOMIC_RELAXED) : 0;
@@ -113,6 +133,8 @@ TABLE_FIELD(delivered, table->delivered)
 TABLE_FIELD(suppressed, table->suppressed)
 TABLE_FIELD(quarantined, table->quarantined)
 TABLE_FIELD(lost, table->dropped + table->given_up)
+TABLE_FIELD(doubtful, table->doubtful)
+TABLE_FIELD(unkeyed, table->counters.unkeyed_rows)
 TABLE_FIELD(in_ring, table->in_ring)
 TABLE_FIELD(in_log, table->in_log)
 TABLE_FIELD(at_risk, table->at_risk)
@@ -301,7 +323,10 @@ const cp_metric cp_metrics[] = {
                 "Bytes on disk of all critical tables' logs"),
     OF_TABLE("recorder_dropped_rows_total", CP_METRIC_COUNTER, lost,
              "Rows that were taken from their producer and are lost: dropped under pressure, or given up "
-             "with a damaged log"),
+             "with a damaged log; what rules leave out, or what waits in quarantine, is not among them"),
+    OF_TABLE(
+        "recorder_doubtful_rows_total", CP_METRIC_COUNTER, doubtful,
+        "Of the dropped rows those in a batch under way when a recorder was killed: they may have arrived"),
     OF_TABLE("recorder_produced_rows_total", CP_METRIC_COUNTER, produced, "Rows put by producers"),
     OF_TABLE("recorder_drained_rows_total", CP_METRIC_COUNTER, drained,
              "Rows copied out of rings; counts again what a restart copies again"),
@@ -347,6 +372,8 @@ const cp_metric cp_metrics[] = {
              "The table's rung of the pressure ladder; 0 when everything is recorded"),
     OF_TABLE("recorder_pressure_changes_total", CP_METRIC_COUNTER, pressure_changes,
              "How often the table went to another rung"),
+    OF_TABLE("recorder_unkeyed_rows_total", CP_METRIC_COUNTER, unkeyed,
+             "Rows recorded in full on rungs 1 and 2 because the table of keys was full"),
     {.name = "recorder_pressure_seconds_total",
      .type = CP_METRIC_COUNTER,
      .labels = "table, level",
@@ -376,6 +403,13 @@ const cp_metric cp_metrics[] = {
              "Inserts that ClickHouse acknowledged"),
     OF_TABLE("recorder_sent_bytes_total", CP_METRIC_COUNTER, body_bytes,
              "Bytes of acknowledged inserts, as sent, compressed"),
+    OF_RECORDER("recorder_mode", CP_METRIC_GAUGE, mode,
+                "What is sent to ClickHouse: 0 direct, all; 1 wal_first, logs while coldpath replay runs; 2 "
+                "disabled"),
+    OF_RECORDER("recorder_sent_day_bytes", CP_METRIC_GAUGE, sent_today,
+                "Bytes of inserts sent since midnight UTC, each attempt"),
+    OF_RECORDER("recorder_sent_day_limit_bytes", CP_METRIC_GAUGE, sent_limit,
+                "What may be sent in a day; 0 without a limit"),
     OF_TABLE("recorder_wal_table_size_bytes", CP_METRIC_GAUGE, wal_table_size,
              "Bytes on disk of the table's log"),
     OF_TABLE("recorder_wal_limit_bytes", CP_METRIC_GAUGE, wal_limit,

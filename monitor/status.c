@@ -70,6 +70,7 @@ static json_object *ledger_json(const cp_table_view *table)
     add_uint(ledger, "quarantined", table->quarantined);
     add_uint(ledger, "rejected", table->rejected);
     add_uint(ledger, "dropped", table->dropped);
+    add_uint(ledger, "doubtful", table->doubtful); /* of the dropped */
     add_uint(ledger, "given_up", table->given_up);
     add_bool(ledger, "balanced", table->balanced);
     return ledger;
@@ -149,6 +150,8 @@ static json_object *table_json(const cp_watch_view *view, uint32_t index)
     add_uint(item, "live_producers", table->producers);
     json_object_object_add(item, "producers", producers_json(table));
     add_uint(item, "pressure", table->pressure);
+    add_uint(item, "pressure_changes", table->counters.pressure_changes);
+    add_uint(item, "unkeyed_rows", table->counters.unkeyed_rows);
     add_double(item, "oldest_unshipped_s",
                table->counters.oldest_unshipped_ns ? seconds_since(view, table->counters.oldest_unshipped_ns)
                                                    : NAN);
@@ -172,6 +175,9 @@ static json_object *recorder_json(const cp_watch_view *view)
     add_word(recorder, "mode", cp_mode_name(__atomic_load_n(&header->mode, __ATOMIC_RELAXED)));
     add_word(recorder, "clickhouse", cp_sink_state_name(header->sink_state));
     add_text(recorder, "clickhouse_error", header->sink_error, sizeof header->sink_error);
+    add_uint(recorder, "sent_day", header->sent_day); /* days since 1970, UTC, to which the next belongs */
+    add_uint(recorder, "sent_day_bytes", header->sent_bytes);
+    add_uint(recorder, "sent_day_limit", header->sent_limit);
     add_bool(recorder, "reload_refused", header->reload_result == CP_RELOAD_REFUSED);
     add_uint(recorder, "chunks", header->chunk_count);
     add_uint(recorder, "chunks_free", header->chunks_free);

@@ -103,7 +103,7 @@ class Monitor(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.server = ChdbServer().start()
-        cls.recorder = Recorder(cls.server, TABLES, extra={"monitor": {"listen": "127.0.0.1:0"}})
+        cls.recorder = Recorder(cls.server, TABLES, extra={"monitor": {"listen": "127.0.0.1:0"}, "limits": {"daily_bytes": "1024GiB"}})
         cls.recorder.__enter__()
         cls.address = cls.recorder.read_log().split('msg="monitor" url=http://')[1].split("/")[0]
         for table, row in (("quotes", QUOTE), ("trades", TRADE)):
@@ -152,7 +152,12 @@ class Monitor(unittest.TestCase):
         self.assertLess(abs(found["recorder_heartbeat_timestamp_seconds"] - time.time()), 5)
         for table in TABLES:
             self.assertEqual(found[f'recorder_dropped_rows_total{{table="{table}"}}'], 0)
+            self.assertEqual(found[f'recorder_doubtful_rows_total{{table="{table}"}}'], 0)
             self.assertEqual(found[f'recorder_ledger_balanced{{table="{table}"}}'], 1)
+        self.assertEqual((found["recorder_mode"], found["recorder_sent_day_limit_bytes"]), (0, 1 << 40))
+        sent = sum(found[f'recorder_sent_bytes_total{{table="{table}"}}'] for table in TABLES)
+        self.assertGreaterEqual(found["recorder_sent_day_bytes"], sent)
+        self.assertGreater(sent, 0)
         self.assertGreater(found["process_resident_memory_bytes"], 1e6)
 
     def test_answers(self):
