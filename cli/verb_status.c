@@ -100,6 +100,13 @@ static json_object *parked_json(const cp_abi_counters *counters)
     return item;
 }
 
+/* Of the rejected rows. The recorder counts them when it sees them, and their span as rejected when it is delivered. */
+static uint64_t rows_duplicate(const cp_table_view *table)
+{
+    const uint64_t rows = table->counters.duplicate_rows;
+    return rows < table->rejected ? rows : table->rejected;
+}
+
 static json_object *table_json(const status_view *view, uint32_t index)
 {
     const cp_table_view *table = &view->observer.tables[index];
@@ -112,6 +119,7 @@ static json_object *table_json(const status_view *view, uint32_t index)
     cp_json_add_uint(item, "rows_put", table->produced);
     cp_json_add_uint(item, "rows_delivered", table->delivered);
     cp_json_add_uint(item, "rows_rejected", table->rejected);
+    cp_json_add_uint(item, "rows_duplicate", rows_duplicate(table));
     cp_json_add_uint(item, "rows_suppressed", table->suppressed);
     cp_json_add_uint(item, "rows_dropped", table->dropped);
     cp_json_add_uint(item, "rows_doubtful", table->doubtful);
@@ -236,7 +244,8 @@ static void left_out_print(const cp_table_view *table)
     const struct {
         const char *what;
         uint64_t rows;
-    } parts[] = {{"rejected (not a valid row)", table->rejected},
+    } parts[] = {{"rejected (not a valid row)", table->rejected - rows_duplicate(table)},
+                 {"rejected as duplicates (unique_key)", rows_duplicate(table)},
                  {"suppressed (pressure)", table->suppressed},
                  {"dropped", table->dropped},
                  {"of them perhaps delivered (on the wire at a kill)", table->doubtful},

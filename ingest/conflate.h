@@ -21,15 +21,7 @@
 #include <coldpath/error.h>
 
 #include "ingest/chunk.h"
-#include "schema/table.h"
-
-enum { CP_CONFLATE_COLUMNS = 16 /* of a key, or of a value */ };
-
-/* Indexes of columns: scalars or Strings, no provenance. */
-typedef struct cp_column_list {
-    uint32_t count;
-    uint32_t columns[CP_CONFLATE_COLUMNS];
-} cp_column_list;
+#include "ingest/row_hash.h"
 
 typedef struct cp_conflater cp_conflater;
 

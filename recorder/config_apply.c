@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "ingest/unique.h"
 #include "recorder/log_lane.h"
 
 enum {
@@ -54,6 +55,8 @@ uint64_t cp_config_memory(const cp_config *config)
         if (!table->critical)
             continue;
         bytes += LOG_BYTES;
+        if (table->unique_key.count)
+            bytes += cp_unique_memory(table->unique_window);
         const uint64_t batch = table->batch.max_bytes + CP_LOG_CHUNK_MAX;
         reading = batch > reading ? batch : reading;
     }

@@ -8,11 +8,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "ingest/unique.h"
 #include "recorder/given_up.h"
 #include "recorder/log_reconcile.h"
 #include "shm/histogram.h"
@@ -37,6 +39,7 @@ struct cp_log_lane {
     const cp_table_config *table;
     const cp_config *config;
     /* drain thread */
+    cp_unique *unique; /* NULL: rows are not compared */
     uint64_t appended_lsn;
     uint64_t watched_ns;
     uint64_t refused_ns;
@@ -250,6 +253,25 @@ static void checkpoint_restore(cp_log_lane *log_lane, const cp_chunk *into)
         (unsigned long long)log_lane->next, (unsigned long long)cp_wal_durable(log_lane->wal), quoted);
 }
 
+/* Keys of a table that has no unique_key any more are old when it has one again. */
+static int unique_open(cp_log_lane *log_lane, const cp_region_owner *region, cp_error *err)
+{
+    char path[CP_MAX_REGION_PATH + CP_MAX_NAME + sizeof ".unique"];
+    const cp_table_config *table = log_lane->table;
+    uint64_t kept = 0;
+    snprintf(path, sizeof path, "%s/%s.unique", region->dir, table->name);
+    if (table->unique_key.count == 0)
+        return unlink(path) == 0 || errno == ENOENT
+                   ? CP_OK
+                   : cp_error_errno(err, cp_error_code_of_errno(errno), errno, "remove %s", path);
+    const int rc = cp_unique_open(&log_lane->unique, path, table->table, &table->unique_key,
+                                  table->unique_window, &kept, err);
+    if (rc == CP_OK)
+        cp_log(CP_LOG_INFO, "rows are compared", "table=%s window=%u keys_known=%llu", table->name,
+               table->unique_window, (unsigned long long)kept);
+    return rc;
+}
+
 int cp_log_lane_open(cp_log_lane **out, const cp_config *config, uint32_t table, cp_lane *lane,
                      const cp_region_owner *region, cp_log_buffer *buffer, cp_error *err)
 {
@@ -278,6 +300,8 @@ int cp_log_lane_open(cp_log_lane **out, const cp_config *config, uint32_t table,
         cp_given_up_book(log_lane->wal, lane, &into);
         rc = cp_wal_reader_create(&log_lane->reader, log_lane->wal, log_lane->next, err);
     }
+    if (rc == CP_OK)
+        rc = unique_open(log_lane, region, err);
     if (rc < 0) {
         cp_error_prefix(err, "the log of table %s", log_lane->table->name);
         cp_log_lane_close(log_lane, 0);
@@ -294,6 +318,7 @@ void cp_log_lane_close(cp_log_lane *log_lane, uint64_t deadline_ns)
     cp_wal_reader_free(log_lane->reader);
     cp_wal_reader_free(log_lane->ahead_reader);
     cp_wal_close(log_lane->wal, deadline_ns);
+    cp_unique_close(log_lane->unique);
     free(log_lane);
 }
 
@@ -318,11 +343,20 @@ int cp_log_lane_start(cp_log_lane *log_lane, cp_error *err)
     return CP_OK;
 }
 
-cp_submit_result cp_log_lane_append(cp_log_lane *log_lane, const cp_chunk *chunk)
+static void duplicates_count(const cp_log_lane *log_lane, uint32_t rows)
 {
+    uint64_t *count = &log_lane->lane->counters->duplicate_rows;
+    if (rows)
+        __atomic_store_n(count, *count + rows, __ATOMIC_RELAXED);
+}
+
+cp_submit_result cp_log_lane_append(cp_log_lane *log_lane, cp_chunk *chunk)
+{
+    const uint32_t duplicates = log_lane->unique ? cp_unique_filter(log_lane->unique, chunk) : 0;
     const int rc = cp_wal_append(log_lane->wal, chunk, &log_lane->appended_lsn);
     cp_failpoint(CP_FP_LOG_APPENDED);
     if (rc == CP_OK) {
+        duplicates_count(log_lane, duplicates);
         log_lane->under_way[log_lane->appended_lsn % UNDER_WAY].lsn = log_lane->appended_lsn;
         log_lane->under_way[log_lane->appended_lsn % UNDER_WAY].put_after_ns = chunk->put_after_ns;
     }

@@ -67,8 +67,8 @@ int cp_log_lane_connect(cp_log_lane *log_lane, cp_flusher *flusher, cp_error *er
 /* Drain thread: before the first append. */
 int cp_log_lane_start(cp_log_lane *log_lane, cp_error *err);
 
-/* Drain thread: copies a chunk into the log. */
-cp_submit_result cp_log_lane_append(cp_log_lane *log_lane, const cp_chunk *chunk);
+/* Drain thread: copies a chunk into the log, without rows that unique_key leaves out. */
+cp_submit_result cp_log_lane_append(cp_log_lane *log_lane, cp_chunk *chunk);
 
 /* Drain thread: moves writes on. True when something moved; *pending becomes true while something is under way. */
 bool cp_log_lane_step(cp_log_lane *log_lane, uint64_t now_ns, bool *pending);

@@ -59,7 +59,7 @@
 
 enum {
     CP_ABI_MAJOR = 2,
-    CP_ABI_MINOR = 3, /* 1: measures; 2: times of the pressure ladder; 3: mode, bytes sent in a day */
+    CP_ABI_MINOR = 3, /* 1: measures; 2: times of the pressure ladder; 3: mode, bytes sent in a day, duplicates */
     CP_CACHE_LINE = 64,
     CP_ABI_HEADER_SIZE = 4096,
     CP_ABI_RING_HOT_OFFSET = 4096,
@@ -205,7 +205,8 @@ typedef struct cp_abi_counters {
     uint64_t pressure_ns[3];  /* lossy: time spent on the ladder's rungs 1, 2 and 3 */
     uint64_t unkeyed_rows;    /* passed rungs 1 and 2 because the table of keys was full */
     uint64_t parked_since_ns; /* real time; 0: not parked. Why: last_error; asked again at: retry_at_ns */
-    uint8_t reserved[56];
+    uint64_t duplicate_rows; /* critical: of the rejected ones, left out by unique_key; counts again what a restart drains again */
+    uint8_t reserved[48];
 } cp_abi_counters;
 static_assert(sizeof(cp_abi_counters) == 512, "counter block");
 

@@ -143,6 +143,7 @@ static int fill_table(cp_table_config *out, const cp_config_layers *layers, uint
     out->ring_size = table_number(layers, i, CP_TKEY_RING_SIZE);
     out->slots = (uint32_t)table_number(layers, i, CP_TKEY_SLOTS);
     out->wal_limit = table_number(layers, i, CP_TKEY_WAL_LIMIT);
+    out->unique_window = (uint32_t)table_number(layers, i, CP_TKEY_UNIQUE_WINDOW);
     out->row_max = (uint32_t)table_number(layers, i, CP_TKEY_ROW_MAX);
     out->batch = (cp_batch_policy){
         .rows = (uint32_t)table_number(layers, i, CP_TKEY_FLUSH_ROWS),
@@ -183,6 +184,17 @@ static void check_descriptor(cp_config_layers *layers, uint32_t i, const cp_tabl
     }
 }
 
+/* Duplicates are marked in the log; without one, a batch that is made again after a kill could not leave out the same rows. */
+static void check_unique(cp_config_layers *layers, uint32_t i, cp_table_config *table)
+{
+    const cp_config_value *key = &layers->tables[i].values[CP_TKEY_UNIQUE_KEY];
+    if (table->critical)
+        cp_config_resolve_columns(layers, i, CP_TKEY_UNIQUE_KEY, table->table, &table->unique_key);
+    else if (key->set)
+        cp_config_problem_add(&layers->problems, &key->place, "add class: critical, or leave unique_key out",
+                              "table %s: unique_key needs a log, which lossy tables have not", table->name);
+}
+
 static int load_ddl(cp_config_layers *layers, uint32_t i, const cp_config *config, cp_table_config *table)
 {
     const cp_config_value *ddl = &layers->tables[i].values[CP_TKEY_DDL];
@@ -192,6 +204,7 @@ static int load_ddl(cp_config_layers *layers, uint32_t i, const cp_config *confi
     if (rc == CP_OK) {
         check_descriptor(layers, i, table);
         cp_config_pressure_check(layers, i, table);
+        check_unique(layers, i, table);
     } else if (rc == CP_E_ABSENT) {
         char remedy[LIST_ROOM];
         cp_shipped_describe(config->schema_dir, table->ddl, table->name, remedy, sizeof remedy);

@@ -29,15 +29,17 @@ typedef struct cp_pressure_config {
 } cp_pressure_config;
 
 typedef struct cp_table_config {
-    char *name;         /* the key under tables: */
-    char *ddl;          /* path of its CREATE TABLE; default <schema.dir>/<name>.sql */
-    cp_table *table;    /* the parsed DDL; its name equals name, its target what it creates */
-    char *version_of;   /* the table of which this is a later form, or NULL */
-    bool critical;      /* class: critical | lossy */
-    uint64_t ring_size; /* a power of two, 64 KiB … 1 GiB */
-    uint32_t slots;     /* producers at a time, 1 … 64 */
-    uint32_t row_max;   /* bytes of the largest row; ≤ ring_size / 4 */
-    uint64_t wal_limit; /* of a critical table's log, bytes */
+    char *name;                /* the key under tables: */
+    char *ddl;                 /* path of its CREATE TABLE; default <schema.dir>/<name>.sql */
+    cp_table *table;           /* the parsed DDL; its name equals name, its target what it creates */
+    char *version_of;          /* the table of which this is a later form, or NULL */
+    bool critical;             /* class: critical | lossy */
+    uint64_t ring_size;        /* a power of two, 64 KiB … 1 GiB */
+    uint32_t slots;            /* producers at a time, 1 … 64 */
+    uint32_t row_max;          /* bytes of the largest row; ≤ ring_size / 4 */
+    cp_column_list unique_key; /* of a critical table; empty: rows are not compared */
+    uint32_t unique_window;    /* rows */
+    uint64_t wal_limit;        /* of a critical table's log, bytes */
     cp_batch_policy batch;
     cp_pressure_config pressure;
 } cp_table_config;

@@ -56,6 +56,8 @@ typedef enum cp_config_table_key_id {
     CP_TKEY_SLOTS,
     CP_TKEY_ROW_MAX,
     CP_TKEY_WAL_LIMIT,
+    CP_TKEY_UNIQUE_KEY,
+    CP_TKEY_UNIQUE_WINDOW,
     CP_TKEY_FLUSH_ROWS,
     CP_TKEY_FLUSH_INTERVAL,
     CP_TKEY_FLUSH_BYTES,

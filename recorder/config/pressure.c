@@ -101,14 +101,14 @@ static void resolve_column(cp_config_layers *layers, uint32_t table, int id, con
         refuse_column(layers, table, id, descriptor, name, len, "the rows have no column");
     else if (descriptor->columns[column].type.array)
         refuse_column(layers, table, id, NULL, name, len, "an Array cannot be compared, it is column");
-    else if (out->count == CP_CONFLATE_COLUMNS)
+    else if (out->count == CP_HASH_COLUMNS)
         refuse_column(layers, table, id, NULL, name, len, "at most 16 columns, the next is");
     else
         out->columns[out->count++] = (uint32_t)column;
 }
 
-static void resolve_columns(cp_config_layers *layers, uint32_t table, cp_config_table_key_id id,
-                            const cp_table *descriptor, cp_column_list *out)
+void cp_config_resolve_columns(cp_config_layers *layers, uint32_t table, cp_config_table_key_id id,
+                               const cp_table *descriptor, cp_column_list *out)
 {
     uint64_t unused;
     const cp_config_value *value = cp_config_layers_table_value(layers, table, id, &unused);
@@ -153,8 +153,8 @@ void cp_config_pressure_check(cp_config_layers *layers, uint32_t table, cp_table
     }
     cp_pressure_config *pressure = &config->pressure;
     const size_t problems = layers->problems.errors;
-    resolve_columns(layers, table, CP_TKEY_PRESSURE_KEY, config->table, &pressure->key);
-    resolve_columns(layers, table, CP_TKEY_PRESSURE_VALUE, config->table, &pressure->value);
+    cp_config_resolve_columns(layers, table, CP_TKEY_PRESSURE_KEY, config->table, &pressure->key);
+    cp_config_resolve_columns(layers, table, CP_TKEY_PRESSURE_VALUE, config->table, &pressure->value);
     if (layers->problems.errors == problems)
         check_needs(layers, table, pressure);
     check_marks(layers, table, CP_TKEY_EARLY_DOWN, CP_TKEY_EARLY_UP, true);
