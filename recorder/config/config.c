@@ -112,6 +112,7 @@ static int fill_globals(cp_config *config, cp_config_layers *layers)
     config->poll = (cp_poll_mode)number_of(layers, CP_KEY_POLL);
     config->memory_limit = number_of(layers, CP_KEY_MEMORY_LIMIT);
     config->stop_timeout_ns = number_of(layers, CP_KEY_STOP_TIMEOUT);
+    config->confine = number_of(layers, CP_KEY_CONFINE) != 0;
     config->wal_backend = (cp_wal_backend)number_of(layers, CP_KEY_WAL_BACKEND);
     config->wal_sync = (cp_wal_sync)number_of(layers, CP_KEY_WAL_SYNC);
     config->wal_segment_size = number_of(layers, CP_KEY_WAL_SEGMENT_SIZE);
