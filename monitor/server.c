@@ -16,7 +16,7 @@
 #include "monitor/status.h"
 
 enum {
-    CONNECTIONS = 32,              /* a Prometheus or two, probes, and some people's browsers */
+    CONNECTIONS = 256,             /* more than a dozen hosts have to be at it to take them all */
     CONNECTIONS_PER_HOST = 16,     /* so that one cannot take them all; a browser takes 6 */
     CONNECTION_MEMORY = 16 * 1024, /* request line and headers; a larger request is refused by the library */
     IDLE_SECONDS = 10,             /* for a request to arrive, and for an answer to be taken */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/log.h"
 
 /* What the C library, libcurl, OpenSSL, libmicrohttpd, liburing and the recorder call while it starts, runs and stops. */
 static const int allowed[] = {
@@ -66,6 +67,8 @@ static const int allowed[] = {
     SCMP_SYS(flock),
     SCMP_SYS(dup),
     SCMP_SYS(umask),
+    SCMP_SYS(chmod),
+    SCMP_SYS(fchmodat),
     SCMP_SYS(fchmod),
     SCMP_SYS(fchown),
     /* memory and threads */
@@ -221,18 +224,18 @@ static int confine_calls(cp_error *err)
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (!filter)
         return cp_error_set(err, CP_E_NOMEM, "no memory for a seccomp filter");
-    int rc = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-    if (rc == 0)
-        rc = rules_add(filter);
+
+    int rc = rules_add(filter);
     (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);      /* Linux 4.14 */
     (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree instead of a list */
     if (rc == 0)
         rc = seccomp_load(filter);
     seccomp_release(filter);
-    if (rc == 0)
-        return CP_OK;
-    return cp_error_errno(err, rc == -EINVAL || rc == -ENOSYS ? CP_E_ABSENT : CP_E_PERM, -rc,
-                          "load the seccomp filter");
+    if (rc == -EINVAL || rc == -ENOSYS) {
+        cp_log(CP_LOG_WARN, "system calls are not filtered", "reason=\"this kernel has no seccomp filters\"");
+        rc = 0;
+    }
+    return rc == 0 ? CP_OK : cp_error_errno(err, CP_E_PERM, -rc, "load the seccomp filter");
 #endif
 }
 
@@ -267,6 +270,8 @@ int cp_confine(cp_error *err)
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
         setrlimit(RLIMIT_CORE, &no_core) != 0)
         return cp_error_errno(err, CP_E_PERM, errno, "give up privileges");
-    const int rc = drop_capabilities(err);
-    return rc < 0 ? rc : confine_calls(err);
+    int rc = drop_capabilities(err);
+    if (rc == CP_OK)
+        rc = confine_calls(err);
+    return rc < 0 ? cp_error_prefix(err, "recorder.confine") : CP_OK;
 }

@@ -19,9 +19,8 @@
 
 #include <coldpath/error.h>
 
-/* Confines the process for good: the calling thread, those there are (they keep their capabilities: call it before there are
- * others), and all to come. Under a sanitizer the system calls stay, since it wants more of them. CP_E_ABSENT: this kernel has no
- * seccomp filters, the rest is done; CP_E_NOMEM; CP_E_PERM: it failed half-way. */
+/* Confines the process for good: the calling thread and all that it makes, not those there are. Under a sanitizer the system calls
+ * stay, since it wants more of them; where the kernel has no filters, that is logged. CP_E_NOMEM; CP_E_PERM: it failed half-way. */
 int cp_confine(cp_error *err);
 
 #endif

@@ -20,7 +20,6 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "monitor/server.h"
-#include "recorder/confine.h"
 #include "recorder/notify.h"
 #include "recorder/recorder.h"
 #include "recorder/reload.h"
@@ -158,18 +157,6 @@ static cp_monitor *monitor_start(const cp_config *config)
     return monitor;
 }
 
-/* Once the region and the logs are open, which may take rights that are not needed later, and before there are threads. */
-static int confine(const cp_config *config, cp_error *err)
-{
-    char quoted[CP_ERROR_TEXT + 64];
-    const int rc = config->confine ? cp_confine(err) : CP_OK;
-    if (rc == CP_E_ABSENT) {
-        cp_log(CP_LOG_WARN, "not confined", "error=%s", cp_log_quote(quoted, sizeof quoted, err->text));
-        return CP_OK;
-    }
-    return rc < 0 ? cp_error_prefix(err, "recorder.confine") : CP_OK;
-}
-
 static int run(const cp_config *config)
 {
     cp_error err = {0};
@@ -177,9 +164,7 @@ static int run(const cp_config *config)
     int rc = cp_recorder_create(&recorder, config, &err);
     if (rc < 0)
         return fail("cannot start", rc, &err);
-    rc = confine(config, &err);
-    if (rc == CP_OK)
-        rc = cp_recorder_start(recorder, &err);
+    rc = cp_recorder_start(recorder, &err);
     if (rc < 0) {
         cp_recorder_free(recorder);
         return fail("cannot start", rc, &err);

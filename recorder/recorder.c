@@ -17,6 +17,7 @@
 #include "ingest/drain.h"
 #include "recorder/config/change.h"
 #include "recorder/config_apply.h"
+#include "recorder/confine.h"
 #include "recorder/gate.h"
 #include "recorder/ladder_lane.h"
 #include "recorder/lane.h"
@@ -335,8 +336,11 @@ int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err
     if (rc == CP_OK) {
         set_state(recorder, CP_RECORDER_STARTING);
         signs_reset(recorder->region.control.header);
-        rc = cp_gate_open(&recorder->gate, config, &recorder->region, err);
+        /* Before there are threads: those would keep their rights. */
+        rc = config->confine ? cp_confine(err) : CP_OK;
     }
+    if (rc == CP_OK)
+        rc = cp_gate_open(&recorder->gate, config, &recorder->region, err);
     if (rc == CP_OK)
         rc = make_lanes(recorder, err);
     if (rc == CP_OK)

@@ -18,7 +18,8 @@
 
 typedef struct cp_recorder cp_recorder;
 
-/* Owns the region, allocates everything. Does not contact ClickHouse: it may be away. Errors of
+/* Owns the region, confines the process for good (recorder/confine.h, unless config->confine is false), allocates everything.
+ * Does not contact ClickHouse: it may be away. Errors of
  * cp_region_own, cp_drain_create and cp_flusher_create. The configuration must outlive the recorder. */
 int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err);
 
