@@ -70,8 +70,8 @@ class Producer(threading.Thread):
             raise AssertionError(f"put {self.table}: exit {self.process.returncode}: {(out + error).decode()}")
 
 
-def make(case, extra=None, tables=None, region=None):
-    """Server and recorder, started, and their ends with the test's."""
+def make(case, extra=None, region=None, start=True):
+    """Server and recorder, started unless not wanted, and their ends with the test's."""
     print(f"seed: CP_SEED={SEED}", file=sys.stderr)
     case.server = ChdbServer(build=os.environ.get("COLDPATH_CHDB_BUILD")).start()
     case.addCleanup(case.server.stop)
@@ -81,13 +81,15 @@ def make(case, extra=None, tables=None, region=None):
     if region:
         recorder.region_root, recorder.region = region, region / "test"
         recorder.settings["region"]["dir"] = str(region)
-    for name, table in (tables or TABLES).items():
+    for name, table in TABLES.items():
         ddl = recorder.work / f"{name}.sql"
         ddl.write_text(DDL.format(name=name))
         recorder.settings["tables"][name] = table | {"ddl": str(ddl)}
     recorder.settings["wal"] = {"dir": str(recorder.work / "wal"), "segment_size": "8MiB"}
     recorder.write_config()
-    recorder.__enter__()
+    recorder.run("coldpath", "init", check=True)
+    if start:
+        recorder.start()
 
 
 def check_arrived(case, producer):
