@@ -124,8 +124,14 @@ def _precision(kind: str) -> int:
     return int(kind[len("DateTime64("):].split(",")[0].rstrip(")")) if kind.startswith("DateTime64(") else 0
 
 
+_EPOCH_UNITS = {9: 0, 10: 0, 13: 3, 16: 6, 19: 9}  # digits of a count since 1970: decimals it has
+
+
 def _time_cut(value: Any, digits: int) -> Any:
     """A time with no more digits of a second than its column has."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        unit = _EPOCH_UNITS.get(len(value))  # s, ms, µs, ns: by its size, as date_time_input_format=best_effort has it
+        return value if unit is None else int(value) * 10 ** max(0, digits - unit) // 10 ** max(0, unit - digits)
     if isinstance(value, float):
         return int(decimal.Decimal(repr(value)).scaleb(digits))
     if isinstance(value, datetime.datetime):

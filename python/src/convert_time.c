@@ -2,7 +2,8 @@
  *
  * Texts go to the parser of schema/, which is strict: what does not parse raises, here and now. A datetime with a zone is
  * turned into UTC; one without is taken as UTC where the column is UTC, and refused where the column names another zone,
- * as texts are. More digits of a second than the column has are refused, not cut. */
+ * as texts are. More digits of a second than the column has are refused, not cut. A str of digits alone, which the parser would
+ * take for a count of ticks, is refused as a float is: whoever wrote it may have meant seconds. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -106,9 +107,25 @@ static cp_fill_result date_text_put(cp_fill *fill, const cp_py_column *column, P
     return cp_py_text_put(fill, column, text, (size_t)len, at);
 }
 
+/* A count, as the parser of schema/ has it: digits alone, with or without a sign. */
+static bool is_count(PyObject *str)
+{
+    Py_ssize_t len;
+    const char *text = PyUnicode_AsUTF8AndSize(str, &len);
+    if (!text) {
+        PyErr_Clear(); /* a lone surrogate: refused with words of its own */
+        return false;
+    }
+    const Py_ssize_t sign = len > 0 && (text[0] == '-' || text[0] == '+');
+    return len > sign && strspn(text + sign, "0123456789") == (size_t)(len - sign);
+}
+
 static cp_fill_result other_put(cp_fill *fill, const cp_py_column *column, PyObject *value, uint32_t at,
                                 const char *expected)
 {
+    if (PyUnicode_Check(value) && is_count(value))
+        return cp_py_value_fail(column, value,
+                                "is digits alone, which leave the unit open; give a count as an int");
     if (PyUnicode_Check(value))
         return cp_py_str_put(fill, column, value, at);
     if (cp_py_is_numpy(value, "datetime64"))

@@ -139,6 +139,13 @@ def test_takes_what_the_old_one_took(writer, dolphin, caplog):
     assert dolphin.rows("trade_events") == 9
 
 
+@pytest.mark.parametrize("text, digits, ticks", [("1776269557", 6, 1776269557_000000), ("1776269557123", 3, 1776269557123),
+                                                 ("1776269557123456", 3, 1776269557123), ("1776269557123456789", 0, 1776269557)])
+def test_digits_are_read_by_their_size(writer, text, digits, ticks):
+    """As date_time_input_format=best_effort read them for the old writer, and not as ticks of whatever the column has."""
+    assert writer._adapted({"ts": f"DateTime64({digits}, 'UTC')"}, {"ts": text}) == {"ts": ticks}
+
+
 def test_rejected_rows_are_kept(writer, dolphin, tmp_path, caplog):
     for value in ("not a time", float("nan"), object(), 2**80):
         writer.ch_put("trade_events", TRADE | {"ts": value})

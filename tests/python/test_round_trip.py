@@ -14,6 +14,7 @@ import json
 import math
 import os
 import random
+import re
 import struct
 import uuid
 
@@ -82,7 +83,7 @@ def floating(single):
             raise Bad from error
         if single and math.isfinite(number):
             try:
-                number = struct.unpack("f", struct.pack("f", number))[0]
+                number = struct.unpack("<f", struct.pack("<f", number))[0]  # native "f" would make it inf
             except OverflowError as error:
                 raise Bad from error
         return number
@@ -189,8 +190,14 @@ def address_of(kind):
     return hold
 
 
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
+TIME = re.compile(DAY.pattern + r"([ T]\d\d:\d\d:\d\d(\.\d{6})?(\+00:00|-03:30)?)?")
+
+
 def day_of(low, high):
     def hold(value):
+        if isinstance(value, str) and DAY.fullmatch(value):
+            value = datetime.date.fromisoformat(value)
         if isinstance(value, datetime.datetime) or isinstance(value, (bool, numpy.bool_)):
             raise Bad
         if isinstance(value, datetime.date):
@@ -206,6 +213,8 @@ def time_of(digits, low, high, utc=True):
     def hold(value):
         if isinstance(value, (bool, numpy.bool_, float, numpy.floating)):
             raise Bad
+        if isinstance(value, str) and TIME.fullmatch(value):
+            value = datetime.datetime.fromisoformat(value)
         if isinstance(value, datetime.datetime):
             if value.tzinfo is None and not utc:
                 raise Bad
@@ -215,8 +224,6 @@ def time_of(digits, low, high, utc=True):
                 raise Bad
             value = int(ticks)
         elif isinstance(value, datetime.date):
-            if not utc:
-                pass  # midnight of a date alone: as text without an offset
             if not utc:
                 raise Bad
             value = (value.toordinal() - datetime.date(1970, 1, 1).toordinal()) * 86400 * 10 ** digits
@@ -303,14 +310,15 @@ TIMES = st.one_of(
     st.datetimes(datetime.datetime(1900, 1, 1), datetime.datetime(2262, 1, 1)), st.dates(datetime.date(1890, 1, 1), datetime.date(2310, 1, 1)))
 NUMPY = st.one_of(st.integers(-2**63, 2**63 - 1).map(numpy.int64), st.integers(0, 255).map(numpy.uint8), st.floats(width=32).map(numpy.float32),
                   st.booleans().map(numpy.bool_))
+MOMENTS = st.one_of(TIMES, TIMES, TIMES.map(str), TIMES.map(lambda t: t.isoformat()), st.integers(0, 10**10).map(str))
 SCALARS = st.one_of(INTS, FLOATS, DECIMALS, TEXTS, TIMES, NUMPY, st.booleans(), st.none(), st.uuids(), st.ip_addresses(),
                     st.sampled_from(Side), st.sampled_from([object, 1j, {"a": 1}, {1}, range(3)]))
 LISTS = st.one_of(st.lists(st.one_of(st.none(), st.integers(-40000, 40000)), max_size=6), st.lists(FLOATS, max_size=6),
                   st.lists(TEXTS, max_size=6), st.lists(DECIMALS, max_size=4), st.lists(SCALARS, max_size=3))
-LIKELY = {"i": INTS, "u": INTS, "f": st.one_of(FLOATS, INTS, NUMPY), "yes": st.booleans(), "day": TIMES, "day32": TIMES, "at": TIMES, "at3": TIMES,
-          "at9": TIMES, "there": TIMES, "text": TEXTS, "low": TEXTS, "code": TEXTS, "side": st.sampled_from(["A", "B", 1, 2, Side.BUY]),
+LIKELY = {"i": INTS, "u": INTS, "f": st.one_of(FLOATS, INTS, NUMPY), "yes": st.booleans(), "day": MOMENTS, "day32": MOMENTS, "at": MOMENTS, "at3": MOMENTS,
+          "at9": MOMENTS, "there": MOMENTS, "text": TEXTS, "low": TEXTS, "code": TEXTS, "side": st.sampled_from(["A", "B", 1, 2, Side.BUY]),
           "id": st.uuids(), "d": st.one_of(DECIMALS, FLOATS, st.integers(-10**9, 10**9)), "v4": st.ip_addresses(v=4), "v6": st.ip_addresses(v=6),
-          "n": st.one_of(st.none(), INTS), "nt": st.one_of(st.none(), TIMES), "ns": st.one_of(st.none(), TEXTS)}
+          "n": st.one_of(st.none(), INTS), "nt": st.one_of(st.none(), MOMENTS), "ns": st.one_of(st.none(), TEXTS)}
 
 
 def likely(name):
