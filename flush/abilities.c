@@ -50,6 +50,7 @@ typedef enum probe_step { STEP_SERVER, STEP_WINDOW, STEP_TABLES, STEP_COUNT } pr
 typedef struct known_table {
     char *literal; /* 'database.table' quoted for SQL */
     _Atomic int guarantee;
+    cp_counting counting;
 } known_table;
 
 struct cp_abilities {
@@ -252,6 +253,15 @@ static cp_guarantee guarantee_of(const cp_abilities *abilities, const char *engi
     return strstr(engine, "MergeTree") && length > 0 ? CP_EXACTLY_ONCE : CP_AT_LEAST_ONCE;
 }
 
+static cp_counting counting_of(const char *engine)
+{
+    if (strcmp(engine, "MergeTree") == 0)
+        return CP_COUNTING_FINAL;
+    if (strcmp(engine, "ReplicatedMergeTree") == 0 || strcmp(engine, "SharedMergeTree") == 0)
+        return CP_COUNTING_LAGS;
+    return CP_COUNTING_NOT;
+}
+
 static void take_tables(cp_abilities *abilities, const char *body)
 {
     for (uint32_t i = 0; i < abilities->table_count; i++)
@@ -261,9 +271,12 @@ static void take_tables(cp_abilities *abilities, const char *body)
         char engine[64] = "";
         char window[24] = "";
         const int fields = sscanf(line, "%9u\t%63[^\t\n]\t%23[0-9]", &index, engine, window);
-        if (fields >= 2 && index >= 1 && index <= abilities->table_count)
-            atomic_store_explicit(&abilities->tables[index - 1].guarantee,
-                                  guarantee_of(abilities, engine, window), memory_order_relaxed);
+        if (fields >= 2 && index >= 1 && index <= abilities->table_count) {
+            known_table *table = &abilities->tables[index - 1];
+            atomic_store_explicit(&table->guarantee, guarantee_of(abilities, engine, window),
+                                  memory_order_relaxed);
+            table->counting = counting_of(engine);
+        }
         line += strcspn(line, "\n");
         line += *line == '\n';
     }
@@ -393,4 +406,9 @@ cp_guarantee cp_abilities_guarantee(const cp_abilities *abilities, uint32_t tabl
     if (table >= abilities->table_count)
         return CP_GUARANTEE_UNKNOWN;
     return (cp_guarantee)atomic_load_explicit(&abilities->tables[table].guarantee, memory_order_relaxed);
+}
+
+cp_counting cp_abilities_counting(const cp_abilities *abilities, uint32_t table)
+{
+    return table < abilities->table_count ? abilities->tables[table].counting : CP_COUNTING_NOT;
 }

@@ -77,6 +77,14 @@ bool cp_abilities_has_token(const cp_abilities *abilities);
 /* True when the server takes zstd bodies. */
 bool cp_abilities_has_zstd(const cp_abilities *abilities);
 
+/* What rows that a count finds, or does not find, say about this table. */
+typedef enum cp_counting {
+    CP_COUNTING_NOT,   /* another engine than these, which may merge rows into one; or not known */
+    CP_COUNTING_LAGS,  /* Replicated…, Shared…: what one replica has not, another one may have */
+    CP_COUNTING_FINAL, /* MergeTree: what an acknowledged insert has stored is found */
+} cp_counting;
+cp_counting cp_abilities_counting(const cp_abilities *abilities, uint32_t table);
+
 /* The guarantee for a table. Any thread. */
 cp_guarantee cp_abilities_guarantee(const cp_abilities *abilities, uint32_t table);
 

@@ -140,7 +140,7 @@ int cp_delivery_create(cp_delivery **out, const cp_delivery_env *env, uint32_t i
     delivery->queue_capacity = queue_capacity;
     delivery->queue = cp_chunk_queue_create(queue_capacity);
     delivery->exchange = cp_http_exchange_create(env->http, CP_HTTP_REPLY_BYTES, delivery);
-    if (!delivery->queue || !delivery->exchange ||
+    if (!delivery->queue || !delivery->exchange || cp_delivery_doubt_create_(delivery) < 0 ||
         cp_batch_init(&delivery->batch, cp_delivery_body_bytes(policy)) < 0)
         rc = cp_error_set(err, CP_E_NOMEM,
                           "table %s: no memory for its queue (capacity %u, a power of two) and batch",
@@ -164,6 +164,7 @@ void cp_delivery_free(cp_delivery *delivery)
     cp_quarantine_list_free(&delivery->found);
     cp_native_free(delivery->native);
     cp_chunk_queue_free(delivery->queue);
+    free(delivery->doubt.sql);
     free(delivery->url);
     free(delivery);
 }
@@ -185,7 +186,7 @@ bool cp_delivery_idle(const cp_delivery *delivery)
 
 bool cp_delivery_hopes(const cp_delivery *delivery, uint64_t until_ns)
 {
-    return delivery->state == CP_DELIVERY_SENDING ||
+    return cp_delivery_is_sending(delivery) ||
            (delivery->state == CP_DELIVERY_FROZEN && delivery->retry_at < until_ns);
 }
 
@@ -433,6 +434,7 @@ void cp_delivery_send_begin_(cp_delivery *delivery)
     delivery->prepared = false;
     delivery->attempts = delivery->malformed = 0;
     delivery->retry_at = 0;
+    cp_delivery_doubt_begin_(delivery, !cp_pieces_in_use(&delivery->pieces));
 }
 
 void cp_delivery_batch_begin_(cp_delivery *delivery, uint32_t count)
@@ -574,7 +576,7 @@ uint64_t cp_delivery_due(cp_delivery *delivery, uint64_t now_ns, bool cut, bool 
         return UINT64_MAX;
     if (delivery->state == CP_DELIVERY_FROZEN)
         return delivery->retry_at;
-    if (delivery->state == CP_DELIVERY_SENDING || !cut)
+    if (cp_delivery_is_sending(delivery) || !cut)
         return UINT64_MAX;
     const uint64_t at = cut_time(delivery, now_ns, urgent);
     return at < delivery->pause_until ? delivery->pause_until : at;
@@ -588,7 +590,10 @@ bool cp_delivery_step(cp_delivery *delivery, uint64_t now_ns)
         return false;
     if (delivery->settled_late && settle_late(delivery, now_ns))
         return false;
-    if (delivery->settled_late || !send_encode(delivery) || !batch_prepare(delivery)) {
+    const bool ready = !delivery->settled_late && send_encode(delivery);
+    if (ready && cp_delivery_doubt_before_(delivery, now_ns))
+        return cp_delivery_is_sending(delivery);
+    if (!ready || !batch_prepare(delivery)) {
         delivery->retry_at = now_ns + CP_DELIVERY_ASK_AGAIN_MS * (uint64_t)CP_NS_PER_MS;
         return false;
     }
@@ -609,7 +614,7 @@ bool cp_delivery_in_trouble(const cp_delivery *delivery)
 
 bool cp_delivery_is_sending(const cp_delivery *delivery)
 {
-    return delivery->state == CP_DELIVERY_SENDING;
+    return delivery->state == CP_DELIVERY_SENDING || delivery->state == CP_DELIVERY_COUNTING;
 }
 
 bool cp_delivery_is_critical(const cp_delivery *delivery)

@@ -8,6 +8,8 @@
 #include "base/failpoint.h"
 #include "flush/delivery_private.h"
 
+enum { TOKEN_PIECE = 32 }; /* room for what follows a batch's token */
+
 /* Rows [first, first + count) of the batch as chunks: whole ones as they are, the outer two perhaps as views. */
 typedef struct piece_rows {
     cp_chunk *const *chunks; /* pointers into the delivery's chunks, or what the source lends */
@@ -31,11 +33,14 @@ static cp_span *span_of_chunk(cp_batch *batch, const cp_chunk *chunk)
 void cp_delivery_token_(const cp_delivery *delivery, char token[CP_TOKEN_MAX])
 {
     const cp_pieces *pieces = &delivery->pieces;
+    char piece[TOKEN_PIECE] = "";
+    char again[TOKEN_PIECE] = "";
     if (cp_pieces_in_use(pieces))
-        snprintf(token, CP_TOKEN_MAX, "%.*s/%u-%u", CP_TOKEN_MAX - 32, delivery->batch.token, pieces->first,
-                 pieces->count);
-    else
-        snprintf(token, CP_TOKEN_MAX, "%s", delivery->batch.token);
+        snprintf(piece, sizeof piece, "/%u-%u", pieces->first, pieces->count);
+    if (delivery->doubt.fresh > 0)
+        snprintf(again, sizeof again, "/again-%u", delivery->doubt.fresh);
+    snprintf(token, CP_TOKEN_MAX, "%.*s%s%s", CP_TOKEN_MAX - 2 * TOKEN_PIECE, delivery->batch.token, piece,
+             again);
 }
 
 /* The chunk that holds row, which becomes the row's index in it. */
@@ -130,6 +135,7 @@ bool cp_delivery_piece_encode_(cp_delivery *delivery, cp_error *err)
     cp_native_block block;
     if (!piece_find(delivery, &rows, err))
         return false;
+    cp_delivery_doubt_spans_(delivery, rows.chunks, rows.count);
     int rc = cp_native_encode(delivery->native, delivery->env->arena, rows.chunks, rows.count,
                               delivery->encoded_max, &block);
     if (rc == CP_OK)

@@ -1,10 +1,11 @@
-/* What the parts of a delivery share: delivery.c cuts and sends, delivery_reply.c understands answers, delivery_pieces.c goes on where a
- * batch was refused, delivery_resume.c where a predecessor was killed. */
+/* What the parts of a delivery share: delivery.c cuts and sends, delivery_reply.c understands answers, delivery_doubt.c counts
+ * what may have been stored, delivery_pieces.c goes on where a batch was refused, delivery_resume.c where a predecessor was killed. */
 #ifndef CP_FLUSH_DELIVERY_PRIVATE_H
 #define CP_FLUSH_DELIVERY_PRIVATE_H
 
 #include "flush/batch.h"
 #include "flush/delivery.h"
+#include "flush/doubt.h"
 #include "flush/error_class.h"
 #include "flush/native.h"
 #include "flush/pieces.h"
@@ -16,8 +17,36 @@ enum { CP_DELIVERY_TEXT = 512, CP_DELIVERY_ASK_AGAIN_MS = 100 };
 typedef enum cp_delivery_state_ {
     CP_DELIVERY_IDLE,
     CP_DELIVERY_FROZEN,
-    CP_DELIVERY_SENDING
+    CP_DELIVERY_SENDING,
+    CP_DELIVERY_COUNTING
 } cp_delivery_state_;
+
+/* Why rows are counted; delivery_doubt.c. */
+typedef enum cp_doubt_why_ {
+    CP_DOUBT_NONE_,
+    CP_DOUBT_BEFORE_,
+    CP_DOUBT_AFTER_,
+    CP_DOUBT_REFUSED_
+} cp_doubt_why_;
+
+typedef struct cp_delivery_doubt_ {
+    bool countable; /* the table's rows can be told apart */
+    bool open;      /* what is under way may have been stored by an earlier send */
+    bool pieces;    /* the batch may have been: each of its pieces is counted before it is sent */
+    bool given_up;  /* of the batch: the server does not count */
+    bool refused;   /* what is under way was counted after it was refused: another refusal is believed */
+    bool cleared;   /* it was counted, and may be sent */
+    bool looked;    /* last says what was found a moment ago */
+    uint64_t last;
+    cp_doubt_why_ why; /* not NONE: a count is due or under way */
+    uint32_t fresh;    /* tokens that were acknowledged without rows */
+    uint32_t failures; /* counts in a row without a number */
+    uint32_t tries;    /* of them, which the server could have made */
+    uint32_t span_count;
+    cp_span spans[CP_MAX_TABLE_SLOTS]; /* of the piece: places only */
+    char *sql;
+    size_t sql_room;
+} cp_delivery_doubt_;
 
 typedef struct cp_delivery_progress_ {
     uint32_t in_flight;
@@ -44,7 +73,8 @@ struct cp_delivery {
     cp_batch batch;
     cp_http_exchange *exchange;
     cp_pieces pieces; /* how a refused batch goes on */
-    char *url;        /* the constant part, url_head bytes, then settings and token */
+    cp_delivery_doubt_ doubt;
+    char *url; /* the constant part, url_head bytes, then settings and token */
     size_t url_head;
     size_t url_capacity;
     bool encoded;      /* the body holds what is to be sent */
@@ -89,7 +119,36 @@ void cp_delivery_next_(cp_delivery *delivery, uint64_t now_ns, uint64_t wait_ns)
 /* Encodes the current piece into the batch's body. False, and err set: its rows cannot be had now. */
 bool cp_delivery_piece_encode_(cp_delivery *delivery, cp_error *err);
 
-/* The token of what is to be sent: the batch's, or the piece's. */
+/* What is under way has arrived: settled. */
+void cp_delivery_taken_(cp_delivery *delivery, uint64_t now_ns);
+
+/* It had arrived before: tells owner and log. */
+void cp_delivery_found_(cp_delivery *delivery, uint64_t now_ns);
+
+/* What an error says about the server as a whole. */
+void cp_delivery_server_doubt_(cp_delivery *delivery, const cp_http_reply *reply, cp_error_class class);
+
+/* CP_E_NOMEM. */
+int cp_delivery_doubt_create_(cp_delivery *delivery);
+
+/* What is to be sent is new, and so perhaps is the batch. */
+void cp_delivery_doubt_begin_(cp_delivery *delivery, bool batch);
+
+/* What is under way may have been stored. */
+void cp_delivery_doubt_open_(cp_delivery *delivery);
+
+/* The piece under way consists of these chunks' rows. */
+void cp_delivery_doubt_spans_(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t count);
+
+/* Before a send, and after its answer: true when the rows are counted first, and the answer decides how it goes on. */
+bool cp_delivery_doubt_before_(cp_delivery *delivery, uint64_t now_ns);
+bool cp_delivery_doubt_after_(cp_delivery *delivery, uint64_t now_ns);
+bool cp_delivery_doubt_refused_(cp_delivery *delivery, uint64_t now_ns);
+
+/* Takes the reply to a count. */
+void cp_delivery_doubt_reply_(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns);
+
+/* The token of what is to be sent: the batch's, or the piece's, or a fresh one after it. */
 void cp_delivery_token_(const cp_delivery *delivery, char token[CP_TOKEN_MAX]);
 
 /* The batch consists of the first count chunks of delivery->chunks, and is encoded. */

@@ -80,8 +80,7 @@ static void attempt_show(cp_delivery *delivery, const attempt_end *end, uint64_t
     events->attempt(events->ctx, delivery->index, &attempt);
 }
 
-/* What an error says about the server as a whole. */
-static void abilities_doubt(cp_delivery *delivery, const cp_http_reply *reply, cp_error_class class)
+void cp_delivery_server_doubt_(cp_delivery *delivery, const cp_http_reply *reply, cp_error_class class)
 {
     delivery->unreached = reply->net != 0;
     if (class == CP_CLASS_PARK_ENDPOINT || (delivery->unreached && class == CP_CLASS_TRANSIENT))
@@ -102,7 +101,7 @@ static void send_later(cp_delivery *delivery, const cp_http_reply *reply, cp_err
     delivery->retry_at = now_ns + wait;
     const attempt_end end = {reply, class, rows_under_way(delivery), parks, wait, trouble};
     attempt_show(delivery, &end, now_ns);
-    abilities_doubt(delivery, reply, class);
+    cp_delivery_server_doubt_(delivery, reply, class);
 }
 
 void cp_delivery_next_(cp_delivery *delivery, uint64_t now_ns, uint64_t wait_ns)
@@ -163,6 +162,19 @@ static void rows_taken(cp_delivery *delivery, const cp_http_reply *reply, uint64
     attempt_show(delivery, &end, now_ns);
     if (delivery->attempts > 1) /* what was wrong has been mended, perhaps by making the table anew */
         cp_abilities_refresh(delivery->env->abilities);
+    if (!cp_delivery_doubt_after_(delivery, now_ns))
+        cp_delivery_taken_(delivery, now_ns);
+}
+
+void cp_delivery_found_(cp_delivery *delivery, uint64_t now_ns)
+{
+    const cp_http_reply reply = {.status = 200, .body = "", .net_text = ""};
+    const attempt_end end = {&reply, CP_CLASS_OK, rows_under_way(delivery), false, 0, NULL};
+    attempt_show(delivery, &end, now_ns);
+}
+
+void cp_delivery_taken_(cp_delivery *delivery, uint64_t now_ns)
+{
     delivery->sends += cp_pieces_in_use(&delivery->pieces);
     delivery->groups = 0;
     delivery->pause_until = 0;
@@ -170,22 +182,43 @@ static void rows_taken(cp_delivery *delivery, const cp_http_reply *reply, uint64
     cp_delivery_next_(delivery, now_ns, 0);
 }
 
+/* Something of the rows may have been stored: no answer came though bytes may have left, or one that says neither yes nor no, or an
+ * error that may have come between two partitions. */
+static bool leaves_doubt(const cp_http_reply *reply, cp_error_class class)
+{
+    return class == CP_CLASS_IN_DOUBT ||
+           (reply->net == 0 &&
+            (class == CP_CLASS_TRANSIENT || class == CP_CLASS_THROTTLE || class == CP_CLASS_UNKNOWN));
+}
+
 void cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns)
 {
+    if (delivery->state == CP_DELIVERY_COUNTING) {
+        cp_delivery_doubt_reply_(delivery, reply, now_ns);
+        return;
+    }
     assert(delivery->state == CP_DELIVERY_SENDING);
     const cp_error_class class = cp_error_classify(reply);
     cp_failpoint(cp_pieces_in_use(&delivery->pieces) ? CP_FP_PIECE_REPLIED : CP_FP_BATCH_REPLIED);
     delivery->malformed += class == CP_CLASS_MALFORMED;
     if (class == CP_CLASS_OK) {
         rows_taken(delivery, reply, now_ns);
-    } else if (delivery->has_quarantine &&
-               (class == CP_CLASS_POISON ||
-                (class == CP_CLASS_MALFORMED &&
-                 (cp_pieces_in_use(&delivery->pieces) || delivery->malformed > MALFORMED_TRIES)))) {
+        return;
+    }
+    const bool refused = delivery->has_quarantine &&
+                         (class == CP_CLASS_POISON ||
+                          (class == CP_CLASS_MALFORMED &&
+                           (cp_pieces_in_use(&delivery->pieces) || delivery->malformed > MALFORMED_TRIES)));
+    const bool too_big = class == CP_CLASS_SPLIT && rows_under_way(delivery) > 1;
+    if ((refused || too_big) && cp_delivery_doubt_refused_(delivery, now_ns))
+        return; /* if they are there already, they need not be taken */
+    if (refused) {
         rows_refused(delivery, reply, class, now_ns);
-    } else if (class == CP_CLASS_SPLIT && rows_under_way(delivery) > 1) {
+    } else if (too_big) {
         rows_split(delivery, reply, now_ns);
     } else {
+        if (leaves_doubt(reply, class))
+            cp_delivery_doubt_open_(delivery);
         send_later(delivery, reply, class, NULL, now_ns);
     }
 }

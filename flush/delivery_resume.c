@@ -80,6 +80,7 @@ int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t 
     batch->range = left->range;
     cp_delivery_batch_begin_(delivery, count);
     delivery->lent = true;
+    cp_delivery_doubt_open_(delivery);
     const int rc = left->piece.rows ? resume_piece(delivery, left->piece, err) : resume_whole(delivery, err);
     if (rc < 0) {
         cp_batch_clear(batch);

@@ -17,6 +17,7 @@ void cp_pieces_begin(cp_pieces *pieces, uint32_t rows)
     pieces->rows = rows;
     pieces->first = pieces->count = pieces->bad_end = pieces->hinted = 0;
     pieces->most = rows;
+    pieces->mixed = false;
 }
 
 bool cp_pieces_resume(cp_pieces *pieces, uint32_t rows, uint32_t first, uint32_t count)
@@ -59,6 +60,8 @@ static void advance(cp_pieces *pieces, uint32_t last)
         count = 1;
     else if (pieces->bad_end > pieces->first)
         count = (pieces->bad_end - pieces->first + 1) / 2;
+    else if (pieces->mixed)
+        count = last > 0 ? smaller(last, pieces->rows) * 2 : 1;
     else if (pieces->gap > 0)
         count = last > pieces->gap / 2 ? smaller(last, pieces->rows) * 2 : pieces->gap;
     if (pieces->hinted <= pieces->first)
@@ -135,5 +138,17 @@ bool cp_pieces_too_big(cp_pieces *pieces)
     pieces->count /= 2;
     pieces->most = pieces->count;
     pieces->hinted = 0;
+    return true;
+}
+
+bool cp_pieces_mixed(cp_pieces *pieces)
+{
+    if (!cp_pieces_in_use(pieces))
+        pieces->count = pieces->rows;
+    pieces->mixed = true;
+    pieces->hinted = 0;
+    if (pieces->count == 1)
+        return false;
+    pieces->count /= 2;
     return true;
 }

@@ -9,6 +9,9 @@
  * is as large as the stretches between bad rows have been lately, and doubles while pieces are taken: so the cost of a bad
  * row falls with their distance, down to one send when they are neighbours.
  *
+ * A piece of which ClickHouse holds a part (delivery_doubt.c) is halved, too; behind it pieces double while all or nothing of them is
+ * held.
+ *
  * When at least half of the last 64 rows that were judged were refused, looking for the good ones stops: more and more rows are
  * tried together, and a group that is refused goes to the quarantine whole. So a table that takes nothing costs
  * a handful of sends, between which its delivery waits as for a parked table.
@@ -35,6 +38,7 @@ typedef struct cp_pieces {
     uint32_t bad_end; /* some row of [first, bad_end) is known to be refused; 0: nothing is known */
     uint32_t hinted;  /* the row that the server named, if > first; 0: none */
     uint32_t most;    /* rows of a piece: larger ones were too much at once */
+    bool mixed;       /* some of the batch's rows are stored already, others not */
     /* kept from batch to batch */
     uint32_t gap;    /* taken rows between two refused ones, lately; 0: none was refused yet */
     uint32_t run;    /* taken since the last refused one */
@@ -69,6 +73,10 @@ void cp_pieces_quarantined(cp_pieces *pieces);
 
 /* The piece, or the batch, is too much at once. False: it is a single row. */
 bool cp_pieces_too_big(cp_pieces *pieces);
+
+/* Some rows of the piece, or of the batch, are stored already and others are not: it is halved, and from now on pieces double while
+ * they are settled. False: it is a single row. */
+bool cp_pieces_mixed(cp_pieces *pieces);
 
 /* True while most rows are refused: the table, not its rows, is probably what is wrong. */
 bool cp_pieces_mostly_bad(const cp_pieces *pieces);

@@ -29,6 +29,9 @@ struct fake_server {
     pthread_mutex_t lock; /* of what follows */
     bool used[64];        /* steps taken */
     unsigned insert_count;
+    const fake_count *counts;
+    unsigned count_count;
+    unsigned counted;
     fake_insert inserts[FAKE_SEEN];
 };
 
@@ -163,6 +166,18 @@ static fake_step take_insert(connection *c)
     return step;
 }
 
+static const char *take_count(fake_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    unsigned left = server->counted++;
+    unsigned at = 0;
+    while (at + 1 < server->count_count && left >= server->counts[at].times)
+        left -= server->counts[at++].times;
+    const char *body = server->count_count ? server->counts[at].body : "0\t0\n";
+    pthread_mutex_unlock(&server->lock);
+    return body;
+}
+
 static void drip(const connection *c)
 {
     send_all(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 47);
@@ -184,6 +199,8 @@ static bool answer(connection *c)
                      c->server->version);
         } else if (strstr(c->body, "merge_tree_settings")) {
             snprintf(body, sizeof body, "0\n");
+        } else if (strncmp(c->body, "SELECT count(), ", 16) == 0) {
+            snprintf(body, sizeof body, "%s", take_count(c->server));
         } else {
             snprintf(body, sizeof body, "1\tMergeTree\t10000\n");
         }
@@ -294,6 +311,20 @@ fake_insert fake_server_insert(fake_server *server, unsigned index)
     const fake_insert seen = server->inserts[index % FAKE_SEEN];
     pthread_mutex_unlock(&server->lock);
     return seen;
+}
+
+void fake_server_set_counts(fake_server *server, const fake_count *counts, unsigned count)
+{
+    server->counts = counts;
+    server->count_count = count;
+}
+
+unsigned fake_server_counted(fake_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    const unsigned counted = server->counted;
+    pthread_mutex_unlock(&server->lock);
+    return counted;
 }
 
 void fake_server_stop(fake_server *server)

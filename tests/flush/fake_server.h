@@ -24,6 +24,12 @@ typedef struct fake_step {
     const char *body;
 } fake_step;
 
+/* How often to answer a count of rows with the given body; then the next, and after the last one, it again. */
+typedef struct fake_count {
+    unsigned times;
+    const char *body;
+} fake_count;
+
 enum { FAKE_SEEN = 256, FAKE_TEXT = 4096 };
 
 /* An INSERT as it came. */
@@ -49,6 +55,10 @@ const char *fake_server_url(const fake_server *server);
 /* How many INSERTs came, and the index-th. */
 unsigned fake_server_inserts(fake_server *server);
 fake_insert fake_server_insert(fake_server *server, unsigned index);
+
+/* Counts of rows (SELECT count() …) are answered by these; before the first request. And how many came. */
+void fake_server_set_counts(fake_server *server, const fake_count *counts, unsigned count);
+unsigned fake_server_counted(fake_server *server);
 
 void fake_server_stop(fake_server *server);
 
