@@ -19,6 +19,12 @@
 #include "base/error.h"
 #include "base/log.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+static const bool sanitized = true;
+#else
+static const bool sanitized = false;
+#endif
+
 /* What the C library, libcurl, OpenSSL, libmicrohttpd, liburing and the recorder call while it starts, runs and stops. */
 static const int allowed[] = {
     /* files: the region, logs, quarantine, configuration, certificates */
@@ -217,14 +223,11 @@ static int rules_add(scmp_filter_ctx filter)
 
 static int confine_calls(cp_error *err)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    (void)err;
-    return CP_OK;
-#else
+    if (sanitized)
+        return CP_OK;
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (!filter)
         return cp_error_set(err, CP_E_NOMEM, "no memory for a seccomp filter");
-
     int rc = rules_add(filter);
     (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);      /* Linux 4.14 */
     (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree instead of a list */
@@ -236,7 +239,6 @@ static int confine_calls(cp_error *err)
         rc = 0;
     }
     return rc == 0 ? CP_OK : cp_error_errno(err, CP_E_PERM, -rc, "load the seccomp filter");
-#endif
 }
 
 /* What CAP_IPC_LOCK was good for, the memory that io_uring keeps registered, stays allowed as a limit. */
