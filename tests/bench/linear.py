@@ -1,0 +1,142 @@
+"""What grows with what: the recorder's CPU time with 1 to 200 tables, idle and at a fixed rate over all of them; with 1 to 64
+rings of a table at a fixed rate; and what rows of 10 to 2,000 bytes cost to encode and compress.
+
+    tests/bench/linear.py [--svg FILE]        $CP_SECONDS: each measurement of the recorder (default 3)
+
+Prints one JSON line, and with --svg writes the plots. Exits 1 when a cost per unit at the far end of a sweep is more than
+MOST_KNEE times what the line through its first half says."""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+from tests.bench.idle import cpu_ns
+from tests.support.chdb import SKIP, ChdbServer, build_dir, engine_present
+from tests.support.recorder import Recorder
+
+SECONDS = int(os.environ.get("CP_SECONDS") or 3)
+TABLES = (1, 50, 100, 200)
+RINGS = (1, 16, 32, 64)
+ROW_BYTES = (10, 100, 500, 1000, 2000)
+ROWS_PER_S = 20_000
+PER_PROCESS = 50  # tables that put_paced takes
+MOST_KNEE = 2.0
+SETTLE_SECONDS = 1
+
+
+def share(recorder, producers):
+    """Of one core, while the producers run."""
+    time.sleep(SETTLE_SECONDS)
+    before, began = cpu_ns(recorder.process.pid), time.monotonic_ns()
+    time.sleep(SECONDS)
+    result = (cpu_ns(recorder.process.pid) - before) / (time.monotonic_ns() - began)
+    for producer in producers:
+        producer.communicate(timeout=60)
+    return result
+
+
+def start(recorder, program, *args):
+    return subprocess.Popen([recorder.build / "bin" / program, str(recorder.region), *map(str, args)], stdout=subprocess.PIPE)
+
+
+def quotes_tables(directory, count):
+    tables = {}
+    ddl = pathlib.Path("schema/ddl/quotes.sql").read_text()
+    for i in range(count):
+        file = pathlib.Path(directory) / f"feed{i:03}.sql"
+        file.write_text(ddl.replace("EXISTS quotes", f"EXISTS feed{i:03}"))
+        tables[f"feed{i:03}"] = {"ddl": str(file), "slots": 1, "ring_size": "1MiB"}
+    return tables
+
+
+def sweep_tables(server):
+    points = []
+    for count in TABLES:
+        with tempfile.TemporaryDirectory() as directory, \
+                Recorder(server, quotes_tables(directory, count), database=f"tables{count}") as recorder:
+            idle = share(recorder, [])
+            names = [f"feed{i:03}:{ROWS_PER_S // count}" for i in range(count)]
+            producers = [start(recorder, "put_paced", SECONDS + 2, 0, *names[at:at + PER_PROCESS])
+                         for at in range(0, count, PER_PROCESS)]
+            points.append({"tables": count, "idle_core": idle, "core": share(recorder, producers)})
+            recorder.wait_delivered()
+    return points
+
+
+def sweep_rings(server):
+    points = []
+    for count in RINGS:
+        table = {"obf_universe": {"slots": count, "ring_size": "1MiB"}}
+        with Recorder(server, table, database=f"rings{count}") as recorder:
+            producers = [start(recorder, "put_obf", SECONDS + 2, ROWS_PER_S // count) for _ in range(count)]
+            points.append({"rings": count, "core": share(recorder, producers)})
+            recorder.wait_delivered()
+    return points
+
+
+def sweep_row_bytes():
+    """Strings of hexadecimal digits, in which zstd finds no more than that: the cost of bytes, not of patterns."""
+    points = []
+    for size in ROW_BYTES:
+        with tempfile.TemporaryDirectory() as directory:
+            ddl, data = pathlib.Path(directory) / "t.sql", pathlib.Path(directory) / "t.csv"
+            ddl.write_text("CREATE TABLE t (a String) ENGINE = MergeTree ORDER BY a")
+            rows = max(2000, 4_000_000 // size)
+            with open("/dev/urandom", "rb") as random, open(data, "w", encoding="ascii") as out:
+                out.write("a\n" + "".join(f"{random.read((size + 1) // 2).hex()[:size]}\n" for _ in range(rows)))
+            done = subprocess.run([build_dir() / "bin/coldpath", "bench", "encode", "--json", "--seconds", "1", "--rounds", "5",
+                                   "--rows", str(rows), "--ddl", ddl, "--data", data], check=True, stdout=subprocess.PIPE)
+        ways = json.loads(done.stdout)["ways"]
+        points.append({"row_bytes": size} | {f"{way}_ns": ways[way]["cpu_ns_per_row"]["median"] for way in ("native", "native_zstd")})
+    return points
+
+
+def knee(points, x, y):
+    """How many times the last point lies above the line through the first two."""
+    (x0, y0), (x1, y1) = [(p[x], p[y]) for p in points[:2]]
+    expected = y0 + (y1 - y0) / (x1 - x0) * (points[-1][x] - x0)
+    return points[-1][y] / expected if expected > 0 else 1.0
+
+
+PLOTS = (("tables", "tables", (("idle_core", "no rows"), ("core", f"{ROWS_PER_S:,} rows/s over all")), "core", 100, "% of a core"),
+         ("rings", "rings of a table", (("core", f"{ROWS_PER_S:,} rows/s over all"),), "core", 100, "% of a core"),
+         ("row_bytes", "bytes of a row", (("native_ns", "Native"), ("native_zstd_ns", "Native + zstd")), "native_zstd_ns", 1,
+          "ns per row"))
+
+
+def plot(result, path):
+    import matplotlib  # pylint: disable=import-outside-toplevel  # only where plots are wanted
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "coldpath"
+    from matplotlib import pyplot
+    figure, axes = pyplot.subplots(1, len(PLOTS), figsize=(12, 3.4), constrained_layout=True)
+    for axis, (name, label, lines, _, factor, unit) in zip(axes, PLOTS):
+        for key, what in lines:
+            axis.plot([p[name] for p in result[name]], [p[key] * factor for p in result[name]], marker="o", label=what)
+        axis.set(xlabel=label, ylabel=unit, xlim=(0, None), ylim=(0, None))
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--svg", help="where the plots go")
+    options = parser.parse_args()
+    result = {"schema_version": 1, "verb": "bench linear", "rows_per_s": ROWS_PER_S, "row_bytes": sweep_row_bytes()}
+    with ChdbServer(args=["--threads", "1"]) as server:
+        result |= {"rings": sweep_rings(server), "tables": sweep_tables(server)}
+    result["knees"] = {name: knee(result[name], name, key) for name, _, _, key, _, _ in PLOTS}
+    print(json.dumps(result))
+    if options.svg:
+        plot(result, options.svg)
+    return 0 if max(result["knees"].values()) <= MOST_KNEE else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main() if engine_present() else SKIP)
