@@ -7,6 +7,8 @@ and host.
 --under  put before each benchmark's command line, such as "chrt -f 10"
 --keep   where the JSON of each benchmark is kept; what is there already is not measured again
 
+What stands in --out from the heading BOUNDS on is kept: the part that people write.
+
 Of real market data ($COLDPATH_TEST_DATA, or feeds of a user's own in that form) rows are encoded as well, where it is there."""
 
 import argparse
@@ -25,6 +27,7 @@ from tests.support.chdb import build_dir, engine_present
 COLDPATH = build_dir() / "bin/coldpath"
 REAL = {"quotes": ("derived_binance_bbo.csv.gz", "schema/ddl/quotes.sql"),
         "l2_updates": ("derived_binance_l2.csv.gz", "schema/ddl/l2_updates.sql")}
+BOUNDS = "## What bounds it"
 REAL_ROWS = 100_000
 
 
@@ -195,7 +198,8 @@ def main():
         keep = options.keep or pathlib.Path(scratch)
         keep.mkdir(parents=True, exist_ok=True)
         results, failed = measure(options.under, keep, svg)
-    options.out.write_text(markdown(results, svg).rstrip() + "\n")
+    kept = options.out.read_text().partition(BOUNDS)[1:] if options.out.exists() else ("", "")
+    options.out.write_text((markdown(results, svg).rstrip() + "\n\n" + "".join(kept)).rstrip() + "\n")
     print(options.out)
     for name in failed:
         print(f"report: {name} failed", file=sys.stderr)
