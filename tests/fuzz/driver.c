@@ -1,5 +1,5 @@
 /* Runs a fuzz target without libFuzzer: each file named on the command line as it is, then random mutations of them, for
- * CP_FUZZ_SECONDS (5). Blind, unlike libFuzzer, but any compiler builds it, so that every test run has some of it.
+ * CP_SECONDS (5). Blind, unlike libFuzzer, but any compiler builds it, so that every test run has some of it.
  *
  * A mutation is a few edits: flip a bit, write an interesting byte, delete or repeat a span, copy a span from another
  * file, cut the end. The seed, from CP_SEED or the clock, is printed; an input that crashes is left in
@@ -118,7 +118,7 @@ static void keep(const char *program, const input *it)
 
 int main(int argc, char **argv)
 {
-    const char *seconds = getenv("CP_FUZZ_SECONDS");
+    const char *seconds = getenv("CP_SECONDS");
     const char *seed_text = getenv("CP_SEED");
     const time_t end = time(NULL) + (seconds ? atol(seconds) : DEFAULT_SECONDS);
     const uint64_t clock_seed = (uint64_t)time(NULL) << 20 ^ (uint64_t)getpid();
