@@ -32,6 +32,16 @@ cp_import_table *cp_import_find(cp_import *import, const char *name, size_t len)
     return NULL;
 }
 
+static int row_parse(cp_import *import, cp_import_table *table, const char *text, size_t len,
+                     bool best_effort, cp_row *row, cp_error *err)
+{
+    int rc = cp_row_begin(row, table->table, import->row_buffer, CP_MAX_ROW);
+    row->best_effort = best_effort;
+    if (rc == CP_OK)
+        rc = cp_json_row_parse(&table->json, text, len, row, err);
+    return rc == CP_OK ? cp_row_end(row, err) : rc;
+}
+
 int cp_import_json(cp_import *import, cp_import_table *table, const char *text, size_t len, cp_row *row,
                    cp_error *err)
 {
@@ -42,11 +52,10 @@ int cp_import_json(cp_import *import, cp_import_table *table, const char *text, 
         table->json_ready = rc == CP_OK;
     }
     if (rc == CP_OK)
-        rc = cp_row_begin(row, table->table, import->row_buffer, CP_MAX_ROW);
-    if (rc == CP_OK)
-        rc = cp_json_row_parse(&table->json, text, len, row, err);
-    if (rc == CP_OK)
-        rc = cp_row_end(row, err);
+        rc = row_parse(import, table, text, len, false, row, err);
+    if (rc == CP_E_PARSE && import->best_effort &&
+        row_parse(import, table, text, len, true, row, NULL) == CP_OK)
+        rc = CP_OK; /* else the strict way's words, which say what to write */
     if (rc == CP_OK && row->used > table->row_max)
         rc = cp_error_set(err, CP_E_PARSE, "the row has %u bytes; the table takes %u (row_max)", row->used,
                           table->row_max);

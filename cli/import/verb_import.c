@@ -76,7 +76,8 @@ static const struct argp_option import_options[] = {
     {"skip-unknown", OPTION_SKIP_UNKNOWN, NULL, 0,
      "jsonl, csv: skip fields that are no column, as spool and wal do", 0},
     {"strict", OPTION_STRICT, NULL, 0,
-     "spool, wal: fields that are no column, and nulls that no column takes, are errors", 0},
+     "spool, wal: fields that are no column, nulls that no column takes, and times in other forms are errors",
+     0},
     {"map", OPTION_MAP, "FROM=TO", 0, "wal: rows of table FROM go to TO", 0},
     {"in-doubt", OPTION_IN_DOUBT, "put|drop", 0,
      "What to do with rows of which it cannot be told whether they were put", 0},
@@ -270,7 +271,7 @@ static int run_open(import_run *run, cp_import_source *source, cp_error *err)
     import->stage.lock_fd = -1;
     import->in_doubt = run->args->in_doubt;
     import->timeout_ns = run->args->timeout_ns;
-    import->skip_unknown = import->defaults_for_null = !run->args->strict;
+    import->skip_unknown = import->defaults_for_null = import->best_effort = !run->args->strict;
     if (rc == CP_OK)
         rc = cp_attach(&import->region, run->region_path, err);
     if (rc == CP_OK)

@@ -1,4 +1,5 @@
 """`coldpath import`: old spools and files into ClickHouse, each row once, while the old writer goes on and the import is killed."""
+import calendar
 import json
 import os
 import pathlib
@@ -156,6 +157,18 @@ def test_bad_rows_and_unknown_tables(recorder, work):
     strict = Spool(work / "strict.sqlite3")
     strict.fill([make(1)])
     assert run_import(recorder, "spool", work / "strict.sqlite3", "--strict", expect=1)["rows_quarantined"] == 1
+
+
+def test_times_as_the_old_writer_sent_them(recorder, work):
+    """date_time_input_format=best_effort took isoformat() with more digits than the column has, and other forms."""
+    path = work / "writer.sqlite3"
+    day = time.strftime("%Y-%m-%d")
+    forms = [f"{day}T10:00:00.123456+00:00", f"{day}T10:00:00.123Z", f"{day} 10:00:00.123999", f"{day.replace('-', '/')} 10:00:00.123",
+             calendar.timegm(time.strptime(day, "%Y-%m-%d")) * 1000 + 36_000_123]
+    Spool(path).fill(("obf_universe", {"ts": form, "symbol": str(i)}) for i, form in enumerate(forms))
+    assert run_import(recorder, "spool", path)["rows_put"] == len(forms)
+    recorder.wait_delivered()
+    assert recorder.sql("SELECT count(), groupUniqArray(toString(ts)) FROM obf_universe") == f"{len(forms)}\t['{day} 10:00:00.123']"
 
 
 def test_not_a_spool(recorder, work):
