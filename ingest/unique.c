@@ -1,5 +1,6 @@
 #include "ingest/unique.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -183,6 +184,7 @@ int cp_unique_open(cp_unique **out, const char *path, const cp_table *table, con
         return rc;
     }
     memset(unique->index, 0, index_places(window) * sizeof *unique->index); /* no page fault later */
+    assert(unique->file);
     *kept = keys_take_up(unique);
     *out = unique;
     return CP_OK;
