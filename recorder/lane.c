@@ -104,8 +104,12 @@ static void logged_recount(const cp_lane *lane, cp_abi_intent_span *spans, uint3
         settled.quarantined_rows = span->quarantined_rows;
         const int64_t excess = (int64_t)(cp_ack_settled_rows(&settled) - state->consumed_rows);
         const uint64_t added = span->delivered_rows - state->delivered_rows;
-        if (excess > 0)
-            span->delivered_rows -= (uint64_t)excess < added ? (uint64_t)excess : added;
+        const uint64_t rejected = span->rejected_rows - state->rejected_rows;
+        if (excess <= 0)
+            continue;
+        const uint64_t most = (uint64_t)excess < added + rejected ? (uint64_t)excess : added + rejected;
+        span->delivered_rows -= most < added ? most : added;
+        span->rejected_rows -= most > added ? most - added : 0;
     }
 }
 
