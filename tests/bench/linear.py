@@ -27,6 +27,7 @@ ROWS_PER_S = 20_000
 PER_PROCESS = 50  # tables that put_paced takes
 MOST_KNEE = 2.0
 SETTLE_SECONDS = 1
+ROOM = {"recorder": {"memory_limit": "512MiB"}}  # chunks for 200 tables
 
 
 def share(recorder, producers):
@@ -58,7 +59,7 @@ def sweep_tables(server):
     points = []
     for count in TABLES:
         with tempfile.TemporaryDirectory() as directory, \
-                Recorder(server, quotes_tables(directory, count), database=f"tables{count}") as recorder:
+                Recorder(server, quotes_tables(directory, count), database=f"tables{count}", extra=ROOM) as recorder:
             idle = share(recorder, [])
             names = [f"feed{i:03}:{ROWS_PER_S // count}" for i in range(count)]
             producers = [start(recorder, "put_paced", SECONDS + 2, 0, *names[at:at + PER_PROCESS])
@@ -72,7 +73,7 @@ def sweep_rings(server):
     points = []
     for count in RINGS:
         table = {"obf_universe": {"slots": count, "ring_size": "1MiB"}}
-        with Recorder(server, table, database=f"rings{count}") as recorder:
+        with Recorder(server, table, database=f"rings{count}", extra=ROOM) as recorder:
             producers = [start(recorder, "put_obf", SECONDS + 2, ROWS_PER_S // count) for _ in range(count)]
             points.append({"rings": count, "core": share(recorder, producers)})
             recorder.wait_delivered()

@@ -95,7 +95,7 @@ def part_peers(r):
     lines = ["## Puts beside peers", "",
              f"{r['row_bytes']}-byte rows, one put every {r['pace_ns']} ns, then flat out; medians of {r['rounds']} rounds, in which the "
              f"peers take turns; ns. One cache line from CPU to CPU takes {r['cache_line_ns']:.0f} ns. `tests/bench/peers/peers.py`", ""]
-    rows = [[p["name"], f"{p['p50_ns_ours_to_it']:.3f}", f"{p['flat_out_ns_ours_to_it']:.3f}", f"{p['p50_ns']:.1f}",
+    rows = [[p["name"], f"{p['p50_ns_ours_to_it']:.2g}", f"{p['flat_out_ns_ours_to_it']:.2g}", f"{p['p50_ns']:.1f}",
              f"{p['p99_ns']:.0f}", f"{p['p999_ns']:.0f}", f"{p['flat_out_ns']:.1f}", p["what"]] for p in r["peers"]]
     return lines + table(["", "coldpath ÷ it, p50", "flat out", "p50", "p99", "p99.9", "flat out", "what it does"], rows)
 
