@@ -17,6 +17,9 @@
  * that is refused goes to the quarantine. For this the chunks are kept until the batch is settled; those of a log are read
  * once more.
  *
+ * What may have been stored though no answer said so is counted, where rows can be told apart (delivery_doubt.c); meanwhile the
+ * delivery is COUNTING, which is as SENDING.
+ *
  * All of it runs on the flusher's thread, except cp_delivery_submit (drain thread) and cp_delivery_idle (any). */
 #ifndef CP_FLUSH_DELIVERY_H
 #define CP_FLUSH_DELIVERY_H
