@@ -132,7 +132,7 @@ static void args_end(const import_args *args, const struct argp_state *state)
 {
     if (args->kind == KIND_NONE || !args->path)
         argp_error(state, "what is to be imported?");
-    if (strcmp(args->path, "-") == 0)
+    if (args->path && strcmp(args->path, "-") == 0)
         argp_error(state,
                    "an import goes on where it was: it needs a file; `coldpath put` takes standard input");
     if (args->follow && args->kind != KIND_SPOOL)
