@@ -144,6 +144,7 @@ static int check_json(const check_run *run)
         json_object_array_add(shared, json_object_new_string(run->apart.texts[i]));
     if (run->count == 1) {
         json_object *answer = config_json(run, 0);
+        cp_json_add_string(answer, "verb", "check");
         cp_json_add(answer, "shared", shared);
         return cp_json_end(answer);
     }

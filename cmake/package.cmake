@@ -5,7 +5,7 @@ install(FILES deploy/coldpathd.service deploy/coldpath-monitor.service deploy/co
               deploy/coldpath-maintain.timer DESTINATION ${units_dir})
 install(FILES deploy/alerts.yaml deploy/grafana.json DESTINATION ${CMAKE_INSTALL_DATADIR}/coldpath)
 install(FILES README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "man" EXCLUDE)
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "*.json" PATTERN "man" EXCLUDE)
 install(FILES ${CMAKE_BINARY_DIR}/monitor/charts/uplot-license.txt DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 set(completions ${CMAKE_BINARY_DIR}/share/completions)
