@@ -135,6 +135,7 @@ TABLE_FIELD(quarantined, table->quarantined)
 TABLE_FIELD(lost, table->dropped + table->given_up)
 TABLE_FIELD(doubtful, table->doubtful)
 TABLE_FIELD(unkeyed, table->counters.unkeyed_rows)
+TABLE_FIELD(duplicate, table->counters.duplicate_rows)
 TABLE_FIELD(in_ring, table->in_ring)
 TABLE_FIELD(in_log, table->in_log)
 TABLE_FIELD(at_risk, table->at_risk)
@@ -344,6 +345,8 @@ const cp_metric cp_metrics[] = {
      .help =
          "Rows that did not go to ClickHouse, by reason; ring_full and too_big are puts that were refused",
      .samples = discards},
+    OF_TABLE("recorder_duplicate_rows_total", CP_METRIC_COUNTER, duplicate,
+             "Rows left out by unique_key, of the rejected ones; counts again what a restart copies again"),
     OF_TABLE("recorder_ring_rows", CP_METRIC_GAUGE, in_ring, "Rows in the table's rings"),
     OF_TABLE("recorder_wal_rows", CP_METRIC_GAUGE, in_log, "Rows durable in the log and not yet delivered"),
     OF_TABLE("recorder_at_risk_rows", CP_METRIC_GAUGE, at_risk,

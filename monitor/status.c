@@ -151,6 +151,7 @@ static json_object *table_json(const cp_watch_view *view, uint32_t index)
     json_object_object_add(item, "producers", producers_json(table));
     add_uint(item, "pressure", table->pressure);
     add_uint(item, "pressure_changes", table->counters.pressure_changes);
+    add_uint(item, "duplicate_rows", table->counters.duplicate_rows);
     add_uint(item, "unkeyed_rows", table->counters.unkeyed_rows);
     add_double(item, "oldest_unshipped_s",
                table->counters.oldest_unshipped_ns ? seconds_since(view, table->counters.oldest_unshipped_ns)
