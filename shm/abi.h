@@ -45,7 +45,7 @@
  *
  * All integers are little-endian. Positions are byte counts modulo 2^64; differences are taken unsigned. A file's magic
  * is stored last, when all else in it is valid. The major version must match exactly; a higher minor version only adds
- * fields in reserved space. */
+ * fields in reserved space. tests/shm/abi_layout.txt keeps every offset of this version; a test fails when one changes under it. */
 #ifndef CP_SHM_ABI_H
 #define CP_SHM_ABI_H
 
