@@ -1,6 +1,7 @@
 """The old writer's spool, made again from its description, for tests: the queue it writes, and a process that goes on appending.
 
-    python3 old_writer.py FILE ROWS [--delay SECONDS]      appends ROWS rows, and prints how many it could not
+    python3 old_writer.py FILE ROWS [--delay SECONDS]      appends ROWS rows; prints how often one was refused by a lock, and
+                                                       put again (the old writer would have dropped it)
 """
 import argparse
 import json
@@ -59,7 +60,10 @@ def main():
     args = parser.parse_args()
     spool = Spool(args.file)
     for i in range(args.first, args.first + args.rows):
-        spool.put(*make(i))
+        refused = -1
+        while refused != spool.failed:
+            refused = spool.failed
+            spool.put(*make(i))
         if args.delay:
             time.sleep(args.delay)
     print(spool.failed)
