@@ -14,7 +14,8 @@
 typedef struct cp_json_row {
     const cp_table *table;
     bool skip_unknown;
-    bool defaults_for_null; /* null in a column that is not Nullable gives its default, as ClickHouse has it; set after init */
+    /* Null in a column that is not Nullable gives its default, as ClickHouse has it; set after init. */
+    bool defaults_for_null;
     json_tokener *tokener;
     cp_json_scan scan; /* of the line under way */
     uint32_t order_count;

@@ -23,6 +23,7 @@
 #include "recorder/lane.h"
 #include "recorder/log_lane.h"
 #include "recorder/resume.h"
+#include "recorder/ship_targets.h"
 #include "shm/ack.h"
 #include "shm/sigbus_guard.h"
 
@@ -64,12 +65,12 @@ struct cp_recorder {
     uint64_t stop_timeout_ns;
     pthread_t drain_thread;
     bool drain_running;
-    bool retiring;                     /* atomic: the drain thread shall retire the ladders, ... */
-    bool retired;                      /* atomic: and has */
-    bool stopping;                     /* atomic: tells the drain thread to end */
-    struct ship_target *flush_targets; /* per ring, while a flush is under way; NULL: none is */
-    uint64_t flush_until;              /* boot-time clock */
-    sem_t started;                     /* the drain thread has started its logs, or failed to */
+    bool retiring;                  /* atomic: the drain thread shall retire the ladders, ... */
+    bool retired;                   /* atomic: and has */
+    bool stopping;                  /* atomic: tells the drain thread to end */
+    cp_ship_targets *flush_targets; /* while a flush is under way; NULL: none is */
+    uint64_t flush_until;           /* boot-time clock */
+    sem_t started;                  /* the drain thread has started its logs, or failed to */
     int start_code;
     cp_error start_error;
 };
@@ -592,45 +593,9 @@ bool cp_recorder_is_turning(const cp_recorder *recorder, uint64_t within_ns)
 
 /* ---- shipping without waiting for batches ---------------------------------------------------------------- */
 
-typedef struct ship_target {
-    uint64_t position;
-    bool readable;
-} ship_target;
-
-/* How far each ring is published now: producers may go on putting. NULL: no memory. */
-static ship_target *targets_note(const cp_recorder *recorder)
+static bool targets_reached(const cp_recorder *recorder, const cp_ship_targets *targets)
 {
-    const uint32_t rings = recorder->region.control.ring_count;
-    ship_target *targets = calloc(rings + 1u, sizeof *targets);
-    for (uint32_t i = 0; targets && i < rings; i++)
-        targets[i].readable = cp_drain_published(recorder->drain, i, &targets[i].position);
-    return targets;
-}
-
-/* What is not sent now is as far as it gets in its log, or where it is. */
-static bool table_reached(const cp_recorder *recorder, uint32_t table, const ship_target *targets)
-{
-    const cp_control *control = &recorder->region.control;
-    const cp_abi_table *entry = &control->directory[table];
-    const bool sends = cp_gate_sends(&recorder->gate, entry->critical);
-    for (uint32_t slot = 0; slot < entry->slots; slot++) {
-        const ship_target *target = &targets[entry->first_ring + slot];
-        cp_abi_ack ack;
-        cp_ack_read(&control->acks[entry->first_ring + slot], &ack);
-        const uint64_t reached = sends ? ack.delivered : entry->critical ? ack.durable : target->position;
-        if (target->readable && ack.fault == CP_RING_SOUND && (int64_t)(reached - target->position) < 0)
-            return false;
-    }
-    return true;
-}
-
-static bool targets_reached(const cp_recorder *recorder, const ship_target *targets)
-{
-    for (uint32_t i = 0; i < recorder->region.control.table_count; i++) {
-        if (!table_reached(recorder, i, targets))
-            return false;
-    }
-    return true;
+    return cp_ship_targets_reached(targets, &recorder->region.control, &recorder->gate);
 }
 
 static void set_urgent(cp_recorder *recorder, bool urgent)
@@ -642,7 +607,7 @@ static void set_urgent(cp_recorder *recorder, bool urgent)
 void cp_recorder_flush(cp_recorder *recorder)
 {
     free(recorder->flush_targets);
-    recorder->flush_targets = targets_note(recorder);
+    recorder->flush_targets = cp_ship_targets_note(&recorder->region.control, recorder->drain);
     recorder->flush_until = cp_boottime_ns() + recorder->stop_timeout_ns;
     set_urgent(recorder, recorder->flush_targets != NULL);
 }
@@ -690,7 +655,7 @@ void cp_recorder_stop(cp_recorder *recorder, bool (*hurry)(void), cp_stop_report
     while (recorder->drain_running && !__atomic_load_n(&recorder->retired, __ATOMIC_ACQUIRE) &&
            cp_boottime_ns() < deadline)
         nanosleep(&pause, NULL);
-    ship_target *targets = targets_note(recorder);
+    cp_ship_targets *targets = cp_ship_targets_note(&recorder->region.control, recorder->drain);
     set_urgent(recorder, true);
     *report = (cp_stop_report){0};
     while (targets && !(report->clean = targets_reached(recorder, targets)) && cp_boottime_ns() < deadline &&

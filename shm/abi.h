@@ -59,7 +59,8 @@
 
 enum {
     CP_ABI_MAJOR = 2,
-    CP_ABI_MINOR = 3, /* 1: measures; 2: times of the pressure ladder; 3: mode, bytes sent in a day, duplicates */
+    /* 1: measures; 2: times of the pressure ladder; 3: mode, bytes sent in a day, duplicates */
+    CP_ABI_MINOR = 3,
     CP_CACHE_LINE = 64,
     CP_ABI_HEADER_SIZE = 4096,
     CP_ABI_RING_HOT_OFFSET = 4096,
@@ -132,7 +133,7 @@ typedef struct cp_abi_control {
     uint32_t sink_state; /* cp_sink_state */
     uint32_t chunks_free;
     uint32_t chunk_count;
-    uint32_t mode; /* 0 direct, 1 wal_first, 2 disabled: what is sent to ClickHouse */
+    uint32_t mode;                      /* 0 direct, 1 wal_first, 2 disabled: what is sent to ClickHouse */
     char sink_error[CP_ABI_ERROR_TEXT]; /* of the last probe that failed; "" when the last one did not */
     uint64_t reload_count;  /* goes up when a reload begins and when it has ended: odd, one is under way */
     uint64_t reload_ns;     /* real time of the last one's end */
@@ -205,7 +206,8 @@ typedef struct cp_abi_counters {
     uint64_t pressure_ns[3];  /* lossy: time spent on the ladder's rungs 1, 2 and 3 */
     uint64_t unkeyed_rows;    /* passed rungs 1 and 2 because the table of keys was full */
     uint64_t parked_since_ns; /* real time; 0: not parked. Why: last_error; asked again at: retry_at_ns */
-    uint64_t duplicate_rows; /* critical: of the rejected ones, left out by unique_key; counts again what a restart drains again */
+    /* critical: of the rejected ones, left out by unique_key; counts again what a restart drains again */
+    uint64_t duplicate_rows;
     uint8_t reserved[48];
 } cp_abi_counters;
 static_assert(sizeof(cp_abi_counters) == 512, "counter block");
