@@ -247,7 +247,7 @@ const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
                      [(first) + (int) CP_RKEY_OUTAGE] = {                                                    \
                          .path = "pressure." name ".outage",                                                 \
                          .kind = CP_CONFIG_DURATION,                                                         \
-                         .max = 24 * 3600 * S,                                                               \
+                         .max = 24 * (3600 * S),                                                             \
                          .fallback = "0s",                                                                   \
                          .help = "inserts have failed for this long; 0s: no matter how long"}
 
@@ -290,7 +290,7 @@ const cp_config_key cp_config_table_keys[CP_TKEY_COUNT] = {
     [CP_TKEY_UNIQUE_WINDOW] = {.path = "unique_window",
                                .kind = CP_CONFIG_COUNT,
                                .min = 16,
-                               .max = 16 * 1024 * 1024,
+                               .max = 16 * MIB,
                                .fallback = "65536",
                                .help = "rows whose keys are remembered"},
     [CP_TKEY_FLUSH_ROWS] = {.path = "flush.rows",
@@ -356,7 +356,7 @@ const cp_config_key cp_config_table_keys[CP_TKEY_COUNT] = {
     [CP_TKEY_MAX_KEYS] = {.path = "pressure.max_keys",
                           .kind = CP_CONFIG_COUNT,
                           .min = 16,
-                          .max = 1024 * 1024,
+                          .max = MIB,
                           .fallback = "65536",
                           .help = "keys that are remembered; rows of others pass"},
     [CP_TKEY_DWELL] = {.path = "pressure.dwell",
