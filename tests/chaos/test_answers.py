@@ -82,6 +82,8 @@ ANSWERS = {
     "closed after the reply": (Fault("f", WHOLE, way=CLOSE), None, ""),
     "latency": (Fault("f", WHOLE, before=0.1, after=0.1), None, ""),
 }
+# Stored, but the reply does not say so: the recorder counts the rows, finds them, and sends nothing again.
+COUNTED = ("500 after commit", "reply cut after commit", "silence after commit", "slow drip")
 # Where a connection that was used before dies so, libcurl sends the request again by itself, a few times.
 RESETS = ("reset before", "reset in the body", "reset after commit", "closed after commit")
 SINK = {"retry_min": "5ms", "retry_max": "20ms", "connect_timeout": "500ms", "request_timeout": "700ms"}
@@ -192,7 +194,7 @@ class Answers(WithRecorder):
             for table in ("kept", "passing"):
                 with self.subTest(answer=name, table=table):
                     attempts = self.once(table, fault, cls, words, 100 if name in RESETS else 1)
-                    if cls:
+                    if cls and name not in COUNTED:
                         self.check_resent(attempts)
                     else:
                         self.assertEqual(len(attempts), 1)
