@@ -24,8 +24,7 @@
  * one before it was acknowledged and the rows were not there. A successor walks the same way and meets the same tokens.
  *
  * A count that is not answered is asked again, with backoff. A server that answers but does not count (no right to SELECT,
- * too slow) is asked
- * TRIES_MOST times at most; then the token alone decides, as for tables without provenance columns. */
+ * too slow) is asked TRIES_MOST times at most; then the token alone decides, as for tables without provenance columns. */
 #include <assert.h>
 #include <curl/curl.h>
 #include <stdio.h>
