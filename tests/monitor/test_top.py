@@ -181,12 +181,12 @@ class Top(unittest.TestCase):
         terminal.wait(lambda t: "sorted by region" in t.text())
         self.assertGreater(len(terminal.screen[1]), 60)
         for rows, columns in ((10, 40), (4, 20), (50, 200)):
-            terminal.clear()
+            # The change itself sends SIGWINCH. What an earlier size left unread on the way is drawn over by the next screen.
             terminal.resize(rows, columns)
-            terminal.process.send_signal(signal.SIGWINCH)
-            terminal.wait(lambda t, rows=rows: t.screen[rows - 1] != "" and t.screen[0] != "", 2)
-            self.assertLessEqual(max(len(line) for line in terminal.screen), columns)
-            self.assertEqual([line for line in terminal.screen[rows:] if line], [])
+            terminal.wait(lambda t, rows=rows, columns=columns: t.screen[rows - 1] != "" and t.screen[0] != ""
+                          and max(len(line) for line in t.screen) <= columns
+                          and len(t.screen[1]) > min(columns, 60) // 2
+                          and not any(t.screen[rows:]), 5)
         terminal.keys("q")
         self.assertEqual(terminal.end(), 0)
 
