@@ -4,6 +4,7 @@
  *
  *   <region>/control              written by the recorder
  *   <region>/<table>.<slot>.ring  written by the producer that holds the slot
+ *   <region>/errors               likewise: what went wrong, each kind once (cp_abi_errors)
  *   <region>/recorder.lock        an empty file; the recorder holds an OFD lock on it while it lives
  *
  * control:
@@ -22,6 +23,8 @@
  *     │ cp_abi_intent × tables 8768 B│  the batch that is being sent
  *     ├──────────────────────────────┤  measures_offset
  *     │ cp_abi_measures × tables 4 KiB│  how long things took: histograms
+ *     ├──────────────────────────────┤  latency_offset
+ *     │ cp_abi_latency × tables  2 KiB│  likewise, of rows
  *     ├──────────────────────────────┤  text_offset
  *     │ CREATE TABLE texts           │  the full column descriptors, in ClickHouse's own words
  *     └──────────────────────────────┘  file_size
@@ -56,11 +59,13 @@
 
 #define CP_ABI_CONTROL_MAGIC 0x31304c5254434c43ull /* "CLCTRL01" */
 #define CP_ABI_RING_MAGIC    0x313047494e524c43ull /* "CLRING01" */
+#define CP_ABI_ERRORS_MAGIC  0x3130525245504c43ull /* "CLPERR01" */
 
 enum {
     CP_ABI_MAJOR = 2,
-    /* 1: measures; 2: times of the pressure ladder; 3: mode, bytes sent in a day, duplicates */
-    CP_ABI_MINOR = 3,
+    /* 1: measures; 2: times of the pressure ladder; 3: mode, bytes sent in a day, duplicates; 4: pauses, forced rungs, commands,
+     * latencies, the file of errors */
+    CP_ABI_MINOR = 4,
     CP_CACHE_LINE = 64,
     CP_ABI_HEADER_SIZE = 4096,
     CP_ABI_RING_HOT_OFFSET = 4096,
@@ -121,7 +126,8 @@ typedef struct cp_abi_control {
     uint64_t created_ns; /* real time */
     char namespace_name[CP_ABI_NAME];
     uint64_t measures_offset; /* 0: the file was made before there were any */
-    uint8_t reserved0[272];
+    uint64_t latency_offset;  /* likewise */
+    uint8_t reserved0[264];
 
     /* life signs, from offset 512 */
     uint64_t heartbeat_ns; /* boot-time clock; the drain thread's last turn */
@@ -140,10 +146,12 @@ typedef struct cp_abi_control {
     uint32_t reload_result; /* cp_reload_result; this and the text hold while the count is even */
     uint32_t reserved3;
     char reload_text[CP_ABI_RELOAD_TEXT];
-    uint64_t sent_day;   /* days since 1970, UTC, in which … */
-    uint64_t sent_bytes; /* … so much was sent to ClickHouse: bodies of inserts, each attempt */
-    uint64_t sent_limit; /* of a day; 0: none */
-    uint8_t reserved1[1176];
+    uint64_t sent_day;         /* days since 1970, UTC, in which … */
+    uint64_t sent_bytes;       /* … so much was sent to ClickHouse: bodies of inserts, each attempt */
+    uint64_t sent_limit;       /* of a day; 0: none */
+    uint64_t commands;         /* obeyed, of those that came by the control socket */
+    uint64_t commands_refused; /* not obeyed: from somebody who may not, not understood, or not possible */
+    uint8_t reserved1[1160];
 } cp_abi_control;
 static_assert(sizeof(cp_abi_control) == CP_ABI_HEADER_SIZE, "control header is one page");
 static_assert(offsetof(cp_abi_control, heartbeat_ns) == 512, "life signs start at 512");
@@ -164,8 +172,9 @@ typedef struct cp_abi_table {
 static_assert(sizeof(cp_abi_table) == 256, "directory entry");
 
 typedef struct cp_abi_pressure {
-    uint32_t level; /* the table's rung of the pressure ladder; 0 = none */
-    uint8_t reserved[60];
+    uint32_t level;  /* the table's rung of the pressure ladder; 0 = none */
+    uint32_t forced; /* by `coldpath degrade`: the rung it is held on, + 1; 0: it moves by itself */
+    uint8_t reserved[56];
 } cp_abi_pressure;
 static_assert(sizeof(cp_abi_pressure) == CP_CACHE_LINE, "pressure word has a line of its own");
 
@@ -208,7 +217,8 @@ typedef struct cp_abi_counters {
     uint64_t parked_since_ns; /* real time; 0: not parked. Why: last_error; asked again at: retry_at_ns */
     /* critical: of the rejected ones, left out by unique_key; counts again what a restart drains again */
     uint64_t duplicate_rows;
-    uint8_t reserved[48];
+    uint64_t paused_since_ns; /* real time; 0: not paused. By `coldpath pause`, until `coldpath resume` */
+    uint8_t reserved[40];
 } cp_abi_counters;
 static_assert(sizeof(cp_abi_counters) == 512, "counter block");
 
@@ -242,6 +252,15 @@ typedef struct cp_abi_measures {
 } cp_abi_measures;
 static_assert(sizeof(cp_abi_measures) == 4 * sizeof(cp_abi_histogram) + 2 * (size_t)CP_CACHE_LINE,
               "measures");
+
+/* How long rows took, each chunk of rows counted once, by its oldest row. The time of a put is not known but for a bound: when the
+ * drain last found the ring bare. So each is at most this long. */
+typedef struct cp_abi_latency {
+    cp_abi_histogram put_drained_us; /* the drain thread writes */
+    cp_abi_histogram
+        put_delivered_us; /* the flusher's thread writes: until ClickHouse acknowledged the batch */
+} cp_abi_latency;
+static_assert(sizeof(cp_abi_latency) == 2 * sizeof(cp_abi_histogram), "latency");
 
 typedef enum cp_log_state {
     CP_LOG_NONE = 0, /* the table has no log, or no recorder has opened it yet */
@@ -371,6 +390,49 @@ typedef struct cp_abi_ring_counters {
 static_assert(sizeof(cp_abi_ring_counters) == CP_CACHE_LINE, "one line");
 static_assert(sizeof(struct cp_ring_hot) <= CP_CACHE_LINE, "hot line");
 static_assert(CP_ABI_RING_COUNTERS_OFFSET == CP_ABI_RING_HOT_OFFSET + CP_CACHE_LINE, "behind the hot line");
+
+/* <region>/errors: warnings and errors of recorders, deduplicated, so that they can be read when the recorder and its log are gone.
+ *
+ *   0 ┌──────────────────────────────┐
+ *     │ cp_abi_errors          4096 B │
+ *     ├──────────────────────────────┤
+ *     │ cp_abi_error × 128     1024 B │  one per message and what it is about; the one seen least lately makes room
+ *     └──────────────────────────────┘
+ *
+ * An entry is written under a sequence lock (odd = being written; left odd by a recorder that was killed). */
+enum {
+    CP_ABI_ERRORS = 128,
+    CP_ABI_ERRORS_HEADER = 4096,
+    CP_ABI_ERROR_MESSAGE = 128,
+    CP_ABI_ERROR_DETAIL = 416
+};
+
+typedef struct cp_abi_errors {
+    uint64_t magic;
+    uint32_t abi_major;
+    uint32_t entry_count; /* CP_ABI_ERRORS */
+    uint64_t changes;     /* goes up with every event that is noted */
+    uint64_t displaced;   /* entries that made room for others */
+    uint8_t reserved[4064];
+} cp_abi_errors;
+static_assert(sizeof(cp_abi_errors) == CP_ABI_ERRORS_HEADER, "a page");
+
+typedef struct cp_abi_error {
+    uint32_t sequence;
+    uint32_t level;    /* cp_log_level: 2 warning, 3 error */
+    uint64_t count;    /* 0: the entry is free */
+    uint64_t first_ns; /* real time; likewise the next */
+    uint64_t last_ns;
+    uint64_t change; /* the header's `changes` when it was noted last */
+    uint32_t recorder_pid;
+    uint32_t reserved0;
+    char table[CP_ABI_NAME];            /* "": of none */
+    char message[CP_ABI_ERROR_MESSAGE]; /* a constant phrase */
+    char detail[CP_ABI_ERROR_DETAIL];   /* the latest one's fields, as in the log */
+    char remedy[CP_ABI_ERROR_TEXT];     /* "": the message says it */
+    uint8_t reserved[48];
+} cp_abi_error;
+static_assert(sizeof(cp_abi_error) == 1024, "entry of the error log");
 
 /* "bad record"; never NULL. */
 const char *cp_ring_fault_name(uint32_t fault);

@@ -52,6 +52,8 @@ static int control_check_geometry(cp_control *control, const cp_abi_control *cop
         !area_fits(copy->intents_offset, copy->table_count, sizeof(cp_abi_intent), size) ||
         !area_fits(copy->measures_offset, copy->measures_offset ? copy->table_count : 0,
                    sizeof(cp_abi_measures), size) ||
+        !area_fits(copy->latency_offset, copy->latency_offset ? copy->table_count : 0, sizeof(cp_abi_latency),
+                   size) ||
         !area_fits(copy->text_offset, copy->text_size, 1, size))
         return cp_error_set(err, CP_E_CORRUPT, "%s: its geometry contradicts itself", path);
     uint8_t *base = (uint8_t *)control->header;
@@ -64,6 +66,7 @@ static int control_check_geometry(cp_control *control, const cp_abi_control *cop
     control->intents = (cp_abi_intent *)(void *)(base + copy->intents_offset);
     control->measures =
         copy->measures_offset ? (cp_abi_measures *)(void *)(base + copy->measures_offset) : NULL;
+    control->latency = copy->latency_offset ? (cp_abi_latency *)(void *)(base + copy->latency_offset) : NULL;
     control->text = (const char *)base + copy->text_offset;
     control->text_size = copy->text_size;
     return CP_OK;
@@ -218,6 +221,8 @@ static void control_plan(cp_abi_control *plan, const cp_control_table *tables, u
     at += count * sizeof(cp_abi_intent);
     plan->measures_offset = at;
     at += count * sizeof(cp_abi_measures);
+    plan->latency_offset = at;
+    at += count * sizeof(cp_abi_latency);
     plan->text_offset = at;
     plan->file_size = align_line(at + plan->text_size);
 }
@@ -295,7 +300,7 @@ int cp_control_create(cp_control *control, const char *dir, const char *name, co
 
 bool cp_control_matches(const cp_control *control, const cp_control_table *tables, uint32_t table_count)
 {
-    if (control->table_count != table_count || !control->measures)
+    if (control->table_count != table_count || !control->measures || !control->latency)
         return false;
     for (uint32_t i = 0; i < table_count; i++) {
         const cp_abi_table *entry = &control->directory[i];

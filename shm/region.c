@@ -219,8 +219,11 @@ static int check_old_tables(const char *dir, const cp_control *old, const cp_con
 static void adopt_table(cp_control *new, uint32_t to, const cp_control *old, uint32_t from)
 {
     new->counters[to] = old->counters[from];
+    new->pressure[to] = old->pressure[from];
     if (old->measures)
         new->measures[to] = old->measures[from];
+    if (old->latency)
+        new->latency[to] = old->latency[from];
     new->intents[to] = old->intents[from];
     for (uint32_t slot = 0; slot < old->directory[from].slots; slot++) {
         cp_abi_ack ack;
@@ -263,6 +266,8 @@ static int fill_region(const cp_region_spec *spec, unsigned gid, const cp_contro
     if (old->header) {
         new->header->sent_day = old->header->sent_day;
         new->header->sent_bytes = old->header->sent_bytes;
+        new->header->commands = old->header->commands;
+        new->header->commands_refused = old->header->commands_refused;
     }
     for (uint32_t i = 0; rc == CP_OK && i < new->table_count; i++) {
         uint32_t kept = 0;
