@@ -1,6 +1,8 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -9,10 +11,21 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/log_limit.h"
+
+enum { SUBJECT_ROOM = 160 }; /* of a subject, what is compared: a table's name fits */
+
 static _Atomic int log_threshold = CP_LOG_INFO;
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 static const int level_priorities[] = {7, 6, 4, 3}; /* syslog(3) */
+
+/* Guards what follows. Held for some comparisons, and for what the observer does. */
+static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;
+static cp_log_limit log_limit;
+static cp_log_observer *log_observer;
+static void *log_observer_ctx;
 
 void cp_log_set_level(cp_log_level level)
 {
@@ -76,28 +89,131 @@ static size_t log_prefix(char *line, size_t size, cp_log_level level)
     return used;
 }
 
+/* ---- fields ---------------------------------------------------------------------------------------------------- */
+
+/* Behind the value that begins at text: a quoted one, or a word. */
+static const char *value_end(const char *text)
+{
+    if (*text != '"')
+        return text + strcspn(text, " ");
+    for (text++; *text && *text != '"'; text++)
+        text += *text == '\\' && text[1];
+    return *text ? text + 1 : text;
+}
+
+/* A quoted value that was cut off ends where the text does. */
+static void value_copy(const char *text, const char *end, char *out, size_t size)
+{
+    size_t used = 0;
+    const bool quoted = *text == '"';
+    for (text += quoted; text < end && !(quoted && *text == '"') && used + 1 < size; text++) {
+        const bool escaped = quoted && *text == '\\' && text[1];
+        text += escaped;
+        out[used++] = escaped && *text == 'n' ? '\n' : *text;
+    }
+    out[used] = '\0';
+}
+
+bool cp_log_field(const char *fields, const char *name, char *out, size_t size)
+{
+    const size_t len = strlen(name);
+    out[0] = '\0';
+    while (*fields) {
+        fields += strspn(fields, " ");
+        const size_t word = strcspn(fields, "= ");
+        if (fields[word] != '=') {
+            fields += word;
+            continue;
+        }
+        const char *value = fields + word + 1;
+        const char *end = value_end(value);
+        if (word == len && memcmp(fields, name, len) == 0) {
+            value_copy(value, end, out, size);
+            return true;
+        }
+        fields = end;
+    }
+    return false;
+}
+
+/* ---- the same again --------------------------------------------------------------------------------------------- */
+
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+    for (; *text; text++) /* FNV-1a */
+        hash = (hash ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
+    return (hash ^ 0xff) * UINT64_C(0x100000001b3);
+}
+
+/* What makes two events the same. */
+static uint64_t event_key(const char *msg, const char *fields)
+{
+    static const char *const subjects[] = {"table", "slot", "key"};
+    char value[SUBJECT_ROOM];
+    uint64_t hash = hash_text(UINT64_C(0xcbf29ce484222325), msg);
+    for (size_t i = 0; i < sizeof subjects / sizeof subjects[0]; i++) {
+        cp_log_field(fields, subjects[i], value, sizeof value);
+        hash = hash_text(hash, value);
+    }
+    return hash;
+}
+
+/* Tells the observer. False: the line is to be left out. */
+static bool event_pass(cp_log_level level, const char *msg, const char *fields, uint32_t *left_out)
+{
+    const uint64_t key = event_key(msg, fields);
+    pthread_mutex_lock(&log_mutex);
+    const bool passes = cp_log_limit_take(&log_limit, key, cp_boottime_ns(), left_out);
+    if (log_observer)
+        log_observer(log_observer_ctx, level, msg, fields);
+    pthread_mutex_unlock(&log_mutex);
+    return passes;
+}
+
+void cp_log_observe(cp_log_observer *observer, void *ctx)
+{
+    pthread_mutex_lock(&log_mutex);
+    log_observer = observer;
+    log_observer_ctx = ctx;
+    pthread_mutex_unlock(&log_mutex);
+}
+
+/* ---- writing ---------------------------------------------------------------------------------------------------- */
+
+/* Ends the line, and writes it. used may be past its room: what did not fit is cut. */
+static void line_write(char line[CP_LOG_LINE], size_t used, uint32_t left_out)
+{
+    if (left_out && used < CP_LOG_LINE - 1)
+        used += (size_t)snprintf(line + used, CP_LOG_LINE - used, " left_out=%" PRIu32, left_out);
+    if (used > CP_LOG_LINE - 1)
+        used = CP_LOG_LINE - 1;
+    line[used++] = '\n';
+    ssize_t written;
+    do
+        written = write(STDERR_FILENO, line, used);
+    while (written < 0 && errno == EINTR);
+}
+
 void cp_log(cp_log_level level, const char *msg, const char *fmt, ...)
 {
     if ((int)level < atomic_load_explicit(&log_threshold, memory_order_relaxed))
         return;
     const int saved = errno;
     char line[CP_LOG_LINE];
+    const char *fields = "";
+    uint32_t left_out = 0;
     size_t used = log_prefix(line, sizeof line, level);
     used += (size_t)snprintf(line + used, sizeof line - used, " msg=\"%s\"", msg);
     if (fmt && used < sizeof line - 1) {
         line[used++] = ' ';
+        fields = line + used;
         va_list args;
         va_start(args, fmt);
         const int more = vsnprintf(line + used, sizeof line - used, fmt, args);
         va_end(args);
         used += more > 0 ? (size_t)more : 0;
     }
-    if (used > sizeof line - 1)
-        used = sizeof line - 1;
-    line[used++] = '\n';
-    ssize_t written;
-    do
-        written = write(STDERR_FILENO, line, used);
-    while (written < 0 && errno == EINTR);
+    if (level < CP_LOG_WARN || event_pass(level, msg, fields, &left_out))
+        line_write(line, used, left_out);
     errno = saved;
 }

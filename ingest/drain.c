@@ -304,7 +304,7 @@ static bool ring_is_due(const cp_drain *drain, const drain_lane *lane, drain_rin
 
 /* Fills a chunk from the ring; false when the file was truncated under us. */
 static bool chunk_fill(drain_lane *lane, drain_ring *ring, uint32_t table, cp_chunk *chunk, uint64_t pending,
-                       cp_parse_result *result, cp_error *reason)
+                       cp_parse_result *result, cp_error *rejected, cp_error *broken)
 {
     uint64_t copied = 0;
     if (!ring_copy(ring, chunk, pending, &copied))
@@ -317,7 +317,8 @@ static bool chunk_fill(drain_lane *lane, drain_ring *ring, uint32_t table, cp_ch
     chunk->put_after_ns = ring->bare_ns;
     chunk->pressing = ring->pressing;
     chunk->packed = false;
-    *result = cp_records_parse(chunk, lane->table, ring->reader.row_max, copied, copied == pending, reason);
+    *result = cp_records_parse(chunk, lane->table, ring->reader.row_max, copied, copied == pending, rejected,
+                               broken);
     return true;
 }
 
@@ -327,13 +328,14 @@ static uint64_t ring_drain_chunk(cp_drain *drain, uint32_t table, drain_ring *ri
 {
     drain_lane *lane = &drain->lanes[table];
     cp_parse_result result = CP_PARSE_WHOLE;
-    cp_error reason = {0};
+    cp_error rejected_why = {0};
+    cp_error broken_why = {0};
     cp_chunk *chunk = lane_take_chunk(drain, lane);
     if (!chunk) {
         lane->counters->pool_waits++;
         return 0;
     }
-    if (!chunk_fill(lane, ring, table, chunk, pending, &result, &reason)) {
+    if (!chunk_fill(lane, ring, table, chunk, pending, &result, &rejected_why, &broken_why)) {
         cp_chunk_pool_untake(drain->pool, chunk);
         ring_break(drain, table, ring, CP_RING_TRUNCATED, "the ring file was truncated");
         return 0;
@@ -357,9 +359,9 @@ static uint64_t ring_drain_chunk(cp_drain *drain, uint32_t table, drain_ring *ri
     lane->counters->drained_rows += rows;
     lane->counters->drained_bytes += taken;
     if (rejected)
-        drain->events.rejected(drain->events.ctx, table, ring->slot, rejected, reason.text);
+        drain->events.rejected(drain->events.ctx, table, ring->slot, rejected, rejected_why.text);
     if (result == CP_PARSE_BROKEN) {
-        ring_break(drain, table, ring, CP_RING_BAD_RECORD, reason.text);
+        ring_break(drain, table, ring, CP_RING_BAD_RECORD, broken_why.text);
         return 0;
     }
     return taken;

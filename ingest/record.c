@@ -7,21 +7,22 @@
 #include "schema/row.h"
 
 /* Adds the record at `at` to the index, or to the rejected. */
-static void record_index(cp_chunk *chunk, const cp_table *table, uint64_t at, uint32_t size, cp_error *err)
+static void record_index(cp_chunk *chunk, const cp_table *table, uint64_t at, uint32_t size,
+                         cp_error *rejected)
 {
     const uint8_t *row = chunk->data + at + CP_RECORD_HEADER;
-    cp_error reason;
+    cp_error reason = {0};
     if (cp_row_check(table, row, size, chunk->rejected ? NULL : &reason) == CP_OK) {
         chunk->row_at[chunk->row_count++] = (uint32_t)at + CP_RECORD_HEADER;
         return;
     }
     if (chunk->rejected++ == 0)
-        cp_error_set(err, CP_E_CORRUPT, "row at position %llu: %s", (unsigned long long)(chunk->begin + at),
-                     reason.text);
+        cp_error_set(rejected, CP_E_CORRUPT, "row at position %llu: %s",
+                     (unsigned long long)(chunk->begin + at), reason.text);
 }
 
 cp_parse_result cp_records_parse(cp_chunk *chunk, const cp_table *table, uint32_t row_max, uint64_t copied,
-                                 bool last, cp_error *err)
+                                 bool last, cp_error *rejected, cp_error *broken)
 {
     cp_parse_result result = CP_PARSE_WHOLE;
     uint64_t at = 0;
@@ -32,7 +33,7 @@ cp_parse_result cp_records_parse(cp_chunk *chunk, const cp_table *table, uint32_
         memcpy(&size, chunk->data + at, sizeof size);
         const uint64_t need = cp_record_size_(size);
         if (size == 0 || size > row_max || (need > copied - at && last)) {
-            cp_error_set(err, CP_E_CORRUPT, "a record at position %llu says it has %u bytes",
+            cp_error_set(broken, CP_E_CORRUPT, "a record at position %llu says it has %u bytes",
                          (unsigned long long)(chunk->begin + at), size);
             result = CP_PARSE_BROKEN;
             break;
@@ -41,7 +42,7 @@ cp_parse_result cp_records_parse(cp_chunk *chunk, const cp_table *table, uint32_
             result = CP_PARSE_PARTIAL;
             break;
         }
-        record_index(chunk, table, at, size, err);
+        record_index(chunk, table, at, size, rejected);
         at += need;
     }
     chunk->byte_count = (uint32_t)at;

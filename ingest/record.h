@@ -17,8 +17,9 @@ typedef enum cp_parse_result {
  *   row_max  largest row that the ring may hold
  *   last     true when nothing was published behind these bytes: a record that reaches past them is then broken
  * Sets chunk->row_at, row_count, rejected and byte_count (bytes of the whole records). A record whose frame is sound but
- * whose row is not (too short, a reference outside of it) is rejected: counted, left out, and described in err once. */
+ * whose row is not (too short, a reference outside of it) is rejected: counted, left out, and the first one described in
+ * *rejected. *broken says why the result is CP_PARSE_BROKEN. Either may be NULL. */
 cp_parse_result cp_records_parse(cp_chunk *chunk, const cp_table *table, uint32_t row_max, uint64_t copied,
-                                 bool last, cp_error *err);
+                                 bool last, cp_error *rejected, cp_error *broken);
 
 #endif

@@ -102,8 +102,10 @@ static void on_rejected(void *ctx, uint32_t table, uint32_t slot, uint32_t rows,
 {
     cp_recorder *recorder = ctx;
     char quoted[512];
-    cp_log(CP_LOG_WARN, "rows rejected", "table=%s slot=%u rows=%u first=%s",
-           recorder->lanes[table].entry->name, slot, rows, cp_log_quote(quoted, sizeof quoted, reason));
+    cp_log(CP_LOG_WARN, "rows rejected", "table=%s slot=%u rows=%u first=%s remedy=\"%s\"",
+           recorder->lanes[table].entry->name, slot, rows, cp_log_quote(quoted, sizeof quoted, reason),
+           "its producer writes rows that contradict themselves: coldpath status names it; they are counted "
+           "and left out");
 }
 
 static void on_release(void *ctx, cp_chunk *chunk)

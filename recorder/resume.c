@@ -73,7 +73,7 @@ static int span_rebuild(cp_resumed *job, const cp_abi_intent_span *span, bool *w
     chunk->begin = span->begin;
     *whole = span_copy(job, span, chunk) &&
              cp_records_parse(chunk, job->descriptor, job->region->control.directory[job->table].row_max,
-                              span->end - span->begin, true, NULL) == CP_PARSE_WHOLE &&
+                              span->end - span->begin, true, NULL, NULL) == CP_PARSE_WHOLE &&
              chunk->row_count == span->rows && chunk->rejected == span->rejected;
     return CP_OK;
 }

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "base/log_limit.h"
 
 static void quoted(const char *text, const char *expected)
 {
@@ -54,7 +55,7 @@ static void quoting_in_any_room(void **state)
 }
 
 /* What the log writes to standard error, caught in a file. */
-static char caught[3 * CP_LOG_LINE];
+static char caught[64 * CP_LOG_LINE];
 
 static void catch_log(void (*write_events)(void))
 {
@@ -133,6 +134,93 @@ static void levels_by_name(void **state)
     assert_int_equal(level, CP_LOG_WARN);
 }
 
+static void field(const char *fields, const char *name, const char *expected)
+{
+    char value[32];
+    assert_int_equal(cp_log_field(fields, name, value, sizeof value), expected != NULL);
+    assert_string_equal(value, expected ? expected : "");
+}
+
+static void fields_by_name(void **state)
+{
+    (void)state;
+    field("table=quotes rows=5", "table", "quotes");
+    field("table=quotes rows=5", "rows", "5");
+    field("table=quotes rows=5", "row", NULL);
+    field("table=quotes rows=5", "ble", NULL);
+    field("", "table", NULL);
+    field("error=\"no table=x there\" table=y", "table", "y");
+    field("error=\"a \\\"b\\\" \\\\ c\\nd\"", "error", "a \"b\" \\ c\nd");
+    field("error=\"cut off", "error", "cut off");
+    field("a= b=2", "a", "");
+    field("a= b=2", "b", "2");
+    field("lonely b=2", "b", "2");
+    field("long=0123456789012345678901234567890123456789", "long", "0123456789012345678901234567890");
+}
+
+/* A quoted value is found again as it was, whatever is in it, unless it has control characters. */
+static void fields_undo_quoting(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"", "x", "\"", "\\", "a=b c=\"d\"", "\\\"", "end\\", "two\nlines"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char quoted_text[64];
+        char fields[128];
+        char value[64];
+        snprintf(fields, sizeof fields, "a=%s b=2", cp_log_quote(quoted_text, sizeof quoted_text, texts[i]));
+        assert_true(cp_log_field(fields, "a", value, sizeof value));
+        assert_string_equal(value, texts[i]);
+        assert_true(cp_log_field(fields, "b", value, sizeof value));
+        assert_string_equal(value, "2");
+    }
+}
+
+static unsigned observed;
+
+static void on_event(void *ctx, cp_log_level level, const char *msg, const char *fields)
+{
+    assert_ptr_equal(ctx, &observed);
+    assert_true(level >= CP_LOG_WARN);
+    assert_string_equal(msg, "again");
+    assert_true(strncmp(fields, "table=", 6) == 0);
+    observed++;
+}
+
+enum { MANY = 1000 };
+
+static void many_events(void)
+{
+    cp_log_observe(on_event, &observed);
+    cp_log(CP_LOG_INFO, "not observed", NULL);
+    for (int i = 0; i < MANY; i++) {
+        cp_log(CP_LOG_WARN, "again", "table=a n=%d", i);
+        cp_log(CP_LOG_ERROR, "again", "table=b slot=%d", i % 3);
+    }
+    cp_log_observe(NULL, NULL);
+    cp_log(CP_LOG_WARN, "unobserved", NULL);
+}
+
+static unsigned lines_with(const char *text)
+{
+    unsigned count = 0;
+    for (const char *at = strstr(caught, text); at; at = strstr(at + 1, text))
+        count++;
+    return count;
+}
+
+/* The same of the same thing is said a few times; the observer sees all. Informing lines are not limited. */
+static void repeated_events_are_limited(void **state)
+{
+    (void)state;
+    cp_log_set_level(CP_LOG_INFO);
+    catch_log(many_events);
+    assert_int_equal(observed, 2 * MANY);
+    /* At the most two windows are met. */
+    assert_in_range(lines_with("table=a"), CP_LOG_BURST, 2 * CP_LOG_BURST);
+    assert_in_range(lines_with("table=b"), 3 * CP_LOG_BURST, 6 * CP_LOG_BURST);
+    assert_int_equal(lines_with("unobserved"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +230,9 @@ int main(void)
         cmocka_unit_test(events_for_the_journal),
         cmocka_unit_test(long_events_are_cut),
         cmocka_unit_test(levels_by_name),
+        cmocka_unit_test(fields_by_name),
+        cmocka_unit_test(fields_undo_quoting),
+        cmocka_unit_test(repeated_events_are_limited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cp_error err = {0};
     uint64_t rows;
     (void)cp_ring_count_rows(chunk.data, DATA, 0, count, &rows);
-    (void)cp_records_parse(&chunk, table, ROW_MAX, count, data[0] & 1, &err);
+    (void)cp_records_parse(&chunk, table, ROW_MAX, count, data[0] & 1, &err, &err);
     if (chunk.byte_count > count || chunk.row_count > chunk.row_capacity)
         abort();
     encode(&chunk);

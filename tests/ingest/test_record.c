@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ typedef struct world {
     cp_table *table;
     cp_chunk chunk;
     cp_error err;
+    cp_error rejected;
 } world;
 
 static int setup(void **state)
@@ -66,7 +68,8 @@ static void test_whole_records(void **state)
     world *w = *state;
     const uint64_t one = append(w, 0, "one");
     const uint64_t end = append(w, one, "a longer string");
-    assert_int_equal(cp_records_parse(&w->chunk, w->table, ROW_MAX, end, true, &w->err), CP_PARSE_WHOLE);
+    assert_int_equal(cp_records_parse(&w->chunk, w->table, ROW_MAX, end, true, &w->rejected, &w->err),
+                     CP_PARSE_WHOLE);
     assert_int_equal(w->chunk.row_count, 2);
     assert_int_equal(w->chunk.rejected, 0);
     assert_int_equal(w->chunk.byte_count, end);
@@ -80,12 +83,13 @@ static void test_a_partial_record_waits(void **state)
     world *w = *state;
     const uint64_t one = append(w, 0, "one");
     const uint64_t end = append(w, one, "a longer string");
-    assert_int_equal(cp_records_parse(&w->chunk, w->table, ROW_MAX, end - 8, false, &w->err),
+    assert_int_equal(cp_records_parse(&w->chunk, w->table, ROW_MAX, end - 8, false, &w->rejected, &w->err),
                      CP_PARSE_PARTIAL);
     assert_int_equal(w->chunk.row_count, 1);
     assert_int_equal(w->chunk.byte_count, one);
     /* The same bytes with nothing published behind them are a lie. */
-    assert_int_equal(cp_records_parse(&w->chunk, w->table, ROW_MAX, end - 8, true, &w->err), CP_PARSE_BROKEN);
+    assert_int_equal(cp_records_parse(&w->chunk, w->table, ROW_MAX, end - 8, true, &w->rejected, &w->err),
+                     CP_PARSE_BROKEN);
     assert_int_equal(w->chunk.byte_count, one);
 }
 
@@ -97,7 +101,7 @@ static void test_impossible_sizes_break_the_ring(void **state)
         const uint64_t one = append(w, 0, "one");
         const uint64_t end = append(w, one, "two");
         memcpy(w->chunk.data + one, &sizes[i], sizeof sizes[i]);
-        assert_int_equal(cp_records_parse(&w->chunk, w->table, ROW_MAX, end, false, &w->err),
+        assert_int_equal(cp_records_parse(&w->chunk, w->table, ROW_MAX, end, false, &w->rejected, &w->err),
                          CP_PARSE_BROKEN);
         assert_int_equal(w->chunk.row_count, 1);
         assert_non_null(strstr(w->err.text, "bytes"));
@@ -113,11 +117,35 @@ static void test_a_bad_row_is_rejected_alone(void **state)
     const uint32_t outside = 60000;
     const cp_column *text = &w->table->columns[1];
     memcpy(w->chunk.data + one + CP_RECORD_HEADER + text->offset, &outside, sizeof outside);
-    assert_int_equal(cp_records_parse(&w->chunk, w->table, ROW_MAX, end, true, &w->err), CP_PARSE_WHOLE);
+    assert_int_equal(cp_records_parse(&w->chunk, w->table, ROW_MAX, end, true, &w->rejected, &w->err),
+                     CP_PARSE_WHOLE);
     assert_int_equal(w->chunk.row_count, 2);
     assert_int_equal(w->chunk.rejected, 1);
     assert_int_equal(cp_chunk_row_position(&w->chunk, 1), w->chunk.begin + two);
-    assert_non_null(strstr(w->err.text, "row at position"));
+    assert_non_null(strstr(w->rejected.text, "row at position"));
+}
+
+/* What was wrong with a row, and what broke the ring behind it, are two things; of several bad rows the first is described. */
+static void test_reasons_are_kept_apart(void **state)
+{
+    world *w = *state;
+    char position[32];
+    const uint64_t one = append(w, 0, "one");
+    const uint64_t two = append(w, one, "two");
+    const uint64_t end = append(w, two, "three");
+    const uint32_t outside = 60000;
+    const uint32_t impossible = ROW_MAX + 1;
+    const uint32_t text = w->table->columns[1].offset;
+    memcpy(w->chunk.data + CP_RECORD_HEADER + text, &outside, sizeof outside);
+    memcpy(w->chunk.data + one + CP_RECORD_HEADER + text, &outside, sizeof outside);
+    memcpy(w->chunk.data + two, &impossible, sizeof impossible);
+    assert_int_equal(cp_records_parse(&w->chunk, w->table, ROW_MAX, end, true, &w->rejected, &w->err),
+                     CP_PARSE_BROKEN);
+    assert_int_equal(w->chunk.rejected, 2);
+    snprintf(position, sizeof position, "row at position %d: ", 1000000);
+    assert_memory_equal(w->rejected.text, position, strlen(position));
+    assert_non_null(strstr(w->rejected.text, "'s'"));
+    assert_non_null(strstr(w->err.text, "1025 bytes"));
 }
 
 /* Reads every byte that an index row says it has, so that a sanitizer sees what a bad check lets through. */
@@ -153,7 +181,8 @@ static void test_random_bytes(void **state)
         for (uint64_t n = test_random(&random) % 12; n > 0; n--)
             w->chunk.data[test_random(&random) % end] = (uint8_t)test_random(&random);
         const uint64_t copied = test_random(&random) % 2 ? end : test_random(&random) % (end / 8) * 8;
-        cp_records_parse(&w->chunk, w->table, ROW_MAX, copied, test_random(&random) % 2, &w->err);
+        cp_records_parse(&w->chunk, w->table, ROW_MAX, copied, test_random(&random) % 2, &w->rejected,
+                         &w->err);
         assert_true(w->chunk.byte_count <= copied);
         accepted += w->chunk.row_count;
         sum += touch_rows(w);
@@ -168,6 +197,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_partial_record_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_impossible_sizes_break_the_ring, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_bad_row_is_rejected_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reasons_are_kept_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random_bytes, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
