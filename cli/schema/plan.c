@@ -101,6 +101,23 @@ static bool view_ready(const cp_plan *plan, const cp_view *view, const bool *don
     return true;
 }
 
+/* CREATE OR REPLACE VIEW would drop a table of that name with its rows. */
+static void view_compare(cp_plan_database *database, const cp_drift_target *target, const cp_view *view)
+{
+    const cp_catalog_entry *held = cp_catalog_find(&database->catalog, view->name);
+    if (!held || strcmp(held->engine, "View") == 0) {
+        cp_drift_view(&database->drifts, target, view, held ? held->create : NULL);
+        return;
+    }
+    char why[1024];
+    snprintf(
+        why, sizeof why,
+        "%.128s is a view here, but a %.64s on the server, and what that holds would be gone. Plan: RENAME "
+        "TABLE %.128s TO %.128s_old, then `coldpath schema apply`; or give the view another name",
+        view->name, held->engine, view->name, view->name);
+    cp_drift_unreadable(&database->drifts, view->name, why);
+}
+
 /* Views in an order in which each finds what it reads; those that never do are left out. */
 static void views_compare(cp_plan *plan, cp_plan_database *database)
 {
@@ -111,8 +128,7 @@ static void views_compare(cp_plan *plan, cp_plan_database *database)
         for (uint32_t v = 0; v < plan->view_count; v++) {
             if (done[v] || !view_ready(plan, plan->views[v], done))
                 continue;
-            const cp_catalog_entry *held = cp_catalog_find(&database->catalog, plan->views[v]->name);
-            cp_drift_view(&database->drifts, &target, plan->views[v], held ? held->create : NULL);
+            view_compare(database, &target, plan->views[v]);
             done[v] = more = true;
         }
     }

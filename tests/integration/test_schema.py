@@ -208,6 +208,20 @@ class Schema(unittest.TestCase):
         (views / "v_d.sql").write_text("CREATE VIEW v_d SELECT 1")
         self.assertIn("v_d.sql:1:17: ", self.schema("diff", code=1).stderr)
 
+    def test_table_in_a_views_place(self):
+        """A table that has a view's name is not replaced by it: its rows would be gone."""
+        (self.work / "views").mkdir()
+        (self.work / "views/v.sql").write_text("CREATE VIEW v AS SELECT ts FROM t")
+        self.server.query(f"CREATE DATABASE {self.database}")
+        self.server.query(f"CREATE TABLE {self.database}.v (n UInt8) ENGINE = MergeTree ORDER BY n")
+        self.server.query(f"INSERT INTO {self.database}.v VALUES (7)")
+        self.assertEqual(self.differences(), [(None, "table missing", False), (None, "cannot be compared", True)])
+        self.assertIn("RENAME TABLE v TO v_old", self.schema("apply", code=1).stderr)
+        self.assertEqual(self.server.query(f"SELECT n FROM {self.database}.v"), "7\n")
+        self.server.query(f"RENAME TABLE {self.database}.v TO {self.database}.v_old")
+        self.apply()
+        self.assertEqual(self.differences(), [])
+
     def test_errors(self):
         self.assertIn("did you mean", self.schema("diff", "tt", code=1).stderr)
         self.schema("diff", "--dry-run", code=64)
