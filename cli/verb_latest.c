@@ -72,7 +72,8 @@ static void keys_write(FILE *out, const latest_query *query, bool time)
     }
 }
 
-/* SELECT * FROM t WHERE (key, ts) IN (SELECT key, max(ts) FROM t GROUP BY key) ORDER BY key LIMIT 1 BY key */
+/* SELECT * FROM t WHERE (key, ts) GLOBAL IN (SELECT key, max(ts) FROM t GROUP BY key) ORDER BY key LIMIT 1 BY key
+ * GLOBAL is for Distributed tables, whose shards each have some of the rows; the setting lets a key that is NULL find itself. */
 static char *sql_make(const latest_query *query, const char *format)
 {
     char *text = NULL;
@@ -84,7 +85,7 @@ static char *sql_make(const latest_query *query, const char *format)
     cp_table_name_write(out, query->config, query->table);
     fputs(" WHERE (", out);
     keys_write(out, query, true);
-    fputs(") IN (SELECT ", out);
+    fputs(") GLOBAL IN (SELECT ", out);
     keys_write(out, query, false);
     fputs(query->key_count ? ", max(" : "max(", out);
     cp_sql_write_name(out, query->time->name);
@@ -100,7 +101,7 @@ static char *sql_make(const latest_query *query, const char *format)
     } else {
         fputs(") LIMIT 1", out);
     }
-    fprintf(out, " FORMAT %s", format);
+    fprintf(out, " SETTINGS transform_null_in = 1 FORMAT %s", format);
     if (fclose(out) == 0)
         return text;
     free(text);

@@ -152,6 +152,13 @@ class Cold(unittest.TestCase):
         self.assertIn("did you mean 'symbol'", self.run_program("latest", "t", "--by", "symbo", code=1).stderr)
         self.run_program("latest", "t", "--time", "symbol", code=1)
 
+    def test_latest_null(self):
+        """NULL is a key like any other."""
+        self.fill()
+        by = [json.loads(line)["note"] for line in self.run_program("latest", "t", "--by", "note").stdout.splitlines()]
+        self.assertEqual(by.count(None), 1)
+        self.assertEqual(len(by), int(self.server.query(f"SELECT uniqExact(note) + 1 FROM {self.database}.t")))
+
     @unittest.skipUnless((DATA / "derived_binance_bbo.csv.gz").exists(), "the recorded market data is not here")
     def test_recorded_quotes(self):
         self.configure(self.server.url, ("quotes",))
