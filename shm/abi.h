@@ -25,6 +25,8 @@
  *     │ cp_abi_measures × tables 4 KiB│  how long things took: histograms
  *     ├──────────────────────────────┤  latency_offset
  *     │ cp_abi_latency × tables  2 KiB│  likewise, of rows
+ *     ├──────────────────────────────┤  endpoints_offset
+ *     │ cp_abi_endpoint × 16    640 B │  the ClickHouse endpoints
  *     ├──────────────────────────────┤  text_offset
  *     │ CREATE TABLE texts           │  the full column descriptors, in ClickHouse's own words
  *     └──────────────────────────────┘  file_size
@@ -64,8 +66,8 @@
 enum {
     CP_ABI_MAJOR = 2,
     /* 1: measures; 2: times of the pressure ladder; 3: mode, bytes sent in a day, duplicates; 4: pauses, forced rungs, commands,
-     * latencies, the file of errors */
-    CP_ABI_MINOR = 4,
+     * latencies, the file of errors; 5: endpoints, rows set aside for one of them */
+    CP_ABI_MINOR = 5,
     CP_CACHE_LINE = 64,
     CP_ABI_HEADER_SIZE = 4096,
     CP_ABI_RING_HOT_OFFSET = 4096,
@@ -76,6 +78,7 @@ enum {
     CP_ABI_ERROR_TEXT = 256,
     CP_ABI_RELOAD_TEXT = 2048,
 
+    CP_ABI_ENDPOINTS = 16, /* those configured, and as many that are leaving */
     CP_REGION_MAX_TABLES = 256,
     CP_REGION_MAX_SLOTS = 64,                 /* producers of one table at a time */
     CP_REGION_MAX_CONTROL = 64 * 1024 * 1024, /* bytes of a control file; 256 DDLs of maximal size just fit */
@@ -125,9 +128,10 @@ typedef struct cp_abi_control {
     uint64_t text_size;
     uint64_t created_ns; /* real time */
     char namespace_name[CP_ABI_NAME];
-    uint64_t measures_offset; /* 0: the file was made before there were any */
-    uint64_t latency_offset;  /* likewise */
-    uint8_t reserved0[264];
+    uint64_t measures_offset;  /* 0: the file was made before there were any */
+    uint64_t latency_offset;   /* likewise */
+    uint64_t endpoints_offset; /* likewise */
+    uint8_t reserved0[256];
 
     /* life signs, from offset 512 */
     uint64_t heartbeat_ns; /* boot-time clock; the drain thread's last turn */
@@ -262,6 +266,29 @@ typedef struct cp_abi_latency {
 } cp_abi_latency;
 static_assert(sizeof(cp_abi_latency) == 2 * sizeof(cp_abi_histogram), "latency");
 
+typedef enum cp_endpoint_role {
+    CP_ENDPOINT_NONE = 0, /* the entry is unused */
+    CP_ENDPOINT_STANDBY = 1,
+    CP_ENDPOINT_CHOSEN = 2, /* new batches go there */
+    CP_ENDPOINT_LEAVING = 3 /* not configured any more; what may be there already goes there */
+} cp_endpoint_role;
+
+/* A ClickHouse endpoint, as the recorder's flusher sees it. Texts may be cut, and are read while they change: the last byte
+ * of each is always 0. The configured ones come first, in order of preference. */
+typedef struct cp_abi_endpoint {
+    uint64_t id; /* names it in intents: XXH3 of its URL */
+    uint32_t role;
+    uint32_t state;        /* cp_sink_state */
+    uint64_t since_ns;     /* real time since when it has this state */
+    uint64_t chosen;       /* times that it was chosen */
+    uint64_t held_rows;    /* gauge: set aside for it, */
+    uint32_t held_batches; /* in so many batches */
+    uint8_t reserved[20];
+    char url[256];
+    char reason[320]; /* for being down, with the remedy; or "" */
+} cp_abi_endpoint;
+static_assert(sizeof(cp_abi_endpoint) == 640, "endpoint");
+
 typedef enum cp_log_state {
     CP_LOG_NONE = 0, /* the table has no log, or no recorder has opened it yet */
     CP_LOG_TAKES_ROWS = 1,
@@ -274,7 +301,7 @@ typedef enum cp_log_state {
  * The ledger of a ring: every row before `consumed` is in exactly one of delivered … given up, or under way to ClickHouse,
  * in the log of a critical table, in the recorder's memory of a lossy one that was taken out early:
  *
- *     consumed_rows = delivered + rejected + suppressed + dropped + quarantined + given up + under way
+ *     consumed_rows = delivered + rejected + suppressed + dropped + quarantined + given up + set aside + under way
  *
  * Of a lossy table `consumed` is ahead of `delivered` only while pressure has the recorder take rows out early: what lies
  * between the two is lost if the recorder is killed, and counted as dropped by its successor. */
@@ -295,7 +322,9 @@ typedef struct cp_abi_ack {
     uint64_t given_up_rows;    /* of a damaged log, given up by `coldpath wal repair` */
     uint64_t
         doubtful_rows; /* of the dropped: in a batch under way when the recorder was killed; may have arrived */
-    uint8_t reserved[24];
+    uint64_t
+        held_rows; /* set aside: they may have been stored at an endpoint that does not answer, and wait for it */
+    uint8_t reserved[16];
 } cp_abi_ack;
 static_assert(sizeof(cp_abi_ack) == 2 * (size_t)CP_CACHE_LINE, "two lines per ring");
 
@@ -303,7 +332,7 @@ static_assert(sizeof(cp_abi_ack) == 2 * (size_t)CP_CACHE_LINE, "two lines per ri
 static inline uint64_t cp_ack_settled_rows(const cp_abi_ack *ack)
 {
     return ack->delivered_rows + ack->rejected_rows + ack->suppressed_rows + ack->dropped_rows +
-           ack->quarantined_rows + ack->given_up_rows;
+           ack->quarantined_rows + ack->given_up_rows + ack->held_rows;
 }
 
 /* The intent: which rows the batch under way holds, written before its first send, so that a recorder which finds it
@@ -336,7 +365,8 @@ typedef struct cp_abi_intent_span {
     uint32_t rows; /* valid ones, to be delivered or quarantined */
     uint32_t rejected;
     uint32_t quarantined; /* of rows */
-    uint8_t reserved[56];
+    uint64_t held_rows;   /* as delivered_rows */
+    uint8_t reserved[48];
 } cp_abi_intent_span;
 
 typedef struct cp_abi_intent {
@@ -345,7 +375,9 @@ typedef struct cp_abi_intent {
     uint64_t rows;
     uint32_t piece_first; /* sent in pieces: valid rows of the batch before this are settled, ... */
     uint32_t piece_rows;  /* ... these are under way under the token; 0: the batch goes whole */
-    uint8_t reserved[40];
+    uint64_t endpoint;    /* where it is sent: cp_abi_endpoint.id; 0: a program that did not say */
+    uint64_t group;       /* of the replicas there that share its token; 0: none does */
+    uint8_t reserved[24];
     char token[CP_ABI_TOKEN];
     cp_abi_intent_span spans[CP_REGION_MAX_SLOTS];
 } cp_abi_intent;

@@ -30,6 +30,7 @@ static void ack_copy(const cp_abi_ack *ack, cp_abi_ack *copy)
     copy->suppressed_rows = load(&ack->suppressed_rows);
     copy->dropped_rows = load(&ack->dropped_rows);
     copy->quarantined_rows = load(&ack->quarantined_rows);
+    copy->held_rows = load(&ack->held_rows);
     copy->given_up_rows = load(&ack->given_up_rows);
     copy->doubtful_rows = load(&ack->doubtful_rows);
 }
@@ -61,6 +62,7 @@ void cp_ack_write(cp_abi_ack *ack, const cp_abi_ack *state)
     store(&ack->suppressed_rows, state->suppressed_rows);
     store(&ack->dropped_rows, state->dropped_rows);
     store(&ack->quarantined_rows, state->quarantined_rows);
+    store(&ack->held_rows, state->held_rows);
     store(&ack->given_up_rows, state->given_up_rows);
     store(&ack->doubtful_rows, state->doubtful_rows);
     cp_failpoint(CP_FP_LANE_ACK_HALF);

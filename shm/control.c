@@ -54,6 +54,8 @@ static int control_check_geometry(cp_control *control, const cp_abi_control *cop
                    sizeof(cp_abi_measures), size) ||
         !area_fits(copy->latency_offset, copy->latency_offset ? copy->table_count : 0, sizeof(cp_abi_latency),
                    size) ||
+        !area_fits(copy->endpoints_offset, copy->endpoints_offset ? CP_ABI_ENDPOINTS : 0,
+                   sizeof(cp_abi_endpoint), size) ||
         !area_fits(copy->text_offset, copy->text_size, 1, size))
         return cp_error_set(err, CP_E_CORRUPT, "%s: its geometry contradicts itself", path);
     uint8_t *base = (uint8_t *)control->header;
@@ -67,6 +69,8 @@ static int control_check_geometry(cp_control *control, const cp_abi_control *cop
     control->measures =
         copy->measures_offset ? (cp_abi_measures *)(void *)(base + copy->measures_offset) : NULL;
     control->latency = copy->latency_offset ? (cp_abi_latency *)(void *)(base + copy->latency_offset) : NULL;
+    control->endpoints =
+        copy->endpoints_offset ? (cp_abi_endpoint *)(void *)(base + copy->endpoints_offset) : NULL;
     control->text = (const char *)base + copy->text_offset;
     control->text_size = copy->text_size;
     return CP_OK;
@@ -223,6 +227,8 @@ static void control_plan(cp_abi_control *plan, const cp_control_table *tables, u
     at += count * sizeof(cp_abi_measures);
     plan->latency_offset = at;
     at += count * sizeof(cp_abi_latency);
+    plan->endpoints_offset = at;
+    at += CP_ABI_ENDPOINTS * sizeof(cp_abi_endpoint);
     plan->text_offset = at;
     plan->file_size = align_line(at + plan->text_size);
 }
@@ -300,7 +306,7 @@ int cp_control_create(cp_control *control, const char *dir, const char *name, co
 
 bool cp_control_matches(const cp_control *control, const cp_control_table *tables, uint32_t table_count)
 {
-    if (control->table_count != table_count || !control->measures || !control->latency)
+    if (control->table_count != table_count || !control->measures || !control->latency || !control->endpoints)
         return false;
     for (uint32_t i = 0; i < table_count; i++) {
         const cp_abi_table *entry = &control->directory[i];

@@ -25,8 +25,9 @@ typedef struct cp_control {
     cp_abi_counters *counters;
     cp_abi_ack *acks;
     cp_abi_intent *intents;
-    cp_abi_measures *measures; /* NULL: the file was made before there were any */
-    cp_abi_latency *latency;   /* likewise */
+    cp_abi_measures *measures;  /* NULL: the file was made before there were any */
+    cp_abi_latency *latency;    /* likewise */
+    cp_abi_endpoint *endpoints; /* likewise; CP_ABI_ENDPOINTS of them */
     const char *text;
     uint64_t text_size;
 } cp_control;

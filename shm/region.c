@@ -266,6 +266,8 @@ static int fill_region(const cp_region_spec *spec, unsigned gid, const cp_contro
     if (old->header) {
         new->header->sent_day = old->header->sent_day;
         new->header->sent_bytes = old->header->sent_bytes;
+        if (old->endpoints)
+            memcpy(new->endpoints, old->endpoints, CP_ABI_ENDPOINTS * sizeof *new->endpoints);
         new->header->commands = old->header->commands;
         new->header->commands_refused = old->header->commands_refused;
     }
