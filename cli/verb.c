@@ -23,7 +23,7 @@ const cp_verb cp_verbs[] = {
     {"audit", "[TABLE]", "The ledger, held against what ClickHouse has", false, cp_verb_audit},
     {"monitor", "", "Metrics, status and a page over HTTP, with or without a recorder", false,
      cp_verb_monitor},
-    {"bench", "put|encode|wal|recover", "What puts, inserts, durable commits, reading a log back cost here",
+    {"bench", "put|encode|ship|e2e|wal|recover", "What puts, inserts, durable commits, reading a log back cost here",
      false, cp_verb_bench},
     {"query", "[SQL]", "Run one statement on the configured ClickHouse", false, cp_verb_query},
     {"latest", "TABLE", "The newest row of a table in ClickHouse, or of every key", false, cp_verb_latest},

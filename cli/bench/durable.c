@@ -2,19 +2,16 @@
 
 #include <coldpath/coldpath.h>
 #include <coldpath/row.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "cli/bench/child.h"
 #include "cli/bench/figure.h"
 #include "wal/inspect.h"
 #include "wal/log.h"
@@ -37,14 +34,6 @@ struct cp_bench_durable {
     uint8_t *row;
 };
 
-static int file_write(const char *path, const char *text, cp_error *err)
-{
-    FILE *file = fopen(path, "we");
-    const bool good = file && fputs(text, file) >= 0;
-    const bool closed = file && fclose(file) == 0;
-    return good && closed ? CP_OK : cp_error_errno(err, CP_E_IO, errno, "cannot write %s", path);
-}
-
 /* One table per size, and the configuration that names them. */
 static int configuration_write(const cp_bench_durable *d, const char *dir, char config[PATH_MAX],
                                cp_error *err)
@@ -64,43 +53,12 @@ static int configuration_write(const cp_bench_durable *d, const char *dir, char 
             RING_MIB, LIMIT_MIB);
         snprintf(ddl, sizeof ddl, "CREATE TABLE size%u (a String) ENGINE = MergeTree ORDER BY a", i);
         snprintf(path, sizeof path, "%s/size%u.sql", dir, i);
-        rc = file_write(path, ddl, err);
+        rc = cp_bench_file_write(path, ddl, err);
     }
     if (length >= (int)sizeof text)
         return cp_error_set(err, CP_E_TOO_BIG, "the directory's name is too long");
     snprintf(config, PATH_MAX, "%s/coldpath.yaml", dir);
-    return rc == CP_OK ? file_write(config, text, err) : rc;
-}
-
-/* Runs in the child, which must not outlive its parent. */
-static void recorder_exec(const char *program, const char *config)
-{
-    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(null, STDOUT_FILENO) >= 0 &&
-        dup2(null, STDERR_FILENO) >= 0)
-        execl(program, "coldpathd", "--config", config, (char *)NULL);
-    _exit(1);
-}
-
-static int recorder_start(cp_bench_durable *d, const char *config, cp_error *err)
-{
-    char program[PATH_MAX];
-    const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    char *slash = NULL;
-    if (length > 0) {
-        program[length] = 0;
-        slash = strrchr(program, '/');
-    }
-    if (!slash || (size_t)(slash - program) + sizeof "/coldpathd" > sizeof program)
-        return cp_error_set(err, CP_E_ABSENT, "cannot tell where coldpathd is");
-    memcpy(slash, "/coldpathd", sizeof "/coldpathd");
-    if (access(program, X_OK) < 0)
-        return cp_error_set(err, CP_E_ABSENT, "there is no %s", program);
-    d->recorder = fork();
-    if (d->recorder == 0)
-        recorder_exec(program, config);
-    return d->recorder > 0 ? CP_OK : cp_error_errno(err, CP_E_NOMEM, errno, "cannot start %s", program);
+    return rc == CP_OK ? cp_bench_file_write(config, text, err) : rc;
 }
 
 static int producer_attach(cp_bench_durable *d, cp_error *err)
@@ -112,10 +70,8 @@ static int producer_attach(cp_bench_durable *d, cp_error *err)
         rc = cp_attach(&d->attached, region, err);
         if (rc != CP_OK)
             usleep(STEP_MS * 1000);
-        if (waitpid(d->recorder, NULL, WNOHANG) == d->recorder) {
-            d->recorder = 0;
+        if (!cp_bench_child_runs(&d->recorder))
             return cp_error_set(err, CP_E_ABSENT, "coldpathd ended at once: its log may not open there");
-        }
     }
     for (uint32_t i = 0; rc == CP_OK && i < d->count; i++) {
         char table[16];
@@ -169,8 +125,9 @@ int cp_bench_durable_open(cp_bench_durable **out, const char *dir, const uint32_
         d->region[0] = 0;
     else
         rc = configuration_write(d, dir, config, err);
+    const char *const argv[] = {"coldpathd", "--config", config, NULL};
     if (rc == CP_OK)
-        rc = recorder_start(d, config, err);
+        rc = cp_bench_child_start(&d->recorder, argv[0], argv, NULL, err);
     if (rc == CP_OK)
         rc = producer_attach(d, err);
     if (rc != CP_OK) {
@@ -220,11 +177,7 @@ void cp_bench_durable_close(cp_bench_durable *d)
     for (uint32_t i = 0; i < d->count; i++)
         cp_ring_close(d->rings[i]);
     cp_detach(d->attached);
-    if (d->recorder > 0) { /* its rows are nobody's: no need to wait for ClickHouse */
-        kill(d->recorder, SIGKILL);
-        while (waitpid(d->recorder, NULL, 0) < 0 && errno == EINTR) {
-        }
-    }
+    cp_bench_child_end(&d->recorder, SIGKILL); /* its rows are nobody's: no need to wait for ClickHouse */
     cp_bench_remove(d->region);
     free(d->row);
     free(d);

@@ -8,7 +8,7 @@
 
 #include "cli/cli.h"
 
-enum { REMOVE_DEPTH = 4 };
+enum { REMOVE_DEPTH = 12 }; /* an engine keeps store/abc/<uuid>/<part>/<file> */
 
 static int compare_doubles(const void *a, const void *b)
 {

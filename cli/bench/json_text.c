@@ -138,8 +138,8 @@ static char *put_value(char *to, const cp_type *type, const uint8_t *row, const 
     case CP_ENUM8:
     case CP_ENUM16:
         return put_enum(to, type, load_signed(at, type->value_size));
-    case CP_DATETIME64: /* ticks as a decimal number of seconds, which ClickHouse reads too */
-        return put_decimal(to, load_signed(at, type->value_size), type->precision);
+    case CP_DATETIME64: /* without quotes ClickHouse reads ticks */
+        return put_signed(to, load_signed(at, type->value_size));
     case CP_DECIMAL32:
     case CP_DECIMAL64:
         return put_decimal(to, load_signed(at, type->value_size), type->scale);

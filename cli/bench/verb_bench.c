@@ -1,5 +1,5 @@
-/* `coldpath bench put|encode|wal|recover`: what a put, an insert's body, a durable commit and reading a log back cost on this
- * host. put.h, encode.h, wal.h and recover.h say what is measured and how. */
+/* `coldpath bench put|encode|ship|e2e|wal|recover`: what a put, an insert's body, an insert, the whole path, a durable commit and
+ * reading a log back cost on this host. put.h, encode.h, ship.h, end_to_end.h, wal.h and recover.h say what is measured and how. */
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,10 +9,14 @@
 #include "base/clock.h"
 #include "base/duration.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "cli/bench/encode.h"
+#include "cli/bench/end_to_end.h"
 #include "cli/bench/host.h"
 #include "cli/bench/put.h"
 #include "cli/bench/recover.h"
+#include "cli/bench/server.h"
+#include "cli/bench/ship.h"
 #include "cli/bench/wal.h"
 #include "cli/cli.h"
 #include "cli/verb.h"
@@ -26,7 +30,10 @@ enum {
     OPTION_ROWS,
     OPTION_LEVEL,
     OPTION_DDL,
-    OPTION_DATA
+    OPTION_DATA,
+    OPTION_URL,
+    OPTION_BATCH,
+    OPTION_COMPRESSION
 };
 
 enum {
@@ -35,6 +42,9 @@ enum {
     ENCODE_SECONDS = 5,
     ENCODE_ROUNDS = 9,
     ENCODE_ROWS = 100000,
+    SHIP_ROWS = 1000000,
+    SHIP_ROUNDS = 5,
+    SHIP_BATCH = 200000, /* a recorder's max_rows */
     WAL_SECONDS = 20,
     WAL_ROUNDS = 5,
     RECOVER_ROUNDS = 5,
@@ -47,8 +57,11 @@ typedef struct bench_args {
     uint64_t total_ns; /* 0: the benchmark's own */
     uint32_t rounds;   /* likewise */
     uint64_t bytes;
-    uint32_t rows;
+    uint32_t rows;  /* 0: likewise */
+    uint32_t batch; /* ship, e2e: rows */
     int level;
+    const char *compression;
+    const char *url;
     const char *ddl; /* encode: rows of a file instead of synthetic ones */
     const char *data;
     const char *dir;
@@ -79,23 +92,34 @@ static void show_progress(uint32_t round, uint32_t rounds)
 static const struct argp_option bench_options[] = {
     {"seconds", 's', "N", 0, "put, encode, wal: how long to measure, about (default 6, 5, 20)", 0},
     {"rounds", OPTION_ROUNDS, "N", 0,
-     "Interleaved rounds, of which the median is shown (default 9; wal, recover: 5)", 0},
+     "Interleaved rounds, of which the median is shown (default 9; ship, e2e, wal, recover: 5)", 0},
     {"pace", OPTION_PACE, "TIME", 0, "put: between paced puts (default 1us)", 0},
     {"ring-size", OPTION_RING, "BYTES", 0, "put: of the ring, a power of two (default 4194304)", 0},
     {"cpus", OPTION_CPUS, "A,B", 0, "put: CPUs of producer and consumer (default: the first and the last)",
      0},
     {"dir", 'd', "DIR", 0, "wal, recover: on the file system to be measured (default: this directory)", 0},
     {"size", OPTION_SIZE, "MIB", 0, "recover: of the log that is read back (default 512)", 0},
-    {"rows", OPTION_ROWS, "N", 0, "encode: of a batch (default 100000)", 0},
-    {"level", OPTION_LEVEL, "N", 0, "encode: of zstd (default 1)", 0},
+    {"rows", OPTION_ROWS, "N", 0, "encode: of a batch (default 100000); ship, e2e: in all (default 1000000)",
+     0},
+    {"level", OPTION_LEVEL, "N", 0, "encode, ship, e2e: of zstd (default 1)", 0},
     {"data", OPTION_DATA, "FILE", 0,
-     "encode: its rows (CSV or TSV with a header, JSONEachRow, also .gz) instead of synthetic ones", 0},
-    {"ddl", OPTION_DDL, "FILE", 0, "encode: the CREATE TABLE that --data's rows are of", 0},
+     "encode, ship, e2e: rows (CSV or TSV with a header, JSONEachRow, also .gz) instead of synthetic ones",
+     0},
+    {"ddl", OPTION_DDL, "FILE", 0, "encode, ship, e2e: the CREATE TABLE that --data's rows are of", 0},
+    {"url", OPTION_URL, "URL", 0,
+     "ship, e2e: a ClickHouse without credentials; one with them is named by --config (default: an embedded "
+     "one, "
+     "for this run)",
+     0},
+    {"batch", OPTION_BATCH, "ROWS", 0, "ship, e2e: of an insert, at most (default 200000)", 0},
+    {"compression", OPTION_COMPRESSION, "HOW", 0, "ship, e2e: zstd or none (default zstd)", 0},
     {0},
 };
 
 static int bench_put(bench_args *args);
 static int bench_encode(bench_args *args);
+static int bench_ship(bench_args *args);
+static int bench_e2e(bench_args *args);
 static int bench_wal(bench_args *args);
 static int bench_recover(bench_args *args);
 
@@ -103,7 +127,8 @@ static int bench_recover(bench_args *args);
 static const struct {
     const char *name;
     int (*run)(bench_args *args);
-} benches[] = {{"put", bench_put}, {"encode", bench_encode}, {"wal", bench_wal}, {"recover", bench_recover}};
+} benches[] = {{"put", bench_put}, {"encode", bench_encode}, {"ship", bench_ship},
+               {"e2e", bench_e2e}, {"wal", bench_wal},       {"recover", bench_recover}};
 
 /* NULL: there is none of that name. */
 static int (*bench_find(const char *name))(bench_args *args)
@@ -120,8 +145,8 @@ static bool parse_pace(const char *text, uint64_t *ns)
     return cp_duration_parse(text, ns) && *ns >= 200 && *ns <= CP_NS_PER_MS;
 }
 
-/* The options of `bench encode` alone. */
-static error_t encode_parse(int key, char *value, struct argp_state *state)
+/* The options that say which rows, and where they go. */
+static error_t rows_parse(int key, char *value, struct argp_state *state)
 {
     bench_args *args = state->input;
     uint64_t number = 0;
@@ -141,6 +166,19 @@ static error_t encode_parse(int key, char *value, struct argp_state *state)
         return 0;
     case OPTION_DDL:
         args->ddl = value;
+        return 0;
+    case OPTION_URL:
+        args->url = value;
+        return 0;
+    case OPTION_BATCH:
+        if (!cp_number_parse(value, 1, CP_MAX_BATCH_ROWS, &number))
+            argp_error(state, "--batch '%s': a number from 1 to %d is wanted", value, CP_MAX_BATCH_ROWS);
+        args->batch = (uint32_t)number;
+        return 0;
+    case OPTION_COMPRESSION:
+        if (strcmp(value, "zstd") != 0 && strcmp(value, "none") != 0)
+            argp_error(state, "--compression '%s': zstd or none is wanted", value);
+        args->compression = value;
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -188,15 +226,16 @@ static error_t bench_parse(int key, char *value, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (*args->what || !bench_find(value))
-            argp_error(state, "unknown benchmark '%s': there are put, encode, wal and recover", value);
+            argp_error(state, "unknown benchmark '%s': there are put, encode, ship, e2e, wal and recover",
+                       value);
         args->what = value;
         return 0;
     case ARGP_KEY_END:
         if (!*args->what)
-            argp_error(state, "which benchmark? There are put, encode, wal and recover");
+            argp_error(state, "which benchmark? There are put, encode, ship, e2e, wal and recover");
         return 0;
     default:
-        return encode_parse(key, value, state);
+        return rows_parse(key, value, state);
     }
 }
 
@@ -314,15 +353,27 @@ static int bench_put(bench_args *args)
     return args->common.json ? print_json(args, &report) : print_table(args, &report);
 }
 
+static const char *rows_name(const bench_args *args)
+{
+    return args->data ? args->data : "a synthetic order book";
+}
+
+/* The rows that encode, ship and e2e take. */
+static int rows_make(const bench_args *args, uint32_t otherwise, cp_bench_rows *rows, cp_error *err)
+{
+    const uint32_t count = args->rows ? args->rows : otherwise;
+    if (!args->data != !args->ddl)
+        return cp_error_set(err, CP_E_INVAL, "bench %s: --data and --ddl go together: rows and their table",
+                            args->what);
+    return args->data ? cp_bench_rows_read(rows, args->ddl, args->data, count, err)
+                      : cp_bench_rows_synthetic(rows, count, err);
+}
+
 static int bench_encode(bench_args *args)
 {
     cp_error err = {0};
     cp_bench_rows rows = {0};
     cp_bench_encode_report report = {0};
-    if (!args->data != !args->ddl) {
-        cp_error_set(&err, CP_E_INVAL, "bench encode: --data and --ddl go together: rows and their table");
-        return cp_fail(&err);
-    }
     const cp_bench_encode_options options = {
         .rows = &rows,
         .level = args->level,
@@ -330,14 +381,68 @@ static int bench_encode(bench_args *args)
         .total_ns = args->total_ns ? args->total_ns : ENCODE_SECONDS * (uint64_t)CP_NS_PER_S,
         .cancelled = is_cancelled,
         .progress = show_progress};
-    int rc = args->data ? cp_bench_rows_read(&rows, args->ddl, args->data, args->rows, &err)
-                        : cp_bench_rows_synthetic(&rows, args->rows, &err);
+    int rc = rows_make(args, ENCODE_ROWS, &rows, &err);
     if (rc == CP_OK)
         rc = cp_bench_encode_run(&options, &report, &err);
     int status = bench_ended(args, rc, report.rounds, &err);
     if (status == CP_EXIT_OK)
-        status = cp_bench_encode_print(&report, args->data ? args->data : "a synthetic order book",
-                                       &args->host, args->common.json);
+        status = cp_bench_encode_print(&report, rows_name(args), &args->host, args->common.json);
+    cp_bench_rows_free(&rows);
+    return status;
+}
+
+static int bench_ship(bench_args *args)
+{
+    cp_error err = {0};
+    cp_bench_rows rows = {0};
+    cp_bench_server server = {0};
+    cp_bench_ship_report report = {0};
+    const cp_bench_ship_options options = {
+        .rows = &rows,
+        .server = &server,
+        .compression = strcmp(args->compression, "none") == 0 ? CP_COMPRESS_NONE : CP_COMPRESS_ZSTD,
+        .level = args->level,
+        .batch_rows = args->batch,
+        .rounds = args->rounds ? args->rounds : SHIP_ROUNDS,
+        .cancelled = is_cancelled,
+        .progress = show_progress};
+    cp_log_set_level(CP_LOG_ERROR); /* the flusher's */
+    int rc = rows_make(args, SHIP_ROWS, &rows, &err);
+    if (rc == CP_OK)
+        rc = cp_bench_server_open(&server, &args->common, args->url, &err);
+    if (rc == CP_OK)
+        rc = cp_bench_ship_run(&options, &report, &err);
+    cp_bench_server_close(&server);
+    int status = bench_ended(args, rc, report.rounds, &err);
+    if (status == CP_EXIT_OK)
+        status = cp_bench_ship_print(&report, &options, rows_name(args), &args->host, args->common.json);
+    cp_bench_rows_free(&rows);
+    return status;
+}
+
+static int bench_e2e(bench_args *args)
+{
+    cp_error err = {0};
+    cp_bench_rows rows = {0};
+    cp_bench_server server = {0};
+    cp_bench_e2e_report report = {0};
+    const cp_bench_e2e_options options = {.rows = &rows,
+                                          .server = &server,
+                                          .compression = args->compression,
+                                          .level = args->level,
+                                          .batch_rows = args->batch,
+                                          .rounds = args->rounds ? args->rounds : SHIP_ROUNDS,
+                                          .cancelled = is_cancelled,
+                                          .progress = show_progress};
+    int rc = rows_make(args, SHIP_ROWS, &rows, &err);
+    if (rc == CP_OK)
+        rc = cp_bench_server_open(&server, &args->common, args->url, &err);
+    if (rc == CP_OK)
+        rc = cp_bench_e2e_run(&options, &report, &err);
+    cp_bench_server_close(&server);
+    int status = bench_ended(args, rc, report.rounds, &err);
+    if (status == CP_EXIT_OK)
+        status = cp_bench_e2e_print(&report, &options, rows_name(args), &args->host, args->common.json);
     cp_bench_rows_free(&rows);
     return status;
 }
@@ -375,17 +480,20 @@ int cp_verb_bench(int argc, char **argv)
 {
     bench_args args = {.put = {.pace_ns = 1000, .ring_size = 4 << 20},
                        .bytes = (uint64_t)RECOVER_MIB << 20,
-                       .rows = ENCODE_ROWS,
+                       .batch = SHIP_BATCH,
                        .level = 1,
+                       .compression = "zstd",
                        .dir = ".",
                        .what = ""};
     const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
     const struct argp parser = {
         .options = bench_options,
         .parser = bench_parse,
-        .args_doc = "put\nencode\nwal\nrecover",
+        .args_doc = "put\nencode\nship\ne2e\nwal\nrecover",
         .doc = "Measures on this host what a put costs; what it costs to make an insert's body, beside "
-               "JSONEachRow; what a durable commit costs, beside fio if that is installed; or how fast a log "
+               "JSONEachRow; how fast rows in memory get into ClickHouse, beside the engine's own INSERT and "
+               "JSONEachRow; the same from put to visible, through a recorder; what a durable commit costs, "
+               "beside fio if that is installed; or how fast a log "
                "is read back, beside bare reads.",
         .children = children};
     default_cpus(&args.put);

@@ -66,13 +66,16 @@ def look(answers, *codes):
         answers.ask(kind, *args, codes=codes)
 
 
-def before_start(answers):
+def before_start(answers, server):
     answers.ask("help")
     for options in ((), ("--values",), ("--origin",)):
         answers.ask("check", *options)
     answers.ask("init")
     answers.ask("init")
     answers.ask("bench put", "--seconds", "1", "--rounds", "1", codes=(0, 1))
+    answers.ask("bench encode", "--seconds", "1", "--rounds", "1", "--rows", "1000")
+    for kind in ("bench ship", "bench e2e"):
+        answers.ask(kind, "--rounds", "1", "--rows", "2000", "--url", server.url)
     answers.ask("bench wal", "--seconds", "1", "--rounds", "1", "--dir", answers.recorder.work)
     answers.ask("bench recover", "--size", "64", "--rounds", "1", "--dir", answers.recorder.work)
     look(answers, 0, 2, 69)
@@ -155,7 +158,7 @@ class Json(unittest.TestCase):
         cls.recorder.settings["wal"] = {"dir": str(cls.recorder.work / "wal"), "segment_size": "8MiB"}
         cls.recorder.write_config()
         cls.answers = Answers(cls.recorder)
-        before_start(cls.answers)
+        before_start(cls.answers, cls.server)
         cls.recorder.start()
         while_it_runs(cls.answers, cls.server)
         in_trouble(cls.answers, cls.server)
