@@ -19,6 +19,7 @@
 #include "cli/verb.h"
 #include "flush/error_class.h"
 #include "monitor/health.h"
+#include "shm/canary_view.h"
 #include "shm/sigbus_guard.h"
 
 enum {
@@ -33,6 +34,7 @@ typedef struct status_view {
     cp_backlog_mark backlogs; /* likewise */
     uint64_t looked_ns;       /* the last look, boot-time clock */
     cp_health health;
+    cp_canary_view canary;
     cp_config *config; /* NULL: --region alone was given */
     cp_limits limits;
 } status_view;
@@ -166,6 +168,24 @@ static void limits_reasons(const status_view *view, json_object *reasons)
     }
 }
 
+static json_object *canary_json(const cp_canary_view *canary)
+{
+    if (canary->interval_ns == 0)
+        return NULL;
+    json_object *item = json_object_new_object();
+    cp_json_add_double(item, "interval_s", (double)canary->interval_ns / 1e9);
+    cp_json_add_double(item, "limit_s", (double)canary->limit_ns / 1e9);
+    cp_json_add_bool(item, "stale", canary->stale);
+    cp_json_add_double(item, "age_s", (double)canary->age_ns / 1e9);
+    cp_json_add_double(item, "lag_s", (double)canary->lag_ns / 1e9);
+    cp_json_add_uint(item, "put", canary->put_rows);
+    cp_json_add_uint(item, "durable", canary->durable_rows);
+    cp_json_add_uint(item, "delivered", canary->delivered_rows);
+    cp_json_add_uint(item, "lost", canary->lost_rows);
+    cp_json_add_uint(item, "refused", canary->refused_rows);
+    return item;
+}
+
 static int status_json(const status_view *view)
 {
     const cp_observer *observer = &view->observer;
@@ -190,6 +210,7 @@ static int status_json(const status_view *view)
     cp_json_add_string(recorder, "clickhouse", cp_sink_state_name(header->sink_state));
     cp_json_add_string(recorder, "last_reload", cp_reload_result_name(header->reload_result));
     cp_json_add(answer, "recorder", recorder);
+    cp_json_add(answer, "canary", canary_json(&view->canary));
     bool balanced = true;
     for (uint32_t i = 0; i < observer->control.table_count; i++) {
         json_object_array_add(tables, table_json(view, i));
@@ -211,7 +232,23 @@ static void reload_print(const cp_abi_control *header)
         puts("config      the last reload was refused, the one before it holds: `coldpath reload` says why");
 }
 
-static void recorder_print(const cp_observer *observer, const cp_health *health)
+/* Silent without a canary. */
+static void canary_print(const cp_canary_view *canary)
+{
+    char lag[CP_HUMAN_TEXT];
+    char age[CP_HUMAN_TEXT];
+    char put[CP_HUMAN_TEXT];
+    char delivered[CP_HUMAN_TEXT];
+    if (canary->interval_ns == 0)
+        return;
+    printf("canary      %s from put to ClickHouse; the last that arrived was put %s ago%s; %s put, %s "
+           "delivered\n",
+           canary->delivered_rows || canary->lag_ns ? cp_human_ns(lag, canary->lag_ns) : "none yet",
+           cp_human_ns(age, canary->age_ns), canary->stale ? " (STALE)" : "",
+           cp_human_count(put, canary->put_rows), cp_human_count(delivered, canary->delivered_rows));
+}
+
+static void recorder_print(const cp_observer *observer, const cp_health *health, const cp_canary_view *canary)
 {
     const cp_abi_control *header = observer->control.header;
     char age[CP_HUMAN_TEXT] = "never";
@@ -229,6 +266,7 @@ static void recorder_print(const cp_observer *observer, const cp_health *health)
            : header->mode == CP_MODE_DISABLED ? "; mode disabled: nothing is sent"
                                               : "");
     reload_print(header);
+    canary_print(canary);
     putchar('\n');
 }
 
@@ -321,7 +359,7 @@ static int status_text(const status_view *view)
 {
     const cp_observer *observer = &view->observer;
     const cp_health *health = &view->health;
-    recorder_print(observer, health);
+    recorder_print(observer, health, &view->canary);
     cp_text_table *text =
         cp_text_table_new("table\tclass\tput\tdelivered\tin ring\tin log\tleft out\tring %\tpeak "
                           "%\tfull\tproducers\tdelivery\tbalanced",
@@ -432,6 +470,7 @@ int cp_verb_status(int argc, char **argv)
     }
     cp_limits_look(&view.limits, view.config, &view.observer);
     cp_health_judge(&view.observer, &view.refusals, &view.health);
+    cp_canary_view_read(&view.observer.control, cp_boottime_ns(), &view.canary);
     const int printed = common.json ? status_json(&view) : status_text(&view);
     status_close(&view);
     if (printed != CP_EXIT_OK)

@@ -31,13 +31,14 @@ void cp_metric_number(double value, FILE *out)
         fprintf(out, "%.15g", value);
 }
 
-static void sample_write(FILE *out, const char *name, const char *suffix, const char *table, const char *le,
-                         double value)
+/* label: its name and value, or NULL. */
+static void sample_write(FILE *out, const char *name, const char *suffix, const char *const label[2],
+                         const char *le, double value)
 {
     fprintf(out, "%s%s", name, suffix);
-    if (table) {
-        fputs("{table=", out);
-        cp_metric_label(table, out);
+    if (label) {
+        fprintf(out, "{%s=", label[0]);
+        cp_metric_label(label[1], out);
         if (le)
             fprintf(out, ",le=\"%s\"", le);
         fputc('}', out);
@@ -47,22 +48,19 @@ static void sample_write(FILE *out, const char *name, const char *suffix, const 
     fputc('\n', out);
 }
 
-static void histogram_write(const cp_metric *metric, const char *table, const cp_abi_measures *measures,
-                            FILE *out)
+void cp_metric_histogram_write(FILE *out, const char *name, const char *const label[2],
+                               const cp_metric_histogram *how, const cp_abi_histogram *histogram)
 {
-    const cp_metric_histogram *how = &metric->histogram;
-    const cp_abi_histogram *histogram =
-        (const cp_abi_histogram *)(const void *)((const uint8_t *)measures + how->offset);
     for (uint32_t power = how->first_power; power <= how->last_power; power++) {
         const uint64_t bound = UINT64_C(1) << power;
         char le[32];
         snprintf(le, sizeof le, "%.12g", (double)(bound - how->whole) * how->scale);
-        sample_write(out, metric->name, "_bucket", table, le, (double)cp_histogram_below(histogram, bound));
+        sample_write(out, name, "_bucket", label, le, (double)cp_histogram_below(histogram, bound));
     }
     const double count = (double)cp_histogram_count(histogram);
-    sample_write(out, metric->name, "_bucket", table, "+Inf", count);
-    sample_write(out, metric->name, "_sum", table, NULL, (double)histogram->sum * how->scale);
-    sample_write(out, metric->name, "_count", table, NULL, count);
+    sample_write(out, name, "_bucket", label, "+Inf", count);
+    sample_write(out, name, "_sum", label, NULL, (double)histogram->sum * how->scale);
+    sample_write(out, name, "_count", label, NULL, count);
 }
 
 static void metric_write(const cp_metric *metric, const cp_watch_view *view, FILE *out)
@@ -77,11 +75,14 @@ static void metric_write(const cp_metric *metric, const cp_watch_view *view, FIL
     if (metric->samples)
         metric->samples(view, metric->name, out);
     for (uint32_t i = 0; i < tables; i++) {
-        const char *name = view->observer->tables[i].entry->name;
+        const char *const label[] = {"table", view->observer->tables[i].entry->name};
+        const uint8_t *measures = (const uint8_t *)&view->tables[i].measures;
         if (metric->table)
-            sample_write(out, metric->name, "", name, NULL, metric->table(view, i));
+            sample_write(out, metric->name, "", label, NULL, metric->table(view, i));
         if (metric->histogram.given)
-            histogram_write(metric, name, &view->tables[i].measures, out);
+            cp_metric_histogram_write(
+                out, metric->name, label, &metric->histogram,
+                (const cp_abi_histogram *)(const void *)(measures + metric->histogram.offset));
     }
 }
 

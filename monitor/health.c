@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "shm/canary_view.h"
 
 const char *cp_recorder_state_name(uint32_t state)
 {
@@ -57,6 +58,19 @@ static void judge_sink(const cp_abi_control *header, cp_health *health)
         reason_add(health, "ClickHouse does not answer: %.*s", CP_ABI_ERROR_TEXT - 1, header->sink_error);
     else
         reason_add(health, "ClickHouse does not answer inserts: only probes are sent until one is answered");
+}
+
+static void judge_canary(const cp_observer *observer, cp_health *health)
+{
+    cp_canary_view canary;
+    cp_canary_view_read(&observer->control, cp_boottime_ns(), &canary);
+    if (!canary.stale)
+        return;
+    reason_add(health,
+               "the canary is stale: none of the recorder's own rows of the last %" PRIu64
+               " s, one each %.3g s, has reached "
+               "ClickHouse: coldpath status says what holds rows up",
+               canary.age_ns / CP_NS_PER_S, (double)canary.interval_ns / CP_NS_PER_S);
 }
 
 static void judge_recorder(const cp_observer *observer, cp_health *health)
@@ -156,5 +170,6 @@ void cp_health_judge(const cp_observer *observer, const cp_refusals *before, cp_
         judge_table(&observer->tables[i], before->full[i], health);
     for (uint32_t i = 0; i < observer->control.table_count; i++)
         judge_log(observer, i, health);
+    judge_canary(observer, health);
     health->sound = health->reason_count == 0;
 }

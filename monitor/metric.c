@@ -279,6 +279,51 @@ static void insert_latency(const cp_watch_view *view, const char *name, FILE *ou
     }
 }
 
+/* ---- of the canary; all 0 without one -------------------------------------------------------------------------- */
+
+static double canary_interval(const cp_watch_view *view)
+{
+    return view->present ? (double)view->canary.interval_ns / NS_PER_S : 0;
+}
+
+static double canary_limit(const cp_watch_view *view)
+{
+    return view->present ? (double)view->canary.limit_ns / NS_PER_S : 0;
+}
+
+static double canary_lag(const cp_watch_view *view)
+{
+    return view->present ? (double)view->canary.lag_ns / NS_PER_S : 0;
+}
+
+static double canary_arrived(const cp_watch_view *view)
+{
+    return view->present && view->canary.interval_ns ? boot_to_unix(view, view->canary.arrived_ns) : 0;
+}
+
+static void canary_rows(const cp_watch_view *view, const char *name, FILE *out)
+{
+    const struct {
+        const char *stage;
+        uint64_t rows;
+    } stages[] = {{"put", view->canary.put_rows},
+                  {"durable", view->canary.durable_rows},
+                  {"delivered", view->canary.delivered_rows},
+                  {"lost", view->canary.lost_rows},
+                  {"refused", view->canary.refused_rows}};
+    for (size_t i = 0; view->present && i < sizeof stages / sizeof stages[0]; i++)
+        fprintf(out, "%s{stage=\"%s\"} %llu\n", name, stages[i].stage, (unsigned long long)stages[i].rows);
+}
+
+static void canary_times(const cp_watch_view *view, const char *name, FILE *out)
+{
+    static const cp_metric_histogram how = {.scale = 1e-6, .first_power = 9, .last_power = 27};
+    static const char *const labels[][2] = {{"stage", "durable"}, {"stage", "delivered"}};
+    const cp_abi_histogram *histograms[] = {&view->canary_durable, &view->canary_delivered};
+    for (size_t i = 0; view->present && i < sizeof labels / sizeof labels[0]; i++)
+        cp_metric_histogram_write(out, name, labels[i], &how, histograms[i]);
+}
+
 /* ---- the list -------------------------------------------------------------------------------------------------- */
 
 #define OF_RECORDER(metric, kind, function, text)                                                            \
@@ -371,6 +416,28 @@ const cp_metric cp_metrics[] = {
      .labels = "table, le",
      .help = "Rows of acknowledged inserts",
      .histogram = {offsetof(cp_abi_measures, batch_rows), 1, 1, 20, true, true}},
+    OF_RECORDER("recorder_canary_interval_seconds", CP_METRIC_GAUGE, canary_interval,
+                "How often the recorder puts a canary row of its own; 0: it does not, and what follows is 0"),
+    OF_RECORDER("recorder_canary_limit_seconds", CP_METRIC_GAUGE, canary_limit,
+                "How old the last canary row that arrived may become (canary.limit)"),
+    OF_RECORDER("recorder_canary_arrived_timestamp_seconds", CP_METRIC_GAUGE, canary_arrived,
+                "When the last canary row that ClickHouse has was put, Unix time; before the first, when the "
+                "recorder began"),
+    OF_RECORDER("recorder_canary_lag_seconds", CP_METRIC_GAUGE, canary_lag,
+                "From put to ClickHouse, of the last canary row; of the oldest one under way so far, when "
+                "that is longer"),
+    {.name = "recorder_canary_duration_seconds",
+     .type = CP_METRIC_HISTOGRAM,
+     .labels = "stage, le",
+     .help = "Canary rows, from put to each stage: durable in the log (of a lossy table: delivered), "
+             "delivered to ClickHouse",
+     .samples = canary_times},
+    {.name = "recorder_canary_rows_total",
+     .type = CP_METRIC_COUNTER,
+     .labels = "stage",
+     .help = "Canary rows that reached a stage; lost ones were dropped or quarantined, refused ones found no "
+             "room",
+     .samples = canary_rows},
     OF_TABLE("recorder_pressure_level", CP_METRIC_GAUGE, pressure,
              "The table's rung of the pressure ladder; 0 when everything is recorded"),
     OF_TABLE("recorder_pressure_changes_total", CP_METRIC_COUNTER, pressure_changes,

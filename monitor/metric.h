@@ -51,6 +51,10 @@ const char *cp_metric_type_name(cp_metric_type type);
 /* A label's value, quoted: what would end or break the line is escaped, what is not printable ASCII becomes '?'. */
 void cp_metric_label(const char *value, FILE *out);
 
+/* Writes the buckets, the sum and the count of a private copy; label: its name and value. Of how, the offset is not looked at. */
+void cp_metric_histogram_write(FILE *out, const char *name, const char *const label[2],
+                               const cp_metric_histogram *how, const cp_abi_histogram *histogram);
+
 /* A sample's value. */
 void cp_metric_number(double value, FILE *out);
 

@@ -162,6 +162,36 @@ static json_object *table_json(const cp_watch_view *view, uint32_t index)
     return item;
 }
 
+/* null without a canary. */
+static json_object *canary_json(const cp_watch_view *view)
+{
+    const cp_canary_view *canary = &view->canary;
+    if (canary->interval_ns == 0)
+        return NULL;
+    json_object *item = json_object_new_object();
+    const bool durable = cp_histogram_count(&view->canary_durable) > 0;
+    const bool delivered = cp_histogram_count(&view->canary_delivered) > 0;
+    add_double(item, "interval_s", (double)canary->interval_ns / 1e9);
+    add_double(item, "limit_s", (double)canary->limit_ns / 1e9);
+    add_bool(item, "stale", canary->stale);
+    add_double(item, "age_s", (double)canary->age_ns / 1e9);
+    add_double(item, "lag_s", (double)canary->lag_ns / 1e9);
+    add_uint(item, "put", canary->put_rows);
+    add_uint(item, "durable", canary->durable_rows);
+    add_uint(item, "delivered", canary->delivered_rows);
+    add_uint(item, "lost", canary->lost_rows);
+    add_uint(item, "refused", canary->refused_rows);
+    add_double(item, "durable_p50_ms",
+               durable ? cp_histogram_quantile(&view->canary_durable, 0.5) / 1e3 : NAN);
+    add_double(item, "durable_p99_ms",
+               durable ? cp_histogram_quantile(&view->canary_durable, 0.99) / 1e3 : NAN);
+    add_double(item, "delivered_p50_ms",
+               delivered ? cp_histogram_quantile(&view->canary_delivered, 0.5) / 1e3 : NAN);
+    add_double(item, "delivered_p99_ms",
+               delivered ? cp_histogram_quantile(&view->canary_delivered, 0.99) / 1e3 : NAN);
+    return item;
+}
+
 static json_object *recorder_json(const cp_watch_view *view)
 {
     const cp_abi_control *header = view->observer->control.header;
@@ -226,6 +256,7 @@ char *cp_status_document(const cp_watch_view *view)
         const cp_abi_control *header = view->observer->control.header;
         add_text(document, "namespace", header->namespace_name, sizeof header->namespace_name);
         json_object_object_add(document, "recorder", recorder_json(view));
+        json_object_object_add(document, "canary", canary_json(view));
     }
     for (uint32_t i = 0; view->present && i < view->observer->control.table_count; i++)
         json_object_array_add(tables, table_json(view, i));

@@ -127,6 +127,18 @@ static void measures_read(cp_watch *watch, uint32_t table)
     }
 }
 
+static void canary_look(cp_watch *watch)
+{
+    cp_watch_view *view = &watch->view;
+    const cp_abi_canary *canary = watch->observer.control.canary;
+    cp_canary_view_read(&watch->observer.control, view->taken_ns, &view->canary);
+    view->canary_durable = view->canary_delivered = (cp_abi_histogram){0};
+    if (canary && view->canary.interval_ns > 0) {
+        cp_histogram_read(&canary->durable_us, &view->canary_durable);
+        cp_histogram_read(&canary->delivered_us, &view->canary_delivered);
+    }
+}
+
 static void look(cp_watch *watch)
 {
     cp_watch_view *view = &watch->view;
@@ -147,6 +159,7 @@ static void look(cp_watch *watch)
         watch->observer.tables[i].balanced = watch->history[i].off < OFF_COUNTS;
         measures_read(watch, i);
     }
+    canary_look(watch);
     view->present = true;
     view->absent[0] = '\0';
     view->observer = &watch->observer;

@@ -10,6 +10,7 @@
 #define CP_MONITOR_WATCH_H
 
 #include "monitor/health.h"
+#include "shm/canary_view.h"
 #include "shm/observer.h"
 
 enum {
@@ -41,6 +42,9 @@ typedef struct cp_watch_view {
     uint64_t real_minus_boot_ns; /* added to a boot time it makes real time */
     const cp_observer *observer;
     const cp_watch_table *tables; /* as many as the observer's */
+    cp_canary_view canary;
+    cp_abi_histogram canary_durable; /* private copies; empty where there is no canary */
+    cp_abi_histogram canary_delivered;
     cp_health health;
 } cp_watch_view;
 

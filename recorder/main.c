@@ -20,6 +20,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "monitor/server.h"
+#include "recorder/canary.h"
 #include "recorder/notify.h"
 #include "recorder/recorder.h"
 #include "recorder/reload.h"
@@ -157,6 +158,19 @@ static cp_monitor *monitor_start(const cp_config *config)
     return monitor;
 }
 
+/* Likewise without its canary. */
+static cp_canary *canary_start(const cp_config *config)
+{
+    cp_canary *canary = NULL;
+    cp_error err = {0};
+    char quoted[CP_ERROR_TEXT + 64];
+    if (cp_canary_start(&canary, config, &err) < 0)
+        cp_log(CP_LOG_ERROR, "no canary",
+               "error=%s consequence=\"rows are recorded, how long they take is not followed\"",
+               cp_log_quote(quoted, sizeof quoted, err.text));
+    return canary;
+}
+
 static int run(const cp_config *config)
 {
     cp_error err = {0};
@@ -170,6 +184,7 @@ static int run(const cp_config *config)
         return fail("cannot start", rc, &err);
     }
     cp_monitor *monitor = monitor_start(config);
+    cp_canary *canary = canary_start(config);
     cp_log(CP_LOG_INFO, "ready", "namespace=%s region=%s tables=%u url=%s pid=%d", config->namespace_name,
            config->region_dir, config->table_count, config->url, (int)getpid());
     cp_notify("READY=1\nSTATUS=recording");
@@ -178,6 +193,7 @@ static int run(const cp_config *config)
     cp_log(CP_LOG_INFO, "stopping", "namespace=%s", config->namespace_name);
     cp_notify("STOPPING=1\nSTATUS=shipping what the rings hold");
     cp_stop_report report;
+    cp_canary_stop(canary);
     cp_recorder_stop(recorder, in_a_hurry, &report);
     cp_monitor_stop(monitor);
     cp_recorder_free(recorder);

@@ -27,6 +27,8 @@
  *     │ cp_abi_latency × tables  2 KiB│  likewise, of rows
  *     ├──────────────────────────────┤  endpoints_offset
  *     │ cp_abi_endpoint × 16    640 B │  the ClickHouse endpoints
+ *     ├──────────────────────────────┤  canary_offset
+ *     │ cp_abi_canary          2304 B│  how long the recorder's own canary rows took
  *     ├──────────────────────────────┤  text_offset
  *     │ CREATE TABLE texts           │  the full column descriptors, in ClickHouse's own words
  *     └──────────────────────────────┘  file_size
@@ -66,8 +68,8 @@
 enum {
     CP_ABI_MAJOR = 2,
     /* 1: measures; 2: times of the pressure ladder; 3: mode, bytes sent in a day, duplicates; 4: pauses, forced rungs, commands,
-     * latencies, the file of errors; 5: endpoints, rows set aside for one of them */
-    CP_ABI_MINOR = 5,
+     * latencies, the file of errors; 5: endpoints, rows set aside for one of them; 6: canary */
+    CP_ABI_MINOR = 6,
     CP_CACHE_LINE = 64,
     CP_ABI_HEADER_SIZE = 4096,
     CP_ABI_RING_HOT_OFFSET = 4096,
@@ -131,7 +133,8 @@ typedef struct cp_abi_control {
     uint64_t measures_offset;  /* 0: the file was made before there were any */
     uint64_t latency_offset;   /* likewise */
     uint64_t endpoints_offset; /* likewise */
-    uint8_t reserved0[256];
+    uint64_t canary_offset;    /* likewise */
+    uint8_t reserved0[248];
 
     /* life signs, from offset 512 */
     uint64_t heartbeat_ns; /* boot-time clock; the drain thread's last turn */
@@ -265,6 +268,28 @@ typedef struct cp_abi_latency {
         put_delivered_us; /* the flusher's thread writes: until ClickHouse acknowledged the batch */
 } cp_abi_latency;
 static_assert(sizeof(cp_abi_latency) == 2 * sizeof(cp_abi_histogram), "latency");
+
+/* The canary: rows that the recorder itself puts into a ring of its own, one each interval, and follows through every stage. One
+ * writer, the recorder's canary thread. Counters and histograms outlive the recorder with the region. Times are of the boot-time
+ * clock. */
+typedef struct cp_abi_canary {
+    uint64_t interval_ns; /* 0: the recorder puts none */
+    uint64_t limit_ns;   /* when none that was put later than this long ago has arrived, something is wrong */
+    uint64_t started_ns; /* when the recorder that runs, or ran last, began to put them */
+    uint64_t put_rows;
+    uint64_t durable_rows;
+    uint64_t delivered_rows;
+    uint64_t lost_rows;         /* taken out of the ring, and not delivered: dropped, quarantined … */
+    uint64_t refused_rows;      /* not put: the ring was full, or too many were under way */
+    uint64_t waiting_since_ns;  /* when the oldest row under way was put; 0: none is under way */
+    uint64_t delivered_put_ns;  /* when the last one that was delivered was put; 0: none has been */
+    uint64_t last_durable_us;   /* what the last one took from put to durable, and … */
+    uint64_t last_delivered_us; /* … to delivered */
+    uint8_t reserved[160];
+    cp_abi_histogram durable_us; /* from put until it is in the log; of a lossy table: delivered */
+    cp_abi_histogram delivered_us;
+} cp_abi_canary;
+static_assert(sizeof(cp_abi_canary) == 256 + 2 * sizeof(cp_abi_histogram), "canary");
 
 typedef enum cp_endpoint_role {
     CP_ENDPOINT_NONE = 0, /* the entry is unused */

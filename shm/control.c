@@ -56,6 +56,7 @@ static int control_check_geometry(cp_control *control, const cp_abi_control *cop
                    size) ||
         !area_fits(copy->endpoints_offset, copy->endpoints_offset ? CP_ABI_ENDPOINTS : 0,
                    sizeof(cp_abi_endpoint), size) ||
+        !area_fits(copy->canary_offset, copy->canary_offset ? 1 : 0, sizeof(cp_abi_canary), size) ||
         !area_fits(copy->text_offset, copy->text_size, 1, size))
         return cp_error_set(err, CP_E_CORRUPT, "%s: its geometry contradicts itself", path);
     uint8_t *base = (uint8_t *)control->header;
@@ -71,6 +72,7 @@ static int control_check_geometry(cp_control *control, const cp_abi_control *cop
     control->latency = copy->latency_offset ? (cp_abi_latency *)(void *)(base + copy->latency_offset) : NULL;
     control->endpoints =
         copy->endpoints_offset ? (cp_abi_endpoint *)(void *)(base + copy->endpoints_offset) : NULL;
+    control->canary = copy->canary_offset ? (cp_abi_canary *)(void *)(base + copy->canary_offset) : NULL;
     control->text = (const char *)base + copy->text_offset;
     control->text_size = copy->text_size;
     return CP_OK;
@@ -229,6 +231,8 @@ static void control_plan(cp_abi_control *plan, const cp_control_table *tables, u
     at += count * sizeof(cp_abi_latency);
     plan->endpoints_offset = at;
     at += CP_ABI_ENDPOINTS * sizeof(cp_abi_endpoint);
+    plan->canary_offset = at;
+    at += sizeof(cp_abi_canary);
     plan->text_offset = at;
     plan->file_size = align_line(at + plan->text_size);
 }
@@ -306,7 +310,8 @@ int cp_control_create(cp_control *control, const char *dir, const char *name, co
 
 bool cp_control_matches(const cp_control *control, const cp_control_table *tables, uint32_t table_count)
 {
-    if (control->table_count != table_count || !control->measures || !control->latency || !control->endpoints)
+    if (control->table_count != table_count || !control->measures || !control->latency ||
+        !control->endpoints || !control->canary)
         return false;
     for (uint32_t i = 0; i < table_count; i++) {
         const cp_abi_table *entry = &control->directory[i];

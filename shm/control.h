@@ -28,6 +28,7 @@ typedef struct cp_control {
     cp_abi_measures *measures;  /* NULL: the file was made before there were any */
     cp_abi_latency *latency;    /* likewise */
     cp_abi_endpoint *endpoints; /* likewise; CP_ABI_ENDPOINTS of them */
+    cp_abi_canary *canary;      /* likewise */
     const char *text;
     uint64_t text_size;
 } cp_control;

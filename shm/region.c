@@ -271,6 +271,8 @@ static int fill_region(const cp_region_spec *spec, unsigned gid, const cp_contro
         new->header->commands = old->header->commands;
         new->header->commands_refused = old->header->commands_refused;
     }
+    if (old->header && old->canary)
+        *new->canary = *old->canary;
     for (uint32_t i = 0; rc == CP_OK && i < new->table_count; i++) {
         uint32_t kept = 0;
         const int survivor = find_survivor(old, &new->directory[i]);

@@ -57,6 +57,19 @@ static void check_clickhouse(cp_config_layers *layers)
                               "clickhouse.retry_max is smaller than clickhouse.retry_min");
 }
 
+/* A limit that one row in time cannot keep would always be passed. */
+static void check_canary(cp_config_layers *layers)
+{
+    uint64_t interval;
+    uint64_t limit;
+    const cp_config_value *often = cp_config_layers_value(layers, CP_KEY_CANARY_INTERVAL, &interval);
+    const cp_config_value *most = cp_config_layers_value(layers, CP_KEY_CANARY_LIMIT, &limit);
+    if (limit < 2 * interval)
+        cp_config_problem_add(&layers->problems, most ? &most->place : &often->place,
+                              "canary.limit has to be at least twice canary.interval",
+                              "canary.limit is too small for canary.interval");
+}
+
 static void check_region(cp_config_layers *layers)
 {
     uint64_t mode;
@@ -115,6 +128,7 @@ void cp_config_check(cp_config_layers *layers)
     check_required(layers);
     check_clickhouse(layers);
     check_region(layers);
+    check_canary(layers);
     const cp_config_value *ddl = &layers->defaults[CP_TKEY_DDL];
     if (ddl->set)
         cp_config_problem_add(&layers->problems, &ddl->place,

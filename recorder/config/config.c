@@ -117,6 +117,8 @@ static int fill_globals(cp_config *config, cp_config_layers *layers)
     config->wal_sync = (cp_wal_sync)number_of(layers, CP_KEY_WAL_SYNC);
     config->wal_segment_size = number_of(layers, CP_KEY_WAL_SEGMENT_SIZE);
     config->wal_keep_ns = number_of(layers, CP_KEY_WAL_KEEP);
+    config->canary_interval_ns = number_of(layers, CP_KEY_CANARY_INTERVAL);
+    config->canary_limit_ns = number_of(layers, CP_KEY_CANARY_LIMIT);
     config->quarantine_limit = number_of(layers, CP_KEY_QUARANTINE_LIMIT);
     config->compression = (cp_compression)number_of(layers, CP_KEY_COMPRESSION);
     config->compression_level = (int)number_of(layers, CP_KEY_COMPRESSION_LEVEL);

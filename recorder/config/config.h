@@ -86,8 +86,10 @@ typedef struct cp_config {
     cp_wal_sync wal_sync;
     uint64_t wal_segment_size;
     uint64_t wal_keep_ns;
-    char *monitor_listen; /* address:port, or NULL: coldpathd serves no metrics */
-    char *stamp_source;   /* or NULL; likewise stamp_environment */
+    char *monitor_listen;        /* address:port, or NULL: coldpathd serves no metrics */
+    uint64_t canary_interval_ns; /* recorder/canary.h */
+    uint64_t canary_limit_ns;
+    char *stamp_source; /* or NULL; likewise stamp_environment */
     char *stamp_environment;
     char *quarantine_dir;      /* <quarantine.dir>/<namespace> */
     uint64_t quarantine_limit; /* bytes, per table */
