@@ -212,7 +212,7 @@ const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
                              .kind = CP_CONFIG_DURATION,
                              .min = 1 * S,
                              .max = 24 * (3600 * S),
-                             .fallback = "60s",
+                             .fallback = "1m",
                              .help = "without one of them arriving, until the recorder counts as unhealthy"},
     [CP_KEY_QUARANTINE_DIR] = {.path = "quarantine.dir",
                                .kind = CP_CONFIG_PATH,

@@ -155,6 +155,7 @@ class Json(unittest.TestCase):
             ddl = cls.recorder.work / f"{name}.sql"
             ddl.write_text(DDL.format(name=name))
             cls.recorder.settings["tables"][name] = {"ddl": str(ddl), "class": name, "flush": {"interval": "20ms"}}
+        cls.recorder.settings["tables"]["recorder_canary"] = {"ring_size": "64KiB", "slots": 1, "flush": {"interval": "20ms"}}
         cls.recorder.settings["wal"] = {"dir": str(cls.recorder.work / "wal"), "segment_size": "8MiB"}
         cls.recorder.write_config()
         cls.answers = Answers(cls.recorder)
