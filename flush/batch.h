@@ -21,7 +21,9 @@ typedef struct cp_batch {
     size_t body_size;
     size_t body_touched; /* since the last trim */
     bool zstd;
-    bool gaps; /* chunks of a ring need not continue each other; stays */
+    uint64_t plain_size; /* of the body before compression */
+    uint64_t made_ns;    /* how long making it took */
+    bool gaps;           /* chunks of a ring need not continue each other; stays */
     cp_lsn_range range;
     uint32_t rows;
     uint32_t span_count;

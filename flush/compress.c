@@ -5,9 +5,12 @@
 #include <zstd.h>
 
 #include "base/error.h"
+#include "flush/compress_choice.h"
 
 struct cp_compressor {
     ZSTD_CCtx *context;
+    bool choose;
+    cp_compress_choice choice;
 };
 
 /* Compresses some bytes, so that the context takes its memory now and not with the first batch. */
@@ -23,7 +26,7 @@ static size_t compressor_warm_up(cp_compressor *compressor)
     return left;
 }
 
-int cp_compressor_create(cp_compressor **out, int level, cp_error *err)
+int cp_compressor_create(cp_compressor **out, int level, bool choose, cp_error *err)
 {
     *out = NULL;
     if (level < 1 || level > ZSTD_maxCLevel())
@@ -31,6 +34,8 @@ int cp_compressor_create(cp_compressor **out, int level, cp_error *err)
     cp_compressor *compressor = calloc(1, sizeof *compressor);
     if (!compressor)
         return cp_error_set(err, CP_E_NOMEM, "no memory for compression");
+    compressor->choose = choose;
+    cp_compress_choice_init(&compressor->choice);
     compressor->context = ZSTD_createCCtx();
     if (!compressor->context ||
         ZSTD_isError(ZSTD_CCtx_setParameter(compressor->context, ZSTD_c_compressionLevel, level)) ||
@@ -49,6 +54,17 @@ void cp_compressor_free(cp_compressor *compressor)
         return;
     ZSTD_freeCCtx(compressor->context);
     free(compressor);
+}
+
+bool cp_compressor_wants(cp_compressor *compressor, uint64_t bytes)
+{
+    return !compressor->choose || cp_compress_choice_next(&compressor->choice, bytes);
+}
+
+void cp_compressor_learn(cp_compressor *compressor, bool compressed, uint64_t bytes, uint64_t ns)
+{
+    if (compressor->choose)
+        cp_compress_choice_learn(&compressor->choice, compressed, bytes, ns);
 }
 
 size_t cp_compress_bound(uint64_t bytes)

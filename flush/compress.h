@@ -6,6 +6,7 @@
 #define CP_FLUSH_COMPRESS_H
 
 #include <coldpath/error.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,9 +14,16 @@
 
 typedef struct cp_compressor cp_compressor;
 
-/* A zstd compressor of the given level, 1 … ZSTD_maxCLevel(). CP_E_INVAL, CP_E_NOMEM. */
-int cp_compressor_create(cp_compressor **out, int level, cp_error *err);
+/* A zstd compressor of the given level, 1 … ZSTD_maxCLevel(); choose: some bodies may go plain, as measured (compress_choice.h).
+ * CP_E_INVAL, CP_E_NOMEM. */
+int cp_compressor_create(cp_compressor **out, int level, bool choose, cp_error *err);
 void cp_compressor_free(cp_compressor *compressor);
+
+/* Whether a body of so many bytes is to be compressed. */
+bool cp_compressor_wants(cp_compressor *compressor, uint64_t bytes);
+
+/* A body of so many bytes before compression has been answered at its first attempt, ns after it was begun to be made. */
+void cp_compressor_learn(cp_compressor *compressor, bool compressed, uint64_t bytes, uint64_t ns);
 
 /* Room that bodies of at most bytes need, whichever way they are made. */
 size_t cp_compress_bound(uint64_t bytes);

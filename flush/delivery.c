@@ -352,16 +352,22 @@ int cp_delivery_body_make_(cp_delivery *delivery, const cp_native_block *block)
 {
     const cp_delivery_env *env = delivery->env;
     cp_batch *batch = &delivery->batch;
-    batch->zstd = env->compressor && cp_abilities_has_zstd(env->abilities);
+    const uint64_t began = cp_boottime_ns();
+    batch->plain_size = block->bytes;
+    batch->zstd = env->compressor && cp_abilities_has_zstd(env->abilities) &&
+                  cp_compressor_wants(env->compressor, block->bytes);
     if (batch->zstd) {
         const int rc =
             cp_compress_block(env->compressor, block, batch->body, batch->body_capacity, &batch->body_size);
+        batch->made_ns = cp_boottime_ns() - began;
         if (rc == CP_OK)
             return CP_OK;
         cp_log(CP_LOG_ERROR, "zstd failed, sending plain", "table=%s", delivery->table->name);
         batch->zstd = false;
     }
-    return cp_concat_block(block, batch->body, batch->body_capacity, &batch->body_size);
+    const int rc = cp_concat_block(block, batch->body, batch->body_capacity, &batch->body_size);
+    batch->made_ns = cp_boottime_ns() - began;
+    return rc;
 }
 
 /* Fills the batch with the first of the offered chunks. Returns how many. */

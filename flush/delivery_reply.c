@@ -156,9 +156,20 @@ static void rows_split(cp_delivery *delivery, const cp_http_reply *reply, uint64
     cp_delivery_next_(delivery, now_ns, 0);
 }
 
+/* Whether compression pays, where both ways are open. */
+static void speed_learn(const cp_delivery *delivery, uint64_t now_ns)
+{
+    const cp_delivery_env *env = delivery->env;
+    const cp_batch *batch = &delivery->batch;
+    if (env->compressor && delivery->attempts == 1 && cp_abilities_has_zstd(env->abilities))
+        cp_compressor_learn(env->compressor, batch->zstd, batch->plain_size,
+                            batch->made_ns + now_ns - delivery->sent_at);
+}
+
 static void rows_taken(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns)
 {
     const attempt_end end = {reply, CP_CLASS_OK, rows_under_way(delivery), false, 0, NULL};
+    speed_learn(delivery, now_ns);
     attempt_show(delivery, &end, now_ns);
     if (delivery->attempts > 1) /* what was wrong has been mended, perhaps by making the table anew */
         cp_abilities_refresh(delivery->env->abilities);

@@ -142,8 +142,9 @@ int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_f
     if (rc == CP_OK &&
         cp_abilities_create(&flusher->abilities, flusher->http, &flusher->config, flusher->base) < 0)
         rc = cp_error_set(err, CP_E_NOMEM, "no memory for the flusher");
-    if (rc == CP_OK && config->compression == CP_COMPRESS_ZSTD)
-        rc = cp_compressor_create(&flusher->compressor, config->compression_level, err);
+    if (rc == CP_OK && config->compression != CP_COMPRESS_NONE)
+        rc = cp_compressor_create(&flusher->compressor, config->compression_level,
+                                  config->compression == CP_COMPRESS_AUTO, err);
     if (rc < 0) {
         cp_flusher_free(flusher);
         return rc;
@@ -250,8 +251,9 @@ static int update_make(flusher_update *update, const cp_flusher *flusher, const 
     int rc = cp_http_check_url(sink->url, update->base, sizeof update->base, err);
     if (rc == CP_OK)
         rc = cp_http_headers_create(&update->headers, &update->config, err);
-    if (rc == CP_OK && sink->compression == CP_COMPRESS_ZSTD)
-        rc = cp_compressor_create(&update->compressor, sink->compression_level, err);
+    if (rc == CP_OK && sink->compression != CP_COMPRESS_NONE)
+        rc = cp_compressor_create(&update->compressor, sink->compression_level,
+                                  sink->compression == CP_COMPRESS_AUTO, err);
     return rc;
 }
 

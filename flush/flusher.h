@@ -20,7 +20,8 @@
 #include "ingest/chunk.h"
 #include "schema/table.h"
 
-typedef enum cp_compression { CP_COMPRESS_NONE, CP_COMPRESS_ZSTD } cp_compression;
+/* AUTO: zstd or none, whichever is measured to bring rows to the server sooner. */
+typedef enum cp_compression { CP_COMPRESS_NONE, CP_COMPRESS_ZSTD, CP_COMPRESS_AUTO } cp_compression;
 
 /* Strings are copied. */
 typedef struct cp_sink_config {

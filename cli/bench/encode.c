@@ -143,7 +143,7 @@ static int bench_open(bench *b, cp_bench_encode_report *report, cp_error *err)
     b->body_room = cp_compress_bound(ARENA_FACTOR * rows->bytes + b->text_room);
     int rc = cp_native_create(&b->native, rows->table, err);
     if (rc == CP_OK)
-        rc = cp_compressor_create(&b->compressor, b->options->level, err);
+        rc = cp_compressor_create(&b->compressor, b->options->level, false, err);
     if (rc != CP_OK)
         return rc;
     b->body = malloc(b->body_room);

@@ -373,7 +373,7 @@ static int print_json(const cp_bench_ship_report *report, const cp_bench_ship_op
     cp_bench_host_add(answer, host);
     cp_json_add_string(answer, "server", options->server->version);
     cp_json_add_bool(answer, "embedded", options->server->embedded);
-    cp_json_add_string(answer, "compression", options->compression == CP_COMPRESS_ZSTD ? "zstd" : "none");
+    cp_json_add_string(answer, "compression", options->compression_name);
     cp_json_add_string(answer, "rows_of", what);
     cp_json_add_uint(answer, "rounds", report->rounds);
     cp_json_add_uint(answer, "rows", report->rows);

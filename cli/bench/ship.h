@@ -33,6 +33,7 @@ typedef struct cp_bench_ship_options {
     cp_bench_rows *rows; /* their chunks' epoch is changed */
     cp_bench_server *server;
     cp_compression compression;
+    const char *compression_name; /* the same, for people */
     int level;
     uint32_t batch_rows;
     uint32_t rounds;

@@ -60,7 +60,8 @@ typedef struct bench_args {
     uint32_t rows;  /* 0: likewise */
     uint32_t batch; /* ship, e2e: rows */
     int level;
-    const char *compression;
+    const char *compression; /* as in a configuration, and */
+    cp_compression way;      /*   what it means */
     const char *url;
     const char *ddl; /* encode: rows of a file instead of synthetic ones */
     const char *data;
@@ -112,7 +113,7 @@ static const struct argp_option bench_options[] = {
      "for this run)",
      0},
     {"batch", OPTION_BATCH, "ROWS", 0, "ship, e2e: of an insert, at most (default 200000)", 0},
-    {"compression", OPTION_COMPRESSION, "HOW", 0, "ship, e2e: zstd or none (default zstd)", 0},
+    {"compression", OPTION_COMPRESSION, "HOW", 0, "ship, e2e: zstd, none or auto (default zstd)", 0},
     {0},
 };
 
@@ -143,6 +144,19 @@ static int (*bench_find(const char *name))(bench_args *args)
 static bool parse_pace(const char *text, uint64_t *ns)
 {
     return cp_duration_parse(text, ns) && *ns >= 200 && *ns <= CP_NS_PER_MS;
+}
+
+static bool compression_find(const char *name, cp_compression *way)
+{
+    static const char *const names[] = {
+        [CP_COMPRESS_NONE] = "none", [CP_COMPRESS_ZSTD] = "zstd", [CP_COMPRESS_AUTO] = "auto"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i], name) != 0)
+            continue;
+        *way = (cp_compression)i;
+        return true;
+    }
+    return false;
 }
 
 /* The options that say which rows, and where they go. */
@@ -176,8 +190,8 @@ static error_t rows_parse(int key, char *value, struct argp_state *state)
         args->batch = (uint32_t)number;
         return 0;
     case OPTION_COMPRESSION:
-        if (strcmp(value, "zstd") != 0 && strcmp(value, "none") != 0)
-            argp_error(state, "--compression '%s': zstd or none is wanted", value);
+        if (!compression_find(value, &args->way))
+            argp_error(state, "--compression '%s': zstd, none or auto is wanted", value);
         args->compression = value;
         return 0;
     default:
@@ -397,15 +411,15 @@ static int bench_ship(bench_args *args)
     cp_bench_rows rows = {0};
     cp_bench_server server = {0};
     cp_bench_ship_report report = {0};
-    const cp_bench_ship_options options = {
-        .rows = &rows,
-        .server = &server,
-        .compression = strcmp(args->compression, "none") == 0 ? CP_COMPRESS_NONE : CP_COMPRESS_ZSTD,
-        .level = args->level,
-        .batch_rows = args->batch,
-        .rounds = args->rounds ? args->rounds : SHIP_ROUNDS,
-        .cancelled = is_cancelled,
-        .progress = show_progress};
+    const cp_bench_ship_options options = {.rows = &rows,
+                                           .server = &server,
+                                           .compression = args->way,
+                                           .compression_name = args->compression,
+                                           .level = args->level,
+                                           .batch_rows = args->batch,
+                                           .rounds = args->rounds ? args->rounds : SHIP_ROUNDS,
+                                           .cancelled = is_cancelled,
+                                           .progress = show_progress};
     cp_log_set_level(CP_LOG_ERROR); /* the flusher's */
     int rc = rows_make(args, SHIP_ROWS, &rows, &err);
     if (rc == CP_OK)
@@ -483,6 +497,7 @@ int cp_verb_bench(int argc, char **argv)
                        .batch = SHIP_BATCH,
                        .level = 1,
                        .compression = "zstd",
+                       .way = CP_COMPRESS_ZSTD,
                        .dir = ".",
                        .what = ""};
     const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};

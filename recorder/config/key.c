@@ -18,7 +18,7 @@ enum { MAX_CPU = 4095, MAX_ZSTD_LEVEL = 19 };
 
 static const char *const polls[] = {"adaptive", "busy", NULL};
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
-static const char *const compressions[] = {"none", "zstd", NULL};
+static const char *const compressions[] = {"none", "zstd", "auto", NULL};
 static const char *const backends[] = {"auto", "io_uring", "posix", NULL};    /* as cp_wal_backend */
 static const char *const syncs[] = {"auto", "fdatasync", "dsync", NULL};      /* as cp_wal_sync */
 static const char *const modes[] = {"direct", "wal_first", "disabled", NULL}; /* as cp_mode */
@@ -117,7 +117,7 @@ const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
                             .choices = compressions,
                             .fallback = "zstd",
                             .live = true,
-                            .help = "of what is sent"},
+                            .help = "of what is sent; auto: none or zstd, by what the line and both CPUs are measured to do"},
     [CP_KEY_COMPRESSION_LEVEL] = {.path = "clickhouse.compression_level",
                                   .kind = CP_CONFIG_COUNT,
                                   .min = 1,

@@ -86,7 +86,7 @@ int main(int argc, char **argv)
     cp_error err = {0};
     cp_table *table = NULL;
     if (cp_table_load(&table, ddl, &err) < 0 || cp_native_create(&b.native, table, &err) < 0 ||
-        cp_compressor_create(&b.compressor, 1, &err) < 0) {
+        cp_compressor_create(&b.compressor, 1, false, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }

@@ -67,7 +67,7 @@ static void test_no_allocation(void **state)
     assert_int_equal(cp_bench_rows_synthetic(&m.rows, ROWS, &err), CP_OK);
     assert_int_equal(m.rows.row_count, ROWS);
     assert_int_equal(cp_native_create(&m.native, m.rows.table, &err), CP_OK);
-    assert_int_equal(cp_compressor_create(&m.compressor, 1, &err), CP_OK);
+    assert_int_equal(cp_compressor_create(&m.compressor, 1, false, &err), CP_OK);
     assert_int_equal(cp_arena_map(&m.arena, 8 * m.rows.bytes + (64 << 20)), CP_OK);
     m.room = cp_compress_bound(8 * m.rows.bytes);
     m.body = malloc(m.room);

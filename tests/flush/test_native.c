@@ -253,7 +253,7 @@ static void test_zstd(void **state)
     cp_compressor *compressor = NULL;
     assert_int_equal(cp_native_create(&native, table, NULL), CP_OK);
     assert_int_equal(cp_arena_map(&arena, ARENA), CP_OK);
-    assert_int_equal(cp_compressor_create(&compressor, 1, NULL), CP_OK);
+    assert_int_equal(cp_compressor_create(&compressor, 1, false, NULL), CP_OK);
     assert_int_equal(cp_native_encode(native, &arena, &chunk, 1, SIZE_MAX, &block), CP_OK);
     const size_t bound = cp_compress_bound(block.bytes);
     uint8_t *plain = malloc(block.bytes);
