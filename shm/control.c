@@ -152,10 +152,14 @@ int cp_control_open(cp_control *control, const char *dir, bool writable, cp_erro
                                 dir);
         return fd;
     }
-    int rc = control_map(control, fd, size, writable, path, err);
+    struct stat status;
+    int rc = fstat(fd, &status) == 0 ? control_map(control, fd, size, writable, path, err)
+                                     : cp_error_errno(err, CP_E_IO, errno, "stat %s", path);
     close(fd);
     if (rc == CP_OK)
         rc = control_adopt(control, path, err);
+    control->device = rc == CP_OK ? status.st_dev : 0;
+    control->inode = rc == CP_OK ? status.st_ino : 0;
     if (rc < 0)
         cp_control_close(control);
     return rc;

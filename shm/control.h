@@ -16,6 +16,8 @@ typedef struct cp_control {
     cp_abi_control *header; /* the mapping; read-only unless opened writable */
     size_t size;
     bool writable;
+    uint64_t device; /* which file it is: stat(2) */
+    uint64_t inode;
     /* private, checked copies */
     uint64_t generation;
     uint32_t table_count;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -107,6 +108,16 @@ void cp_detach(cp_region *region)
 bool cp_region_recorder_alive(const cp_region *region)
 {
     return cp_region_is_owned(region->dir);
+}
+
+bool cp_region_in_place(const cp_region *region)
+{
+    char path[CP_MAX_REGION_PATH + sizeof "/control"];
+    struct stat status;
+    snprintf(path, sizeof path, "%s/control", region->dir);
+    if (stat(path, &status) == 0)
+        return status.st_dev == region->control.device && status.st_ino == region->control.inode;
+    return errno != ENOENT && errno != ENOTDIR; /* of anything else nobody knows */
 }
 
 uint32_t cp_region_table_count(const cp_region *region)

@@ -63,6 +63,36 @@ bool cp_py_is_numpy(PyObject *value, const char *name)
     return strncmp(class, prefix, sizeof prefix - 1) == 0 && strcmp(class + sizeof prefix - 1, name) == 0;
 }
 
+bool cp_py_is_numpy_complex(PyObject *value)
+{
+    static const char prefix[] = "numpy.complex";
+    return strncmp(Py_TYPE(value)->tp_name, prefix, sizeof prefix - 1) == 0 ||
+           cp_py_is_numpy(value, "clongdouble");
+}
+
+bool cp_py_is_masked(PyObject *value)
+{
+    PyObject *bases = Py_TYPE(value)->tp_mro; /* the class is written in Python: its name stands alone */
+    for (Py_ssize_t i = 0; bases && i < PyTuple_GET_SIZE(bases); i++) {
+        if (strcmp(((PyTypeObject *)PyTuple_GET_ITEM(bases, i))->tp_name, "MaskedArray") == 0)
+            return true;
+    }
+    return false;
+}
+
+bool cp_py_has_length(PyObject *value)
+{
+    if (!PySequence_Check(value) || PyObject_Size(value) >= 0)
+        return PySequence_Check(value);
+    PyErr_Clear(); /* an array without dimensions, a scalar in fact */
+    return false;
+}
+
+bool cp_py_is_array(PyObject *value)
+{
+    return cp_py_has_length(value) || cp_py_is_masked(value);
+}
+
 bool cp_py_is_bool(PyObject *value)
 {
     return PyBool_Check(value) || cp_py_is_numpy(value, "bool_") || cp_py_is_numpy(value, "bool");

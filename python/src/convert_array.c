@@ -4,6 +4,8 @@
 
 #include "fill.h"
 
+static const char too_many[] = "has more elements than a row has bytes";
+
 static cp_fill_result elements_put(cp_fill *fill, const cp_py_column *column, PyObject *sequence,
                                    uint32_t count, uint32_t offset)
 {
@@ -33,7 +35,7 @@ static cp_fill_result sequence_put(cp_fill *fill, const cp_py_column *column, Py
     const cp_type *type = column->type;
     cp_ref ref = {0, 0};
     if (count > CP_MAX_ROW)
-        return cp_py_value_fail(column, sequence, "has more elements than a row has bytes");
+        return cp_py_value_fail(column, sequence, too_many);
     if (count > 0) {
         const uint64_t bytes = count * (type->value_size + (type->nullable ? 1u : 0u));
         cp_error err;
@@ -57,8 +59,13 @@ static cp_fill_result sequence_put(cp_fill *fill, const cp_py_column *column, Py
 cp_fill_result cp_py_put_array(cp_fill *fill, const cp_py_column *column, PyObject *value)
 {
     if (PyUnicode_Check(value) || PyBytes_Check(value) || PyByteArray_Check(value) || PyDict_Check(value) ||
-        PyAnySet_Check(value) || !PySequence_Check(value))
+        PyAnySet_Check(value) || !cp_py_has_length(value))
         return cp_py_type_fail(column, value, "a list, tuple or other sequence");
+    if (cp_py_is_masked(value))
+        return cp_py_type_fail(column, value,
+                               "a sequence without a mask; .tolist() has None where it is set");
+    if (PyObject_Size(value) > CP_MAX_ROW) /* before a range becomes a list */
+        return cp_py_value_fail(column, value, too_many);
     PyObject *sequence = PySequence_Fast(value, "a sequence");
     if (!sequence)
         return CP_FILL_RAISED;

@@ -65,6 +65,10 @@ static PyObject *whole_of(const cp_py_column *column, PyObject *value)
 {
     if (cp_py_is_bool(value))
         return PyLong_FromLong(PyObject_IsTrue(value));
+    if (cp_py_is_array(value)) {
+        cp_py_type_fail(column, value, "an int");
+        return NULL;
+    }
     if (PyIndex_Check(value))
         return PyNumber_Index(value);
     const bool floating =
@@ -122,6 +126,25 @@ cp_fill_result cp_py_put_int(cp_fill *fill, const cp_py_column *column, PyObject
     return CP_FILL_OK;
 }
 
+/* Whether value is beyond what a float holds, though its __float__ says infinity instead of raising: a Decimal, a long
+ * double. */
+static bool is_beyond(PyObject *value, double number)
+{
+    PyObject *infinity = PyFloat_FromDouble(number);
+    const int equal = infinity ? PyObject_RichCompareBool(value, infinity, Py_EQ) : -1;
+    Py_XDECREF(infinity);
+    return equal == 0;
+}
+
+static bool is_real(PyObject *value)
+{
+    const PyNumberMethods *methods = Py_TYPE(value)->tp_as_number;
+    return methods && (methods->nb_float || methods->nb_index) && !PyUnicode_Check(value) &&
+           !PyComplex_Check(value) && !cp_py_is_numpy_complex(value) &&
+           !cp_py_is_numpy(value, "datetime64") && !cp_py_is_numpy(value, "timedelta64") &&
+           !cp_py_is_array(value);
+}
+
 /* Anything but an exact float as a double. */
 static bool double_of(const cp_py_column *column, PyObject *value, double *out)
 {
@@ -129,13 +152,12 @@ static bool double_of(const cp_py_column *column, PyObject *value, double *out)
     if (!member && PyErr_Occurred())
         return false;
     PyObject *number = member ? member : value;
-    const PyNumberMethods *methods = Py_TYPE(number)->tp_as_number;
     if (cp_py_is_bool(number)) {
         *out = PyObject_IsTrue(number);
-    } else if (methods && (methods->nb_float || methods->nb_index) && !PyUnicode_Check(number) &&
-               !PyComplex_Check(number) && !cp_py_is_numpy(number, "datetime64") &&
-               !cp_py_is_numpy(number, "timedelta64")) {
+    } else if (is_real(number)) {
         *out = PyFloat_AsDouble(number);
+        if (isinf(*out) && !PyFloat_Check(number) && is_beyond(number, *out))
+            PyErr_SetNone(PyExc_OverflowError);
     } else {
         cp_py_type_fail(column, value, "a float or an int");
     }
@@ -185,7 +207,7 @@ cp_fill_result cp_py_put_bool(cp_fill *fill, const cp_py_column *column, PyObjec
         truth = value == Py_True;
     else if (cp_py_is_bool(value))
         truth = PyObject_IsTrue(value);
-    else if (PyIndex_Check(value)) {
+    else if (PyIndex_Check(value) && !cp_py_is_array(value)) {
         PyObject *number = PyNumber_Index(value);
         const long small = number ? PyLong_AsLong(number) : -1;
         Py_XDECREF(number);
@@ -282,10 +304,17 @@ cp_fill_result cp_py_put_decimal(cp_fill *fill, const cp_py_column *column, PyOb
         Py_XDECREF(text);
         return result;
     }
-    if (!cp_py_is_bool(value) && PyIndex_Check(value)) {
+    if (!cp_py_is_bool(value) && PyIndex_Check(value) && !cp_py_is_array(value)) {
         PyObject *whole = PyNumber_Index(value);
         PyObject *text = whole ? PyNumber_ToBase(whole, 10) : NULL;
-        const cp_fill_result result = text ? cp_py_str_put(fill, column, text, at) : CP_FILL_RAISED;
+        cp_fill_result result = CP_FILL_RAISED;
+        if (text) {
+            result = cp_py_str_put(fill, column, text, at);
+        } else if (whole &&
+                   PyErr_ExceptionMatches(PyExc_ValueError)) { /* thousands of digits are not written out */
+            PyErr_Clear();
+            cp_py_value_fail(column, value, "has more digits than the column");
+        }
         Py_XDECREF(text);
         Py_XDECREF(whole);
         return result;

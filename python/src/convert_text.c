@@ -112,8 +112,13 @@ static const cp_enum_item *item_by_number(const cp_type *type, PyObject *number)
 
 static const cp_enum_item *item_by_name(const cp_type *type, PyObject *name)
 {
-    for (uint32_t i = 0; i < type->enum_count; i++) {
-        if (PyUnicode_CompareWithASCIIString(name, type->enum_items[i].name) == 0)
+    Py_ssize_t len;
+    const char *utf8 = PyUnicode_AsUTF8AndSize(name, &len);
+    if (!utf8)
+        PyErr_Clear(); /* a lone surrogate: no name of ours */
+    for (uint32_t i = 0; utf8 && i < type->enum_count; i++) {
+        const char *item = type->enum_items[i].name;
+        if (strlen(item) == (size_t)len && memcmp(item, utf8, (size_t)len) == 0)
             return &type->enum_items[i];
     }
     return NULL;
@@ -162,7 +167,7 @@ cp_fill_result cp_py_put_enum(cp_fill *fill, const cp_py_column *column, PyObjec
         return member_put(fill, column, value, at);
     if (PyUnicode_Check(value)) {
         const cp_enum_item *item = item_by_name(column->type, value);
-        if (!item) /* names beyond ASCII, and the message with its suggestion */
+        if (!item) /* a number as text, and the message with its suggestion */
             return cp_py_str_put(fill, column, value, at);
         item_store(fill, column, item, at);
         return CP_FILL_OK;

@@ -42,7 +42,8 @@ static cp_fill_result index_put(cp_fill *fill, const cp_py_column *column, PyObj
     return result;
 }
 
-/* Numpy's datetime64 is UTC, and its text is ISO, without saying so. */
+/* Numpy's datetime64 is UTC, and its text is ISO, without saying so. One that counts years or months is no day: its text would
+ * pass for a count. */
 static cp_fill_result numpy_put(cp_fill *fill, const cp_py_column *column, PyObject *value, uint32_t at)
 {
     PyObject *text = PyObject_Str(value);
@@ -50,47 +51,86 @@ static cp_fill_result numpy_put(cp_fill *fill, const cp_py_column *column, PyObj
     char utc[TIME_TEXT];
     cp_fill_result result = CP_FILL_RAISED;
     if (utf8) {
-        const bool with_time = strchr(utf8, 'T') && strchr(utf8, ':');
+        const char *time = strchr(utf8, 'T');
         const bool to_time = column->type->kind == CP_DATETIME || column->type->kind == CP_DATETIME64;
-        const int len = snprintf(utc, sizeof utc, "%s%s", utf8, with_time && to_time ? "Z" : "");
-        result = strcmp(utf8, "NaT") == 0
-                     ? cp_py_value_fail(column, value, "is no time; give None for a NULL")
-                     : cp_py_text_put(fill, column, utc, (size_t)len, at);
+        const char *colon = time ? strchr(time, ':') : NULL;
+        const char *zone = !time || !to_time         ? ""
+                           : !colon                  ? ":00:00Z"
+                           : !strchr(colon + 1, ':') ? ":00Z"
+                                                     : "Z";
+        const int len = snprintf(utc, sizeof utc, "%s%s", utf8, zone);
+        if (strcmp(utf8, "NaT") == 0)
+            result = cp_py_value_fail(column, value, "is no time; give None for a NULL");
+        else if (strlen(utf8) < sizeof "2026-01-31" - 1)
+            result =
+                cp_py_value_fail(column, value, "(datetime64) names no day; give .astype('datetime64[D]')");
+        else
+            result = cp_py_text_put(fill, column, utc, (size_t)len, at);
     }
     Py_XDECREF(text);
     return result;
 }
 
-/* Seconds that utcoffset() says, and microseconds, which no zone has. */
-static bool offset_of(PyObject *value, long *seconds)
+/* What utcoffset() says: whether there is an offset, in seconds, and microseconds, which no zone has. -1: an exception. */
+static int offset_of(PyObject *value, long *seconds, int *micros)
 {
+    *seconds = 0;
+    *micros = 0;
+    if (PyDateTime_DATE_GET_TZINFO(value) == Py_None)
+        return 0;
     PyObject *delta = PyObject_CallMethod(value, "utcoffset", NULL);
     if (!delta)
-        return false;
-    *seconds = 0;
-    if (PyDelta_Check(delta))
+        return -1;
+    const bool aware = PyDelta_Check(delta); /* None: a tzinfo that does not know */
+    if (aware) {
         *seconds = PyDateTime_DELTA_GET_DAYS(delta) * 86400L + PyDateTime_DELTA_GET_SECONDS(delta);
+        *micros = PyDateTime_DELTA_GET_MICROSECONDS(delta);
+    }
     Py_DECREF(delta);
-    return true;
+    return aware;
+}
+
+/* Nanoseconds of the last microsecond, which pandas' Timestamp has, and other classes may. -1: an exception. */
+static long nanos_of(PyObject *value)
+{
+    PyObject *nanos = PyDateTime_CheckExact(value) ? NULL : PyObject_GetAttrString(value, "nanosecond");
+    if (!nanos) {
+        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_AttributeError))
+            return -1;
+        PyErr_Clear();
+        return 0;
+    }
+    const long count = PyLong_Check(nanos) ? PyLong_AsLong(nanos) : 0;
+    Py_DECREF(nanos);
+    return count;
+}
+
+/* ".123", ".123456789", or nothing: the length. */
+static int fraction_write(char *out, size_t size, int micros, long nanos)
+{
+    if (nanos > 0 && nanos < 1000)
+        return snprintf(out, size, ".%06d%03ld", micros, nanos);
+    return micros != 0 ? snprintf(out, size, ".%06d", micros) : 0;
 }
 
 /* Writes a datetime as text for the parser, with its offset when it has one, and lets that decide. */
 static cp_fill_result datetime_put(cp_fill *fill, const cp_py_column *column, PyObject *value, uint32_t at)
 {
     char text[TIME_TEXT];
-    long offset = 0;
-    const bool aware = PyDateTime_DATE_GET_TZINFO(value) != Py_None;
-    if (aware && !offset_of(value, &offset))
+    long offset;
+    int offset_micros;
+    const int aware = offset_of(value, &offset, &offset_micros);
+    const long nanos = aware < 0 ? -1 : nanos_of(value);
+    if (nanos < 0)
         return CP_FILL_RAISED;
-    if (offset % 60 != 0)
+    if (offset % 60 != 0 || offset_micros != 0)
         return cp_py_value_fail(column, value, "has an offset from UTC with seconds; turn it into UTC first");
     int len =
         snprintf(text, sizeof text, "%04d-%02d-%02d %02d:%02d:%02d", PyDateTime_GET_YEAR(value),
                  PyDateTime_GET_MONTH(value), PyDateTime_GET_DAY(value), PyDateTime_DATE_GET_HOUR(value),
                  PyDateTime_DATE_GET_MINUTE(value), PyDateTime_DATE_GET_SECOND(value));
-    const int micros = PyDateTime_DATE_GET_MICROSECOND(value);
-    if (micros != 0)
-        len += snprintf(text + len, sizeof text - (size_t)len, ".%06d", micros);
+    len +=
+        fraction_write(text + len, sizeof text - (size_t)len, PyDateTime_DATE_GET_MICROSECOND(value), nanos);
     if (aware) {
         const long minutes = (offset < 0 ? -offset : offset) / 60;
         len += snprintf(text + len, sizeof text - (size_t)len, "%c%02ld:%02ld", offset < 0 ? '-' : '+',

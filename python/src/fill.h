@@ -7,7 +7,9 @@
  * without strings and grows with every string, in place. A shared handle, whose rows several threads may build at a
  * time, builds in memory of its own instead (ring NULL). Either way a row that fails is simply given up.
  *
- * Conversions may run Python code (an __index__, a property), but never release the GIL themselves. */
+ * Conversions may run Python code (an __index__, a property), but never release the GIL themselves. What that code may do
+ * meanwhile: take values out of the row, so whoever converts holds a reference; close the handle, so the row holds its link;
+ * fork, after which link->ring is NULL in the child and row.bytes is memory of the child's own (link.h). */
 #ifndef CP_PYTHON_FILL_H
 #define CP_PYTHON_FILL_H
 
@@ -17,6 +19,7 @@
 #include <coldpath/coldpath.h>
 #include <stdbool.h>
 
+#include "link.h"
 #include "schema/row.h"
 
 typedef enum cp_fill_result {
@@ -27,7 +30,7 @@ typedef enum cp_fill_result {
 
 typedef struct cp_fill {
     cp_row row;
-    cp_ring *ring; /* where row.bytes is a claim, or NULL: memory, of row.capacity bytes */
+    cp_py_link *link; /* in whose ring row.bytes is a claim, or NULL: memory, of row.capacity bytes */
     int refusal;
 } cp_fill;
 
@@ -50,6 +53,9 @@ typedef struct cp_py_column {
     uint64_t max;
     int64_t per_second; /* DateTime64: ticks */
 } cp_py_column;
+
+/* Raises that the process is a fork of the one that began the row. */
+cp_fill_result cp_fill_forked(void);
 
 /* Makes room for `bytes` in the row, grown in place. */
 cp_fill_result cp_fill_reach(cp_fill *fill, uint64_t bytes);
@@ -98,6 +104,19 @@ bool cp_py_is_address(PyObject *value);
 
 /* A scalar of numpy's, by the name of its class ("numpy.datetime64"). numpy is not imported. */
 bool cp_py_is_numpy(PyObject *value, const char *name);
+
+/* numpy's complex numbers, whose __float__ gives up the imaginary part; complex itself has none. */
+bool cp_py_is_numpy_complex(PyObject *value);
+
+/* An array of numpy's that has a mask: what is masked has no value, whatever its memory holds. */
+bool cp_py_is_masked(PyObject *value);
+
+/* Something with a length: a sequence, an array that has dimensions. */
+bool cp_py_has_length(PyObject *value);
+
+/* What is no number though it has __float__ or __index__: arrays of one element, which numpy takes for that element, and what
+ * is masked, which it takes for a NaN. */
+bool cp_py_is_array(PyObject *value);
 
 /* Truth values: bool, and numpy's, whose __index__ is deprecated. */
 bool cp_py_is_bool(PyObject *value);

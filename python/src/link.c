@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/error.h"
 
@@ -19,13 +20,30 @@ static void after_fork_in_parent(void)
     pthread_mutex_unlock(&list_lock);
 }
 
+/* Puts memory of the child's own where the ring's data were: a row whose construction goes on there must neither fault nor
+ * write into the parent's. Nothing else runs in the child yet, so the place is free. */
+static void ring_leave(cp_py_link *link)
+{
+    void *data = link->ring->data;
+    link->left_size = 2 * (link->ring->mask + 1);
+    cp_ring_close(link->ring);
+    link->left = mmap(data, link->left_size, PROT_READ | PROT_WRITE,
+                      MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (link->left == MAP_FAILED)
+        link->left = NULL;
+}
+
 static void after_fork_in_child(void)
 {
     for (cp_py_link *link = list; link; link = link->next) {
-        cp_ring_close(link->ring);
-        cp_detach(link->region);
+        if (link->ring && link->refs > 1) {
+            ring_leave(link);
+        } else if (link->ring) {
+            cp_ring_close(link->ring);
+            cp_detach(link->region);
+            link->region = NULL;
+        }
         link->ring = NULL;
-        link->region = NULL;
     }
     pthread_mutex_unlock(&list_lock);
 }
@@ -81,6 +99,8 @@ void cp_py_link_release(cp_py_link *link)
         link->next->previous = link->previous;
     cp_ring_close(link->ring);
     cp_detach(link->region);
+    if (link->left)
+        munmap(link->left, link->left_size);
     pthread_mutex_unlock(&list_lock);
     free(link);
 }

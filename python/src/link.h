@@ -5,7 +5,9 @@
  *
  * All links of the process are in one list. When the process forks, the child lets go of every mapping and descriptor
  * before anything else runs in it (pthread_atfork): the slot's lock belongs to the open file, which parent and child
- * share, so a child that kept it would keep the slot busy after its parent's end. ring and region are NULL from then on.
+ * share, so a child that kept it would keep the slot busy after its parent's end. ring is NULL from then on. Where a row was
+ * under construction, by Python code that forked in the middle of it, the row's memory becomes the child's own, and the
+ * descriptors stay until the row is given up.
  *
  * Links are counted under the GIL. Opening and closing may be called without it. */
 #ifndef CP_PYTHON_LINK_H
@@ -16,7 +18,9 @@
 typedef struct cp_py_link {
     cp_region *region;
     cp_ring *ring; /* NULL: the process is a fork of the one that opened it */
-    uint32_t refs; /* under the GIL */
+    uint32_t refs; /* under the GIL; 1: nobody but the handle is in the middle of anything */
+    void *left;    /* in a forked child: anonymous memory where the ring was */
+    size_t left_size;
     struct cp_py_link *next;
     struct cp_py_link *previous;
 } cp_py_link;

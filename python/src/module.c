@@ -1,5 +1,7 @@
 /* The extension module coldpath._coldpath: attach, and the class Region. See the package's __init__.pyi. */
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "link.h"
 #include "raise.h"
@@ -13,6 +15,16 @@ typedef struct cp_py_region {
 
 static PyTypeObject region_type;
 
+/* A path that stays the same when the process changes its directory, as daemons do. A bare name stays one. malloc'd. */
+static char *path_copy(const char *path)
+{
+    char here[PATH_MAX];
+    char *full = NULL;
+    if (path[0] == '/' || !strchr(path, '/') || !getcwd(here, sizeof here))
+        return strdup(path);
+    return asprintf(&full, "%s/%s", here, path) < 0 ? NULL : full;
+}
+
 static PyObject *region_attach(PyObject *module, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"region", "producer", NULL};
@@ -23,6 +35,14 @@ static PyObject *region_attach(PyObject *module, PyObject *args, PyObject *keywo
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O&|O:attach", names, PyUnicode_FSConverter, &path,
                                      &producer))
         return NULL;
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        Py_DECREF(path); /* whose classes, Decimal and UUID, are others than this module knows */
+        return PyErr_Format(PyExc_RuntimeError, "coldpath works in the main interpreter alone");
+    }
+    if (producer != Py_None && !PyUnicode_Check(producer)) {
+        Py_DECREF(path);
+        return PyErr_Format(PyExc_TypeError, "producer is a str, not a %s", Py_TYPE(producer)->tp_name);
+    }
     cp_py_region *self = PyObject_New(cp_py_region, &region_type);
     if (!self) {
         Py_DECREF(path);
@@ -30,7 +50,7 @@ static PyObject *region_attach(PyObject *module, PyObject *args, PyObject *keywo
     }
     self->region = NULL;
     self->producer = Py_NewRef(producer);
-    self->path = strdup(PyBytes_AS_STRING(path));
+    self->path = path_copy(PyBytes_AS_STRING(path));
     Py_DECREF(path);
     int rc = self->path ? cp_attach(&self->region, self->path, &err) : CP_E_NOMEM;
     if (rc < 0) {
@@ -72,6 +92,8 @@ static PyObject *region_table(PyObject *object, PyObject *args, PyObject *keywor
     if (producer == Py_None)
         producer = self->producer;
     const char *text = NULL;
+    if (producer != Py_None && !PyUnicode_Check(producer))
+        return PyErr_Format(PyExc_TypeError, "producer is a str, not a %s", Py_TYPE(producer)->tp_name);
     if (producer != Py_None && !(text = PyUnicode_AsUTF8(producer)))
         return NULL;
     return cp_py_table_open(self->path, name, text, shared != 0);

@@ -7,9 +7,13 @@
 #include "base/clock.h"
 #include "raise.h"
 
+#define LOOK_NS                                                                                              \
+    ((uint64_t)CP_NS_PER_S) /* between looks for the files of a region whose ring is full: a system call */
+
 enum {
-    RETRY_NS = 20 * CP_NS_PER_MS,     /* between attempts to attach to a region that is being replaced */
-    WAIT_SLICE_NS = 50 * CP_NS_PER_MS /* of a wait, between looks at signals */
+    RETRY_NS = 20 * CP_NS_PER_MS,      /* between attempts to attach to a region that is being replaced */
+    WAIT_SLICE_NS = 50 * CP_NS_PER_MS, /* of a wait, between looks at signals and at the region */
+    SIGNAL_ROWS = 4096                 /* of put_many, between looks at signals: about a millisecond */
 };
 
 /* ---- attaching ----------------------------------------------------------------------------------------- */
@@ -79,6 +83,17 @@ static int attach_again(cp_py_table *self)
         return cp_py_raise(&self->problem);
     }
     return is_for_a_moment(rc) && !self->forked ? 0 : cp_py_raise(&self->problem);
+}
+
+bool cp_py_table_stale(cp_py_table *self, int refusal)
+{
+    if (refusal != CP_FULL || !self->link || !self->link->region)
+        return refusal == CP_E_RETIRED;
+    const uint64_t now = cp_boottime_ns();
+    if (now < self->look_ns)
+        return false;
+    self->look_ns = now + LOOK_NS;
+    return !cp_region_in_place(self->link->region);
 }
 
 int cp_py_table_reattach(cp_py_table *self)
@@ -192,8 +207,10 @@ static PyObject *table_append(PyObject *object, PyObject *const *values, Py_ssiz
 
 static int any_put(cp_py_table *self, PyObject *row)
 {
-    if (PyTuple_Check(row) || PyList_Check(row))
-        return cp_py_table_put_values(self, PySequence_Fast_ITEMS(row), PySequence_Fast_GET_SIZE(row));
+    if (PyTuple_Check(row))
+        return cp_py_table_put_values(self, PySequence_Fast_ITEMS(row), PyTuple_GET_SIZE(row));
+    if (PyList_Check(row))
+        return cp_py_table_put_list(self, row);
     return cp_py_table_put_dict(self, row);
 }
 
@@ -209,6 +226,8 @@ static PyObject *table_put_many(PyObject *object, PyObject *rows)
         result = any_put((cp_py_table *)object, row);
         put += result > 0;
         Py_DECREF(row);
+        if (put % SIGNAL_ROWS == 0 && PyErr_CheckSignals() < 0)
+            result = -1;
     }
     Py_DECREF(each);
     if (PyErr_Occurred()) {
@@ -249,6 +268,8 @@ static int position_wait(cp_py_table *self, cp_stage stage, uint64_t timeout_ns)
             cp_py_link_release(link);
             return -1;
         }
+        if (rc == CP_E_TIMEOUT && !cp_region_in_place(link->region))
+            rc = CP_E_RETIRED;
         if (left == 0)
             break;
     }
@@ -275,7 +296,9 @@ static PyObject *table_wait(cp_py_table *self, cp_stage stage, PyObject *args, P
         !self->link->ring) /* forked, or between two regions: nothing was put that is not tracked */
         Py_RETURN_TRUE;
     int result = position_wait(self, stage, timeout_ns);
-    if (result == CP_E_RETIRED &&
+    if (self->closed && result != -1) /* meanwhile, by another thread */
+        return cp_py_raise_text(cp_py_closed_error, CP_E_INVAL, NULL, "the table was closed"), NULL;
+    if (result == CP_E_RETIRED && !self->filling &&
         (self->shared || self->owner == PyThread_get_thread_ident() || self->owner == 0)) {
         result = attach_again(self);
         if (result >= 0)

@@ -11,7 +11,8 @@
  * thread may put: the row is built aside and copied into the ring in one step under the GIL.
  *
  * After a fork the child's handle takes a slot of its own with its first put. When the region was replaced the handle
- * attaches anew, at most every RETRY_NS, and puts the same row. */
+ * attaches anew, at most every RETRY_NS, and puts the same row. A region whose files were deleted cannot say so: while the ring
+ * is full its files are looked for, every LOOK_NS. */
 #ifndef CP_PYTHON_TABLE_H
 #define CP_PYTHON_TABLE_H
 
@@ -53,6 +54,7 @@ typedef struct cp_py_table {
     char *producer;
     uint64_t schema_hash;
     uint64_t retry_ns; /* boot-time clock: not before this is a replaced region attached to again */
+    uint64_t look_ns;  /* likewise: not before this is a region whose ring is full looked for */
     uint64_t put_rows;
     uint64_t refused_rows;
     uint64_t attach_count;
@@ -69,7 +71,10 @@ PyObject *cp_py_table_open(const char *path, const char *name, const char *produ
  * -1: an exception. */
 int cp_py_table_enter(cp_py_table *self);
 
-/* After CP_E_RETIRED: attaches anew. As cp_py_table_enter. */
+/* After a refusal: whether the region was replaced, or, which is looked at once a second, is not there any more. */
+bool cp_py_table_stale(cp_py_table *self, int refusal);
+
+/* When it is stale: attaches anew. As cp_py_table_enter. */
 int cp_py_table_reattach(cp_py_table *self);
 
 /* Builds the columns, the names and the template from self->table. 0, or -1. */
@@ -79,6 +84,7 @@ void cp_py_table_undescribe(cp_py_table *self);
 /* One row: 1 put, 0 refused because the ring is full, -1 an exception. */
 int cp_py_table_put_dict(cp_py_table *self, PyObject *dict);
 int cp_py_table_put_values(cp_py_table *self, PyObject *const *values, Py_ssize_t count);
+int cp_py_table_put_list(cp_py_table *self, PyObject *list);
 
 /* The steps of a row: begin, with all columns at their defaults; fill; end, which publishes it; free, in any case. */
 cp_fill_result cp_py_row_begin(cp_py_table *self, cp_fill *fill);

@@ -208,14 +208,32 @@ static void steps_join(array_rows *rows)
     }
 }
 
+/* Only numpy's own class says for certain that layout and memory belong together. */
+static bool is_ndarray(PyObject *array)
+{
+    PyObject *bases = Py_TYPE(array)->tp_mro;
+    for (Py_ssize_t i = 0; bases && i < PyTuple_GET_SIZE(bases); i++) {
+        const PyTypeObject *class = (PyTypeObject *)PyTuple_GET_ITEM(bases, i);
+        if (strcmp(class->tp_name, "numpy.ndarray") == 0 && !(class->tp_flags & Py_TPFLAGS_HEAPTYPE))
+            return true;
+    }
+    return false;
+}
+
 static int layout_read(cp_py_table *self, array_rows *rows, PyObject *array)
 {
+    if (cp_py_is_masked(array)) {
+        PyErr_SetString(PyExc_TypeError,
+                        "put_array() takes no masked array: what is masked has no value; .filled() gives it "
+                        "one, put_many(array.tolist()) puts None");
+        return -1;
+    }
     PyObject *dtype = PyObject_GetAttrString(array, "dtype");
     PyObject *names = dtype ? PyObject_GetAttrString(dtype, "names") : NULL;
     PyObject *fields = names ? PyObject_GetAttrString(dtype, "fields") : NULL;
     int rc = -1;
     PyErr_Clear();
-    if (!fields || !PyTuple_Check(names)) {
+    if (!fields || !PyTuple_Check(names) || !is_ndarray(array)) {
         PyErr_Format(PyExc_TypeError,
                      "put_array() takes a structured numpy array, whose fields are columns; not a %s",
                      Py_TYPE(array)->tp_name);
@@ -347,7 +365,7 @@ static PyObject *object_load(const step *it, const uint8_t *from)
             len--;
         return it->column->type->kind == CP_FIXED_STRING
                    ? PyBytes_FromStringAndSize((const char *)from, len)
-                   : PyUnicode_DecodeLatin1((const char *)from, len, NULL);
+                   : PyUnicode_DecodeUTF8((const char *)from, len, "surrogateescape");
     case 'U': {
         len /= 4;
         Py_UCS4 last;
@@ -547,7 +565,7 @@ static cp_fill_result row_run(const cp_py_table *self, cp_fill *fill, const arra
                               const uint8_t *from)
 {
     const uint32_t size = self->template_row.used;
-    cp_ring *ring = fill->ring;
+    cp_ring *ring = fill->link->ring;
     fill->row.bytes = cp_claim(ring, size);
     if (CP_UNLIKELY(!fill->row.bytes)) {
         fill->refusal = cp_claim_refusal(ring, size);
@@ -574,7 +592,7 @@ static Py_ssize_t rows_put(cp_py_table *self, const array_rows *rows, Py_ssize_t
     while (ready > 0 && *put < rows->count) {
         const uint8_t *from = rows->data + *put * rows->stride;
         fill.row.table = self->table;
-        fill.ring = self->shared ? NULL : self->link->ring;
+        fill.link = self->shared ? NULL : self->link;
         self->filling = !self->shared;
         const cp_fill_result result =
             self->shared ? row_run_aside(self, &fill, rows, from) : row_run(self, &fill, rows, from);
@@ -586,7 +604,7 @@ static Py_ssize_t rows_put(cp_py_table *self, const array_rows *rows, Py_ssize_t
             return -1;
         } else if (fill.refusal == CP_E_TOO_BIG) {
             return cp_py_row_too_big(self);
-        } else if (fill.refusal == CP_E_RETIRED) {
+        } else if (cp_py_table_stale(self, fill.refusal)) {
             ready = cp_py_table_reattach(self);
         } else {
             break;

@@ -95,15 +95,15 @@ cp_fill_result cp_py_row_begin(cp_py_table *self, cp_fill *fill)
     memset(fill->row.set, 0, sizeof fill->row.set);
     fill->row.best_effort = false;
     if (!self->shared) {
-        fill->ring = self->link->ring;
-        fill->row.bytes = cp_claim(fill->ring, size);
+        fill->link = self->link;
+        fill->row.bytes = cp_claim(fill->link->ring, size);
         fill->row.capacity = size;
         if (!fill->row.bytes) {
-            fill->refusal = cp_claim_refusal(fill->ring, size);
+            fill->refusal = cp_claim_refusal(fill->link->ring, size);
             return CP_FILL_REFUSED;
         }
     } else {
-        fill->ring = NULL;
+        fill->link = NULL;
         fill->row.bytes =
             self->scratch ? self->scratch : aligned_alloc(64, ((size_t)self->row_max + 63) & ~(size_t)63);
         fill->row.capacity = self->row_max;
@@ -154,14 +154,15 @@ static bool lacks_required(const cp_py_table *self, const cp_fill *fill)
 
 cp_fill_result cp_py_row_end(cp_py_table *self, cp_fill *fill)
 {
-    cp_ring *ring = self->link ? self->link->ring : NULL;
     if (!self->shared) {
+        cp_ring *ring = fill->link->ring;
         if (fill->row.used != fill->row.capacity) /* an array took less than its alignment could have cost */
             (void)cp_claim(ring, fill->row.used);
         cp_commit(ring);
         return CP_FILL_OK;
     }
-    /* The handle may have been closed, or the process forked, by Python code that a conversion ran. */
+    /* The handle may have been closed, or have attached anew, by Python code that a conversion ran. */
+    cp_ring *ring = self->link ? self->link->ring : NULL;
     fill->refusal = ring ? cp_put(ring, fill->row.bytes, fill->row.used) : CP_FULL;
     return fill->refusal == CP_OK ? CP_FILL_OK : CP_FILL_REFUSED;
 }
@@ -181,7 +182,7 @@ int cp_py_row_unknown(const cp_py_table *self, PyObject *key)
 {
     Py_ssize_t len;
     const char *name = PyUnicode_Check(key) ? PyUnicode_AsUTF8AndSize(key, &len) : NULL;
-    if (!name) {
+    if (!name || strlen(name) != (size_t)len) {
         PyErr_Clear();
         PyErr_Format(cp_py_unknown_column, "a row's keys are names of columns, as str; not %R", key);
         return -1;
@@ -200,7 +201,8 @@ int cp_py_row_unknown(const cp_py_table *self, PyObject *key)
     return cp_py_raise_text(cp_py_unknown_column, CP_E_SCHEMA, name, text);
 }
 
-/* The column of a key that does not stand where it stood in the row before; it is remembered there. */
+/* The column of a key that does not stand where it stood in the row before; it is remembered there. The key's own class may
+ * run Python code: the caller holds references. */
 static const cp_py_column *key_find(cp_py_table *self, uint32_t place, PyObject *key)
 {
     PyObject *number = PyUnicode_CheckExact(key) ? PyDict_GetItemWithError(self->by_name, key) : NULL;
@@ -223,6 +225,12 @@ static const cp_py_column *key_find(cp_py_table *self, uint32_t place, PyObject 
     return column;
 }
 
+static cp_fill_result changed_fail(void)
+{
+    PyErr_SetString(PyExc_RuntimeError, "the row changed while it was read");
+    return CP_FILL_RAISED;
+}
+
 static cp_fill_result dict_fill(cp_py_table *self, cp_fill *fill, PyObject *dict)
 {
     const Py_ssize_t size = PyDict_GET_SIZE(dict);
@@ -232,12 +240,15 @@ static cp_fill_result dict_fill(cp_py_table *self, cp_fill *fill, PyObject *dict
     PyObject *value;
     while (PyDict_Next(dict, &at, &key, &value)) {
         const cp_py_column *column;
-        if (CP_LIKELY(place < self->key_count && self->keys[place].key == key))
-            column = self->keys[place].column;
-        else if (!(column = key_find(self, place, key)))
-            return CP_FILL_RAISED;
         Py_INCREF(value); /* a conversion may run code that takes it out of the dict */
-        const cp_fill_result result = cp_py_column_set(fill, column, value);
+        if (CP_LIKELY(place < self->key_count && self->keys[place].key == key)) {
+            column = self->keys[place].column;
+        } else {
+            Py_INCREF(key);
+            column = key_find(self, place, key);
+            Py_DECREF(key);
+        }
+        const cp_fill_result result = column ? cp_py_column_set(fill, column, value) : CP_FILL_RAISED;
         Py_DECREF(value);
         if (CP_UNLIKELY(result != CP_FILL_OK))
             return result;
@@ -247,15 +258,28 @@ static cp_fill_result dict_fill(cp_py_table *self, cp_fill *fill, PyObject *dict
     }
     if (place == (size_t)size && PyDict_GET_SIZE(dict) == size)
         return CP_FILL_OK;
-    PyErr_SetString(PyExc_RuntimeError, "the row changed while it was read");
-    return CP_FILL_RAISED;
+    return changed_fail();
 }
 
 typedef struct row_values {
-    PyObject *dict; /* or NULL, and: */
+    PyObject *dict; /* or: */
+    PyObject *list; /* or NULL, and: */
     PyObject *const *values;
     Py_ssize_t count;
 } row_values;
+
+static cp_fill_result values_fill(cp_py_table *self, cp_fill *fill, const row_values *row)
+{
+    cp_fill_result result = CP_FILL_OK;
+    for (Py_ssize_t i = 0; i < row->count && result == CP_FILL_OK; i++) {
+        if (row->list && PyList_GET_SIZE(row->list) != row->count)
+            return changed_fail();
+        PyObject *value = Py_NewRef(row->list ? PyList_GET_ITEM(row->list, i) : row->values[i]);
+        result = cp_py_column_set(fill, &self->columns[i], value);
+        Py_DECREF(value);
+    }
+    return result;
+}
 
 static cp_fill_result row_fill(cp_py_table *self, cp_fill *fill, const row_values *row)
 {
@@ -264,18 +288,17 @@ static cp_fill_result row_fill(cp_py_table *self, cp_fill *fill, const row_value
     if (result != CP_FILL_OK)
         return result;
     link->refs++;
-    if (row->dict)
-        result = dict_fill(self, fill, row->dict);
-    for (Py_ssize_t i = 0; i < row->count && result == CP_FILL_OK; i++)
-        result = cp_py_column_set(fill, &self->columns[i], row->values[i]);
+    result = row->dict ? dict_fill(self, fill, row->dict) : values_fill(self, fill, row);
+    if (CP_UNLIKELY(!link->ring) && result != CP_FILL_RAISED)
+        result = cp_fill_forked();
     if (result == CP_FILL_OK && self->any_required && lacks_required(self, fill)) {
         cp_py_row_lacks(self, fill->row.set);
         result = CP_FILL_RAISED;
     }
     if (result == CP_FILL_OK)
         result = cp_py_row_end(self, fill);
-    else if (!self->shared)
-        cp_abort(fill->ring);
+    else if (!self->shared && link->ring)
+        cp_abort(link->ring);
     cp_py_row_free(self, fill);
     self->filling = false;
     cp_py_link_release(link);
@@ -298,7 +321,7 @@ static int row_put(cp_py_table *self, const row_values *row)
         }
         if (fill.refusal == CP_E_TOO_BIG)
             return cp_py_row_too_big(self);
-        if (fill.refusal != CP_E_RETIRED) {
+        if (!cp_py_table_stale(self, fill.refusal)) {
             self->refused_rows++;
             return 0;
         }
@@ -313,7 +336,7 @@ int cp_py_table_put_dict(cp_py_table *self, PyObject *dict)
 {
     if (CP_LIKELY(PyDict_Check(dict)))
         return row_put(self, &(row_values){.dict = dict});
-    if (!PyMapping_Check(dict) || PySequence_Check(dict)) {
+    if (!PyMapping_Check(dict) || !PyObject_HasAttrString(dict, "keys")) { /* as dict() tells a mapping */
         PyErr_Format(PyExc_TypeError,
                      "a row is a dict of column names and values, not a %s; append() takes plain values",
                      Py_TYPE(dict)->tp_name);
@@ -327,13 +350,22 @@ int cp_py_table_put_dict(cp_py_table *self, PyObject *dict)
     return result;
 }
 
+static int count_check(const cp_py_table *self, Py_ssize_t count)
+{
+    if (count == (Py_ssize_t)self->column_count)
+        return 0;
+    PyErr_Format(PyExc_TypeError, "table %s takes %u values, in the order of Table.columns; %zd were given",
+                 self->name, self->column_count, count);
+    return -1;
+}
+
 int cp_py_table_put_values(cp_py_table *self, PyObject *const *values, Py_ssize_t count)
 {
-    if (count != (Py_ssize_t)self->column_count) {
-        PyErr_Format(PyExc_TypeError,
-                     "table %s takes %u values, in the order of Table.columns; %zd were given", self->name,
-                     self->column_count, count);
-        return -1;
-    }
-    return row_put(self, &(row_values){.values = values, .count = count});
+    return count_check(self, count) < 0 ? -1 : row_put(self, &(row_values){.values = values, .count = count});
+}
+
+int cp_py_table_put_list(cp_py_table *self, PyObject *list)
+{
+    const Py_ssize_t count = PyList_GET_SIZE(list);
+    return count_check(self, count) < 0 ? -1 : row_put(self, &(row_values){.list = list, .count = count});
 }

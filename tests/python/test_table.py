@@ -1,5 +1,6 @@
 """Table handles without a recorder: what is taken, what is refused and how it is said, threads, forks, full rings and
 regions that are replaced. What arrives in ClickHouse is test_round_trip.py's."""
+import collections
 import datetime
 import decimal
 import enum
@@ -9,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import types
 import uuid
 
 import numpy
@@ -33,6 +35,17 @@ class Twisted(enum.IntEnum):
 
 class Row(dict):
     pass
+
+
+class Nanos(datetime.datetime):
+    """As pandas' Timestamp: a datetime with more digits than a datetime."""
+    nanosecond = 789
+
+
+class Unknown(datetime.tzinfo):
+    """A zone that does not know its offset."""
+    def utcoffset(self, when):
+        return None
 
 
 @pytest.fixture
@@ -68,13 +81,14 @@ GOOD = {
     "i8": [-128, 127, True, 3.0, numpy.int64(5), numpy.float32(2), decimal.Decimal(7), Twisted.A],
     "i64": [-2**63, 2**63 - 1], "u64": [2**64 - 1, numpy.uint64(2**64 - 1)],
     "f32": [1.5, 1, float("inf"), float("nan"), numpy.float32(1), decimal.Decimal("0.1"), True],
-    "f64": [1e308, 2**60, numpy.float16(1)],
+    "f64": [1e308, 2**60, numpy.float16(1), numpy.array(2.5), numpy.longdouble(1) / 3, decimal.Decimal("-Infinity")],
     "yes": [True, 0, 1, numpy.bool_(True)],
     "day": [datetime.date(2026, 1, 31), "2026-01-31", 65535, numpy.datetime64("2026-01-31")],
     "day32": [datetime.date(1900, 1, 1), -25567],
     "at": [datetime.datetime(2026, 1, 31, 1, 2, 3), datetime.date(2026, 1, 31), 4294967295, "2026-01-31T01:02:03+02:00"],
     "at3": [datetime.datetime(2026, 1, 31, 1, 2, 3, 4000, UTC), numpy.datetime64("2026-01-31T01:02:03.123"), -1],
-    "at9": [numpy.datetime64("2026-01-31T01:02:03.123456789"), "2026-01-31 01:02:03.123456789Z"],
+    "at9": [numpy.datetime64("2026-01-31T01:02:03.123456789"), "2026-01-31 01:02:03.123456789Z", numpy.datetime64("2026-01-31T01", "h"),
+            numpy.datetime64("2026-01-31T01:02", "m"), Nanos(2026, 1, 31)],
     "there": [datetime.datetime(2026, 1, 31, tzinfo=datetime.timezone(datetime.timedelta(hours=-9, minutes=-30)))],
     "text": ["ü", b"\xff\0", bytearray(b"x"), "", uuid.UUID(int=1), numpy.str_("x"), Side.BUY],
     "code": ["abcd", b"", "é"],
@@ -98,10 +112,13 @@ def test_takes(every, column):
 BAD = {
     "i8": [(128, ValueError, "out of range: -128 to 127"), (2.5, ValueError, "not a whole number"), ("5", TypeError, "an int"),
            (float("nan"), ValueError, "whole"), (decimal.Decimal("NaN"), ValueError, "whole"), ([1], TypeError, "an int"),
-           (10**30, ValueError, "out of range")],
+           (10**30, ValueError, "out of range"), (numpy.array([5]), TypeError, "an int"), (numpy.ma.masked, TypeError, "an int"),
+           (10**5000, ValueError, "out of range"), (numpy.timedelta64(5, "s"), TypeError, "an int")],
     "u64": [(-1, ValueError, "0 to 18446744073709551615"), (2**64, ValueError, "out of range")],
     "f32": [(1e39, ValueError, "Float32"), ("1.5", TypeError, "a float"), (1j, TypeError, "a float")],
-    "f64": [(10**400, ValueError, "range"), (b"1", TypeError, "a float")],
+    "f64": [(10**400, ValueError, "range"), (b"1", TypeError, "a float"), (decimal.Decimal("1E+400"), ValueError, "beyond"),
+            (numpy.complex64(1 + 2j), TypeError, "a float"), (numpy.clongdouble(1), TypeError, "a float"),
+            (numpy.array([1.5]), TypeError, "a float"), (numpy.ma.masked, TypeError, "a float")],
     "yes": [(2, ValueError, "truth"), ("true", TypeError, "a bool"), (1.0, TypeError, "a bool")],
     "day": [(datetime.datetime(2026, 1, 1), TypeError, r"\.date\(\)"), ("2026-02-30", ValueError, "day"),
             (65536, ValueError, "range"), (1.5, TypeError, "a date"), ("1", ValueError, "as an int")],
@@ -109,21 +126,27 @@ BAD = {
     "at": [("2026-01-31 01:02:03.5", ValueError, "fraction"), (1.5, TypeError, "ticks"), (-1, ValueError, "range"),
            ("1781172000", ValueError, "as an int"), ("\ud800", ValueError, "surrogate")],
     "at3": [(datetime.datetime(2026, 1, 1, microsecond=1), ValueError, "precision"), ("now", ValueError, "not a time"),
-            (numpy.datetime64("NaT"), ValueError, "no time"), ("2026-06-11T00:00:00.000+00:00x", ValueError, "not a time"),
+            (numpy.datetime64("NaT"), ValueError, "no time"), (numpy.datetime64("2026", "Y"), ValueError, "names no day"),
+           (numpy.datetime64("-0005", "Y"), ValueError, "names no day"), (numpy.datetime64("2026-01", "M"), ValueError, "names no day"),
+           (datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(microseconds=5))), ValueError, "offset"),
+           (Nanos(2026, 1, 1), ValueError, "precision"), ("2026-06-11T00:00:00.000+00:00x", ValueError, "not a time"),
             (numpy.timedelta64(5, "s"), TypeError, "a datetime")],
-    "there": [(datetime.datetime(2026, 1, 1), ValueError, "offset"), ("2026-01-01 00:00:00", ValueError, "offset")],
+    "there": [(datetime.datetime(2026, 1, 1), ValueError, "offset"), ("2026-01-01 00:00:00", ValueError, "offset"),
+              (datetime.datetime(2026, 1, 1, tzinfo=Unknown()), ValueError, "offset")],
     "text": [(5, TypeError, "a str or bytes"), ("\ud800", ValueError, "surrogate"), (["x"], TypeError, "a str"),
              (Side.ASK, TypeError, "a str")],
     "code": [("abcde", ValueError, "more bytes"), (5, TypeError, "a str")],
     "side": [("C", ValueError, "neither"), (3, ValueError, "no number"), (Twisted.A, ValueError, "one value by its name"),
-             (True, TypeError, "a name or number"), (1.0, TypeError, "a name or number")],
+             (True, TypeError, "a name or number"), (1.0, TypeError, "a name or number"), ("B\0", ValueError, "neither")],
+    "kind": [("Ã¼", ValueError, "neither"), ("\ud800", ValueError, "surrogate")],
     "id": [("x", ValueError, "UUID"), (5, TypeError, "uuid.UUID")],
     "d9": [(1.23456, ValueError, "digits|round"), (float("inf"), ValueError, "decimal"), ("1e5", ValueError, "exponent"),
            (decimal.Decimal("NaN"), ValueError, "decimal"), (10**6, ValueError, "digits"), (True, TypeError, "Decimal"),
-           (decimal.Decimal("1E+5000"), ValueError, "digits")],
+           (decimal.Decimal("1E+5000"), ValueError, "digits"), (10**5000, ValueError, "digits")],
     "v4": [("::1", ValueError, ""), (ipaddress.ip_address("::1"), ValueError, ""), (5, TypeError, "ipaddress")],
     "i16": [(None, ValueError, "not Nullable")],
-    "af": [("12", TypeError, "a list"), ({1: 2}, TypeError, "a list"), ([None], ValueError, "not Nullable"), (5, TypeError, "a list")],
+    "af": [(numpy.array(1.0), TypeError, "a list"), (numpy.array([[1.0], [2.0]]), TypeError, "a float"), (range(10**12), ValueError, "more elements"),
+           (numpy.ma.array([1.0, 2.0], mask=[0, 1]), TypeError, "without a mask"), ("12", TypeError, "a list"), ({1: 2}, TypeError, "a list"), ([None], ValueError, "not Nullable"), (5, TypeError, "a list")],
     "an": [([1, "x"], TypeError, "an int"), ([40000], ValueError, "range")],
     "at_texts": [([5], TypeError, "a str")],
 }
@@ -143,9 +166,11 @@ def test_refuses(place, every, column):
 
 def test_unknown_names(every):
     for row, says in (({"sidee": 1}, "did you mean 'side'"), ({"zzzzzz": 1}, "no column 'zzzzzz'"),
-                      ({"_cp_slot": 1}, "filled by the recorder"), ({5: 1}, "names of columns"), ({"ü": 1}, "no column 'ü'")):
+                      ({"_cp_slot": 1}, "filled by the recorder"), ({5: 1}, "names of columns"), ({"ü": 1}, "no column 'ü'"),
+                      ({"i8\0": 1}, "names of columns")):
         with pytest.raises(coldpath.UnknownColumnError, match=says):
             every.put(row)
+    assert every.put(collections.ChainMap({"i8": 1}, {"i16": 2})) and every.put(types.MappingProxyType({"i8": 1}))
     for row in (5, [1], "x", None):
         with pytest.raises(TypeError):
             every.put(row)
@@ -437,6 +462,16 @@ ARRAY = [("ts", "M8[ms]"), ("symbol", "U10"), ("spread_bps", "f4"), ("depth_1pct
          ("n_ask_levels", "u1")]
 
 
+class Pretends:
+    """Says it has rows of a field that lies far behind its memory."""
+    __array_interface__ = {"data": (numpy.zeros(1).ctypes.data, True), "shape": (1,), "strides": None, "typestr": "|V8", "version": 3}
+
+    class dtype:
+        names = ("ts",)
+        fields = {"ts": (numpy.dtype("i8"), 1 << 30)}
+        itemsize = 8
+
+
 def test_arrays(place):
     table = coldpath.attach(place.path).table("obf_universe")
     array = numpy.zeros(100, dtype=ARRAY)
@@ -455,7 +490,8 @@ def test_arrays(place):
     with pytest.raises(coldpath.ColumnValueError, match="Float32"):
         table.put_array(array)
     for wrong, kind, says in ((numpy.zeros(3), TypeError, "structured"), ([1], TypeError, "structured"),
-                              (numpy.zeros((2, 2), dtype=ARRAY), ValueError, "one dimension"),
+                              (numpy.zeros((2, 2), dtype=ARRAY), ValueError, "one dimension"), (numpy.ma.zeros(2, dtype=ARRAY), TypeError, "masked"),
+                              (Pretends(), TypeError, "structured"),
                               (numpy.zeros(2, dtype=[("tss", "i8")]), LookupError, "did you mean 'ts'"),
                               (numpy.zeros(2, dtype=[("ts", ">i8")]), TypeError, "native byte order"),
                               (numpy.zeros(2, dtype=[("ts", "O")]), TypeError, "put_many"),

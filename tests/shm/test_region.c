@@ -78,6 +78,28 @@ static void test_takes_over_a_region_with_its_rows(void **state)
     cp_ring_reader_close(&reader);
 }
 
+static void test_a_region_that_is_not_in_place(void **state)
+{
+    const region_fixture *fixture = *state;
+    cp_region *region;
+    cp_error err;
+    char control[CP_MAX_REGION_PATH + 16];
+    char aside[CP_MAX_REGION_PATH + 16];
+    assert_int_equal(cp_attach(&region, fixture->dir, &err), CP_OK);
+    assert_true(cp_region_in_place(region));
+    snprintf(control, sizeof control, "%s/control", fixture->dir);
+    snprintf(aside, sizeof aside, "%s/aside", fixture->dir);
+    assert_int_equal(rename(control, aside), 0);
+    assert_false(cp_region_in_place(region));
+    FILE *other = fopen(control, "we");
+    assert_non_null(other);
+    fclose(other);
+    assert_false(cp_region_in_place(region));
+    assert_int_equal(rename(aside, control), 0);
+    assert_true(cp_region_in_place(region));
+    cp_detach(region);
+}
+
 static void test_one_recorder_at_a_time(void **state)
 {
     region_fixture *fixture = *state;
@@ -404,6 +426,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_takes_over_a_region_with_its_rows, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_region_that_is_not_in_place, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_recorder_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_more_slots_keep_the_rows, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_changed_table_waits_for_its_rows, setup, teardown),

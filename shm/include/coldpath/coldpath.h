@@ -80,6 +80,10 @@ CP_PUBLIC void cp_detach(cp_region *region);
 /* True while a recorder holds the region. One system call. */
 CP_PUBLIC bool cp_region_recorder_alive(const cp_region *region);
 
+/* False when the region's files were removed, or removed and made anew, while they were mapped: nobody reads then what is put. A
+ * region that was replaced in order says so by CP_E_RETIRED, too. For producers whose ring stays full. One system call; thread-safe. */
+CP_PUBLIC bool cp_region_in_place(const cp_region *region);
+
 /* Takes a free producer slot of a table and maps its ring, ready to put without page faults.
  *   schema_hash  of the row that will be put, from the generated header; 0 skips the check. Where the region has several
  *                versions of the table, it chooses the one that the program was built for

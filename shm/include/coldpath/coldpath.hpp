@@ -64,6 +64,7 @@ public:
     ~region() { cp_detach(region_); }
 
     bool recorder_alive() const { return cp_region_recorder_alive(region_); }
+    bool in_place() const { return cp_region_in_place(region_); }
     cp_region *get() const noexcept { return region_; }
 
 private:
