@@ -39,6 +39,7 @@ struct cp_http_exchange {
     uint32_t configured;      /* http->configured when the options were set */
     void *owner;
     bool active;
+    bool used; /* the handle has served a request */
     char net_text[CURL_ERROR_SIZE];
     char *reply;
     size_t reply_capacity; /* without the NUL */
@@ -52,6 +53,8 @@ struct cp_http_exchange {
     bool sized;         /* the reply's head says where its body ends */
     bool head_ended;    /* with the empty line */
 };
+
+#define LIBCURL_SOUND_HEADERS 0x080101u
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 static CURLcode curl_ready;
@@ -379,6 +382,26 @@ void *cp_http_exchange_owner(const cp_http_exchange *exchange)
     return exchange->owner;
 }
 
+/* libcurl before 8.1.1 (its issue 11101), and so Debian 12's, keeps a pointer to the last header of a handle's last reply, which is freed by
+ * then, and writes through it when the next reply's first header begins with a blank. So a handle serves one request there.
+ * Connections are the multi handle's, and stay. */
+static bool handles_serve_once(void)
+{
+    return curl_version_info(CURLVERSION_NOW)->version_num < LIBCURL_SOUND_HEADERS;
+}
+
+static int exchange_renew(cp_http_exchange *exchange)
+{
+    CURL *fresh = curl_easy_init();
+    if (!fresh)
+        return CP_E_NOMEM;
+    curl_easy_cleanup(exchange->easy);
+    exchange->easy = fresh;
+    const int rc = exchange_set_up(exchange);
+    exchange->used = rc < 0; /* then it is made anew the next time, too */
+    return rc;
+}
+
 /* ---- running -------------------------------------------------------------------------------------------------- */
 
 int cp_http_start(cp_http_exchange *exchange, const char *url, const void *body, size_t size, bool zstd)
@@ -396,7 +419,10 @@ int cp_http_start(cp_http_exchange *exchange, const char *url, const void *body,
     exchange->head_ended = false;
     exchange->net_text[0] = '\0';
     CURLcode rc = CURLE_OK;
-    if (exchange->configured != http->configured) {
+    if (exchange->used && handles_serve_once()) {
+        if (exchange_renew(exchange) < 0)
+            return CP_E_NOMEM;
+    } else if (exchange->configured != http->configured) {
         curl_easy_reset(exchange->easy); /* what is no longer set, a ca_file, must be forgotten */
         if (exchange_set_up(exchange) < 0)
             return CP_E_NOMEM;
@@ -410,6 +436,7 @@ int cp_http_start(cp_http_exchange *exchange, const char *url, const void *body,
         return CP_E_NOMEM;
     exchange->headers = http->headers;
     exchange->headers->users++;
+    exchange->used = true;
     exchange->active = true;
     return CP_OK;
 }
@@ -491,4 +518,8 @@ void cp_http_reply_text(const cp_http_reply *reply, char *text, size_t size)
         snprintf(text, size, "HTTP status 200, but the reply is cut off, or does not say how long it is");
     else
         snprintf(text, size, "HTTP status %ld", reply->status);
+    for (char *at = text; *at; at++) { /* a server may say anything, and a terminal would obey */
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?';
+    }
 }
