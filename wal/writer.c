@@ -54,8 +54,9 @@ int cp_wal_append(cp_wal *wal, const cp_chunk *chunk, uint64_t *lsn)
     if (frame && !cp_frame_add(frame, wal->frame_capacity, chunk, wal->next_lsn, wal->config.schema_hash)) {
         frame->state = CP_FRAME_CLOSED;
         frame = frame_filling(wal);
-        if (frame && !cp_frame_add(frame, wal->frame_capacity, chunk, wal->next_lsn, wal->config.schema_hash))
-            assert(!"an empty frame has room for any chunk");
+        const bool fits =
+            !frame || cp_frame_add(frame, wal->frame_capacity, chunk, wal->next_lsn, wal->config.schema_hash);
+        assert(fits); /* an empty frame has room for any chunk */
     }
     if (!frame)
         return CP_FULL;

@@ -117,7 +117,7 @@ void cp_config_resolve_columns(cp_config_layers *layers, uint32_t table, cp_conf
         at += strspn(at, ", ");
         const size_t len = strcspn(at, ", ");
         if (len)
-            resolve_column(layers, table, id, descriptor, at, len, out);
+            resolve_column(layers, table, (int)id, descriptor, at, len, out);
         at += len;
     }
 }

@@ -25,8 +25,9 @@ static bool is_repeated(const cp_config_problems *problems, const cp_config_plac
     return false;
 }
 
-static void add(cp_config_problems *problems, const cp_config_place *place, bool warning, const char *remedy,
-                const char *fmt, va_list args)
+__attribute__((format(printf, 5, 0))) static void add(cp_config_problems *problems,
+                                                      const cp_config_place *place, bool warning,
+                                                      const char *remedy, const char *fmt, va_list args)
 {
     if (is_repeated(problems, place, remedy && *remedy ? remedy : NULL))
         return;
