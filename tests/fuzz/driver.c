@@ -1,5 +1,5 @@
 /* Runs a fuzz target without libFuzzer: each file named on the command line as it is, then random mutations of them, for
- * CP_SECONDS (5). Blind, unlike libFuzzer, but any compiler builds it, so that every test run has some of it.
+ * CP_SECONDS (3). Blind, unlike libFuzzer, but any compiler builds it, so that every test run has some of it.
  *
  * A mutation is a few edits: flip a bit, write an interesting byte, delete or repeat a span, copy a span from another
  * file, cut the end. The seed, from CP_SEED or the clock, is printed; an input that crashes is left in
@@ -12,14 +12,19 @@
 
 #include "tests/fuzz/fuzz.h"
 
-enum { INPUT_MAX = 1 << 16, FILES_MAX = 64, EDITS_MAX = 8, SPAN_MAX = 64, DEFAULT_SECONDS = 5 };
+enum { INPUT_MAX = 1 << 16, FILES_MAX = 2048, EDITS_MAX = 8, SPAN_MAX = 64, DEFAULT_SECONDS = 3 };
 
 typedef struct input {
     uint8_t bytes[INPUT_MAX];
     size_t len;
 } input;
 
-static input *seeds[FILES_MAX];
+typedef struct seed_file {
+    uint8_t *bytes;
+    size_t len;
+} seed_file;
+
+static seed_file seeds[FILES_MAX];
 static size_t seed_count;
 
 static uint64_t random_next(uint64_t *state)
@@ -37,16 +42,20 @@ static size_t below(uint64_t *state, size_t limit)
 
 static int seed_load(const char *path)
 {
-    input *seed = seed_count < FILES_MAX ? malloc(sizeof *seed) : NULL;
-    FILE *file = seed ? fopen(path, "rb") : NULL;
+    static uint8_t bytes[INPUT_MAX];
+    FILE *file = seed_count < FILES_MAX ? fopen(path, "rb") : NULL;
     if (!file) {
         perror(path);
-        free(seed);
         return -1;
     }
-    seed->len = fread(seed->bytes, 1, sizeof seed->bytes, file);
+    seed_file *seed = &seeds[seed_count];
+    seed->len = fread(bytes, 1, sizeof bytes, file);
     fclose(file);
-    seeds[seed_count++] = seed;
+    seed->bytes = malloc(seed->len + 1);
+    if (!seed->bytes)
+        return -1;
+    memcpy(seed->bytes, bytes, seed->len);
+    seed_count++;
     return 0;
 }
 
@@ -67,7 +76,7 @@ static void edit(uint64_t *random, input *it)
     static const uint8_t bytes[] = "()[]{}'\"`,;.=\\\n \0\xff\x80-+09aZ_#/*";
     const size_t at = below(random, it->len + 1);
     const size_t span = below(random, SPAN_MAX) + 1;
-    const input *other = seeds[below(random, seed_count)];
+    const seed_file *other = &seeds[below(random, seed_count)];
     const size_t from = below(random, other->len + 1);
     switch (below(random, 6)) {
     case 0:
@@ -94,13 +103,13 @@ static void edit(uint64_t *random, input *it)
 }
 
 /* Runs the target on its own allocation, so that a sanitizer sees every byte read too far. */
-static void run(const input *it)
+static void run(const uint8_t *bytes, size_t len)
 {
-    uint8_t *exact = malloc(it->len ? it->len : 1);
+    uint8_t *exact = malloc(len ? len : 1);
     if (!exact)
         exit(EXIT_FAILURE);
-    memcpy(exact, it->bytes, it->len);
-    LLVMFuzzerTestOneInput(exact, it->len);
+    memcpy(exact, bytes, len);
+    LLVMFuzzerTestOneInput(exact, len);
     free(exact);
 }
 
@@ -128,7 +137,7 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (seed_load(argv[i]) < 0)
             return EXIT_FAILURE;
-        run(seeds[seed_count - 1]);
+        run(seeds[i - 1].bytes, seeds[i - 1].len);
     }
     input *it = malloc(sizeof *it);
     if (!it || seed_count == 0) {
@@ -138,16 +147,18 @@ int main(int argc, char **argv)
     }
     unsigned long runs = 0;
     for (; time(NULL) < end; runs++) {
-        *it = *seeds[below(&random, seed_count)];
+        const seed_file *from = &seeds[below(&random, seed_count)];
+        memcpy(it->bytes, from->bytes, from->len);
+        it->len = from->len;
         for (size_t n = below(&random, EDITS_MAX) + 1; n > 0; n--)
             edit(&random, it);
         if (getenv("CP_FUZZ_KEEP"))
             keep(argv[0], it);
-        run(it);
+        run(it->bytes, it->len);
     }
     printf("%lu inputs\n", runs);
     free(it);
     for (size_t i = 0; i < seed_count; i++)
-        free(seeds[i]);
+        free(seeds[i].bytes);
     return EXIT_SUCCESS;
 }

@@ -1,22 +1,17 @@
 /* Fuzzing the decoder: any bytes as a log's files. Records, checkpoint and headers are made, mutated, and opened; the outcome is
  * an error or a log, never a crash, a hang or a row outside of its chunk. Half of the runs check no CRCs, so that mutations
- * get past them.
- *
- * LLVMFuzzerTestOneInput is libFuzzer's entry; main drives it for CP_SECONDS (default 5) from CP_SEED, or over the files named. */
-#include <inttypes.h>
-#include <stdio.h>
+ * get past them. The first byte says that; then five bytes are a change. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "tests/fuzz/fuzz.h"
 #include "tests/wal/chunks.h"
 #include "tests/wal/sim_disk.h"
 #include "wal/log_private.h"
 #include "wal/reader.h"
 
-enum { INPUT_MOST = 4096, RECORDS_MOST = 40 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+enum { RECORDS_MOST = 40 };
 
 static sim_disk *base; /* a good log */
 static sim_disk *disk;
@@ -112,42 +107,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sim_disk_copy(base, disk);
     changes_apply(data + 1, size - 1);
     log_read(data[0] & 1 ? CP_UNSAFE_HEADER_CRC | CP_UNSAFE_PAYLOAD_CRC | CP_UNSAFE_BLOCK_CRC : 0);
-    return 0;
-}
-
-static int files_run(int count, char **names)
-{
-    static uint8_t input[1024 * 1024];
-    for (int i = 0; i < count; i++) {
-        FILE *file = fopen(names[i], "rb");
-        if (!file)
-            return 1;
-        const size_t size = fread(input, 1, sizeof input, file);
-        fclose(file);
-        LLVMFuzzerTestOneInput(input, size);
-    }
-    return 0;
-}
-
-int main(int argc, char **argv)
-{
-    if (argc > 1)
-        return files_run(argc - 1, argv + 1);
-    const char *seed = getenv("CP_SEED");
-    const char *seconds = getenv("CP_SECONDS");
-    sim_rng rng = {seed && *seed ? strtoull(seed, NULL, 0) : cp_realtime_ns()};
-    const uint64_t until =
-        cp_boottime_ns() + (seconds && *seconds ? strtoull(seconds, NULL, 0) : 5) * (uint64_t)CP_NS_PER_S;
-    uint64_t runs = 0;
-    printf("CP_SEED=%" PRIu64 "\n", rng.state);
-    fflush(stdout);
-    for (; cp_boottime_ns() < until; runs++) {
-        static uint8_t input[INPUT_MOST];
-        const size_t size = 1 + 5 * (1 + sim_below(&rng, sim_chance(&rng, 800) ? 4 : 300));
-        for (size_t i = 0; i < size; i++)
-            input[i] = (uint8_t)sim_random(&rng);
-        LLVMFuzzerTestOneInput(input, size);
-    }
-    printf("%" PRIu64 " inputs\n", runs);
     return 0;
 }
