@@ -157,7 +157,7 @@ char *cp_cluster_shard_key(const cp_table *table)
     return NULL;
 }
 
-char *cp_cluster_distributed(const cp_table *table, const char *database, const char *cluster)
+char *cp_cluster_engine(const cp_table *table, const char *database, const char *cluster)
 {
     char *text = NULL;
     size_t len = 0;
@@ -169,13 +169,7 @@ char *cp_cluster_distributed(const cp_table *table, const char *database, const 
     }
     char local[CP_MAX_NAME + sizeof "_local"];
     snprintf(local, sizeof local, "%s_local", table->name);
-    fputs("CREATE TABLE IF NOT EXISTS ", out);
-    cp_cluster_write_name(out, database, table->name, NULL);
-    fputs(" ON CLUSTER ", out);
-    cp_sql_write_name(out, cluster);
-    fputs(" AS ", out);
-    cp_cluster_write_name(out, database, table->name, cluster);
-    fputs("\nENGINE = Distributed(", out);
+    fputs("Distributed(", out);
     cp_sql_write_text(out, cluster);
     fputs(", ", out);
     cp_sql_write_text(out, database);
@@ -183,6 +177,30 @@ char *cp_cluster_distributed(const cp_table *table, const char *database, const 
     cp_sql_write_text(out, local);
     fprintf(out, ", %s)", key);
     free(key);
+    if (fclose(out) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+char *cp_cluster_distributed(const cp_table *table, const char *database, const char *cluster)
+{
+    char *text = NULL;
+    size_t len = 0;
+    char *engine = cp_cluster_engine(table, database, cluster);
+    FILE *out = engine ? open_memstream(&text, &len) : NULL;
+    if (!out) {
+        free(engine);
+        return NULL;
+    }
+    fputs("CREATE TABLE IF NOT EXISTS ", out);
+    cp_cluster_write_name(out, database, table->name, NULL);
+    fputs(" ON CLUSTER ", out);
+    cp_sql_write_name(out, cluster);
+    fputs(" AS ", out);
+    cp_cluster_write_name(out, database, table->name, cluster);
+    fprintf(out, "\nENGINE = %s", engine);
+    free(engine);
     if (fclose(out) == 0)
         return text;
     free(text);

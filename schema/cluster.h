@@ -26,6 +26,9 @@ char *cp_cluster_create(const cp_table *table, const char *database, const char 
 /* The CREATE TABLE of the Distributed table in front of it. malloc'd; NULL when out of memory. */
 char *cp_cluster_distributed(const cp_table *table, const char *database, const char *cluster);
 
+/* Its engine: "Distributed('cluster', 'database', 'trades_local', cityHash64(symbol))". As above. */
+char *cp_cluster_engine(const cp_table *table, const char *database, const char *cluster);
+
 /* The shard key: "cityHash64(symbol)". malloc'd; NULL when out of memory. */
 char *cp_cluster_shard_key(const cp_table *table);
 

@@ -13,7 +13,6 @@
 /* A column in the making. */
 typedef struct column_draft {
     cp_column column;
-    bool server_side; /* MATERIALIZED, ALIAS, EPHEMERAL: not for us */
     bool primary_key;
     size_t rank; /* of the modifier read last; the next must have a greater one */
 } column_draft;
@@ -24,22 +23,14 @@ static const char *const column_stops[] = {"CODEC",        "TTL",       "COMMENT
 
 static const char *const server_side_words[] = {"MATERIALIZED", "ALIAS", "EPHEMERAL", NULL};
 
-static void column_free(cp_column *column)
-{
-    free(column->name);
-    free(column->default_expr);
-    free(column->codec);
-    free(column->comment);
-    cp_type_free(&column->type);
-}
-
-static bool server_side_is(const cp_ddl *ddl)
+/* MATERIALIZED, ALIAS or EPHEMERAL at tok; else NULL. */
+static const char *server_side(const cp_ddl *ddl)
 {
     for (const char *const *word = server_side_words; *word; word++) {
         if (cp_ddl_is(ddl, *word))
-            return true;
+            return *word;
     }
-    return false;
+    return NULL;
 }
 
 /* "(…)" of CODEC, STATISTICS or SETTINGS; the inside goes to *out if that is not NULL. */
@@ -60,7 +51,7 @@ static int group_parse(cp_ddl *ddl, const char *what, char **out)
 
 static int column_default_parse(cp_ddl *ddl, column_draft *draft)
 {
-    draft->server_side = server_side_is(ddl);
+    draft->column.computed = server_side(ddl);
     const bool ephemeral = cp_ddl_is(ddl, "EPHEMERAL");
     cp_ddl_next(ddl);
     const bool ends = cp_ddl_is_punct(ddl, ',') || cp_ddl_is_punct(ddl, ')') || cp_ddl_is(ddl, "COMMENT") ||
@@ -109,14 +100,14 @@ static int column_modifier_parse(cp_ddl *ddl, column_draft *draft)
 {
     if (modifier_order_check(ddl, draft) < 0)
         return ddl->failed;
-    if (cp_ddl_is(ddl, "DEFAULT") || server_side_is(ddl))
+    if (cp_ddl_is(ddl, "DEFAULT") || server_side(ddl))
         return column_default_parse(ddl, draft);
     if (cp_ddl_accept(ddl, "COMMENT"))
         return cp_ddl_parse_comment(ddl, &draft->column.comment);
     if (cp_ddl_accept(ddl, "CODEC"))
         return group_parse(ddl, "CODEC", &draft->column.codec);
     if (cp_ddl_accept(ddl, "TTL"))
-        return cp_ddl_parse_expression(ddl, "a column's TTL", column_stops, false, NULL);
+        return cp_ddl_parse_expression(ddl, "a column's TTL", column_stops, false, &draft->column.ttl);
     if (cp_ddl_accept(ddl, "STATISTICS") || cp_ddl_accept(ddl, "SETTINGS"))
         return group_parse(ddl, "this list", NULL);
     const bool primary = cp_ddl_accept(ddl, "PRIMARY");
@@ -153,14 +144,27 @@ static int column_provenance(cp_ddl *ddl, cp_ddl_token at, cp_column *column)
     return ddl->failed;
 }
 
+static int computed_append(cp_ddl *ddl, cp_ddl_token at, cp_table *table, column_draft *draft)
+{
+    if (table->computed_count == CP_MAX_COLUMNS)
+        return cp_ddl_fail(ddl, at, CP_E_TOO_BIG, "more than %d computed columns", CP_MAX_COLUMNS);
+    cp_column *computed = reallocarray(table->computed, table->computed_count + 1, sizeof *computed);
+    if (!computed)
+        return cp_ddl_nomem(ddl);
+    table->computed = computed;
+    table->computed[table->computed_count++] = draft->column;
+    draft->column = (cp_column){0}; /* moved */
+    return ddl->failed;
+}
+
 static int column_append(cp_ddl *ddl, cp_ddl_token at, cp_table *table, column_draft *draft)
 {
     if (cp_table_find(table, draft->column.name, strlen(draft->column.name)) >= 0)
         return cp_ddl_fail(ddl, at, CP_E_PARSE, "column '%s' is there twice", draft->column.name);
     if (draft->primary_key && !table->primary_key && !(table->primary_key = strdup(draft->column.name)))
         return cp_ddl_nomem(ddl);
-    if (draft->server_side)
-        return ddl->failed;
+    if (draft->column.computed)
+        return computed_append(ddl, at, table, draft);
     if (table->column_count == CP_MAX_COLUMNS)
         return cp_ddl_fail(ddl, at, CP_E_TOO_BIG, "more than %d columns", CP_MAX_COLUMNS);
     if (column_provenance(ddl, at, &draft->column) < 0)
@@ -174,7 +178,7 @@ static int column_append(cp_ddl *ddl, cp_ddl_token at, cp_table *table, column_d
 
 static int column_type_parse(cp_ddl *ddl, column_draft *draft)
 {
-    if (server_side_is(ddl))
+    if (server_side(ddl))
         return ddl->failed; /* ClickHouse infers it; the column is not ours */
     if (cp_ddl_is(ddl, "DEFAULT"))
         return cp_ddl_fail(ddl, ddl->tok, CP_E_UNSUPPORTED,
@@ -200,6 +204,6 @@ int cp_ddl_parse_column(cp_ddl *ddl, cp_table *table)
 {
     column_draft draft = {0};
     column_parse(ddl, table, &draft);
-    column_free(&draft.column);
+    cp_column_clear(&draft.column);
     return ddl->failed;
 }

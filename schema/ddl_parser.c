@@ -75,13 +75,52 @@ static int head_parse(cp_ddl *ddl, cp_table *table)
     return head_name_parse(ddl, table);
 }
 
-/* INDEX, CONSTRAINT, PROJECTION and PRIMARY KEY among the columns: gone over, kept in table->create. */
-static int entry_parse(cp_ddl *ddl, cp_table *table, bool *found)
+/* INDEX, CONSTRAINT or PROJECTION at tok. */
+static bool entry_kind(const cp_ddl *ddl, cp_entry_kind *kind)
+{
+    static const char *const words[] = {"INDEX", "CONSTRAINT", "PROJECTION"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (!cp_ddl_is(ddl, words[i]))
+            continue;
+        *kind = (cp_entry_kind)i;
+        return true;
+    }
+    return false;
+}
+
+/* One of them, with its name and its definition. */
+static int entry_parse(cp_ddl *ddl, cp_table *table, cp_entry_kind kind)
 {
     static const char *const no_stops[] = {NULL};
     const cp_ddl_token tok = ddl->tok;
+    char shown[CP_DDL_SHOWN];
+    cp_ddl_show(ddl, tok, shown);
+    if (table->entry_count == CP_MAX_ENTRIES)
+        return cp_ddl_fail(ddl, tok, CP_E_TOO_BIG, "more than %d indexes, constraints and projections",
+                           CP_MAX_ENTRIES);
+    cp_entry *entries = reallocarray(table->entries, table->entry_count + 1, sizeof *entries);
+    if (!entries)
+        return cp_ddl_nomem(ddl);
+    table->entries = entries;
+    cp_entry *entry = &entries[table->entry_count++];
+    *entry = (cp_entry){.kind = kind};
+    cp_ddl_next(ddl);
+    if (cp_ddl_parse_name(ddl, "its name", &entry->name) < 0)
+        return ddl->failed;
+    if (cp_ddl_is_punct(ddl, ',') || cp_ddl_is_punct(ddl, ')'))
+        return cp_ddl_fail(ddl, tok, CP_E_PARSE,
+                           "%s needs a definition; if it is the name of a column, put it in backticks",
+                           shown);
+    return cp_ddl_parse_expression(ddl, shown, no_stops, false, &entry->text);
+}
+
+/* What is no column among the columns: INDEX, CONSTRAINT, PROJECTION, PRIMARY KEY. */
+static int other_parse(cp_ddl *ddl, cp_table *table, bool *found)
+{
+    static const char *const no_stops[] = {NULL};
     const cp_ddl_token next = cp_ddl_peek(ddl);
     const bool name_follows = next.kind == CP_DDL_WORD || next.kind == CP_DDL_QUOTED;
+    cp_entry_kind kind;
     *found = true;
     if (cp_ddl_is(ddl, "PRIMARY") && cp_ddl_token_is(ddl, next, "KEY")) {
         cp_ddl_next(ddl);
@@ -90,19 +129,8 @@ static int entry_parse(cp_ddl *ddl, cp_table *table, bool *found)
         table->primary_key = NULL;
         return cp_ddl_parse_expression(ddl, "PRIMARY KEY", no_stops, false, &table->primary_key);
     }
-    const bool entry =
-        cp_ddl_is(ddl, "INDEX") || cp_ddl_is(ddl, "CONSTRAINT") || cp_ddl_is(ddl, "PROJECTION");
-    if (entry && name_follows) {
-        char shown[CP_DDL_SHOWN];
-        cp_ddl_show(ddl, tok, shown);
-        cp_ddl_next(ddl);
-        cp_ddl_next(ddl);
-        if (cp_ddl_is_punct(ddl, ',') || cp_ddl_is_punct(ddl, ')'))
-            return cp_ddl_fail(ddl, tok, CP_E_PARSE,
-                               "%s needs a definition; if it is the name of a column, put it in backticks",
-                               shown);
-        return cp_ddl_parse_expression(ddl, shown, no_stops, false, NULL);
-    }
+    if (entry_kind(ddl, &kind) && name_follows)
+        return entry_parse(ddl, table, kind);
     *found = false;
     return ddl->failed;
 }
@@ -117,7 +145,7 @@ static int columns_parse(cp_ddl *ddl, cp_table *table)
         return ddl->failed;
     while (!cp_ddl_is_punct(ddl, ')')) {
         bool found = false;
-        if (entry_parse(ddl, table, &found) < 0 || (!found && cp_ddl_parse_column(ddl, table) < 0))
+        if (other_parse(ddl, table, &found) < 0 || (!found && cp_ddl_parse_column(ddl, table) < 0))
             return ddl->failed;
         if (!cp_ddl_accept_punct(ddl, ','))
             break;

@@ -9,8 +9,8 @@
  * case). Layout and schema_hash are not filled. Errors as cp_table_parse. */
 int cp_ddl_parse(cp_ddl *ddl, cp_table *table);
 
-/* Reads one column's declaration, "name type [DEFAULT expr] [CODEC(…)] …", and appends it to *table unless it
- * is MATERIALIZED, ALIAS or EPHEMERAL (ddl_column.c). */
+/* Reads one column's declaration, "name type [DEFAULT expr] [CODEC(…)] …", and appends it to *table, to
+ * its computed columns if it is MATERIALIZED, ALIAS or EPHEMERAL (ddl_column.c). */
 int cp_ddl_parse_column(cp_ddl *ddl, cp_table *table);
 
 /* Goes over an expression: everything with its parentheses up to a stop keyword, a comma (unless commas) or a

@@ -32,13 +32,18 @@ void cp_sql_write_text(FILE *out, const char *text)
 void cp_sql_write_column(FILE *out, const cp_column *column)
 {
     cp_sql_write_name(out, column->name);
-    fprintf(out, " %s", column->type.text);
+    if (column->type.text)
+        fprintf(out, " %s", column->type.text);
+    if (column->computed || column->default_expr)
+        fprintf(out, " %s", column->computed ? column->computed : "DEFAULT");
     if (column->default_expr)
-        fprintf(out, " DEFAULT %s", column->default_expr);
+        fprintf(out, " %s", column->default_expr);
     if (column->comment) {
         fputs(" COMMENT ", out);
         cp_sql_write_text(out, column->comment);
     }
     if (column->codec)
         fprintf(out, " CODEC(%s)", column->codec);
+    if (column->ttl)
+        fprintf(out, " TTL %s", column->ttl);
 }

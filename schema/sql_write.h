@@ -12,7 +12,7 @@ void cp_sql_write_name(FILE *out, const char *name);
 /* 'text', with backslash, quote and control characters escaped. */
 void cp_sql_write_text(FILE *out, const char *text);
 
-/* A column as CREATE TABLE and ALTER TABLE … ADD COLUMN take it: `name` type DEFAULT … COMMENT '…' CODEC(…). */
+/* A column as CREATE TABLE and ALTER TABLE … ADD COLUMN take it: `name` type DEFAULT … COMMENT '…' CODEC(…) TTL …. */
 void cp_sql_write_column(FILE *out, const cp_column *column);
 
 #endif

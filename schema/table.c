@@ -56,13 +56,15 @@ int cp_table_load(cp_table **out, const char *path, cp_error *err)
     return code;
 }
 
-static void column_free(cp_column *column)
+void cp_column_clear(cp_column *column)
 {
     free(column->name);
     free(column->default_expr);
     free(column->codec);
     free(column->comment);
+    free(column->ttl);
     cp_type_free(&column->type);
+    *column = (cp_column){0};
 }
 
 void cp_table_free(cp_table *table)
@@ -70,12 +72,20 @@ void cp_table_free(cp_table *table)
     if (!table)
         return;
     for (uint32_t i = 0; i < table->column_count; i++)
-        column_free(&table->columns[i]);
+        cp_column_clear(&table->columns[i]);
+    for (uint32_t i = 0; i < table->computed_count; i++)
+        cp_column_clear(&table->computed[i]);
+    for (uint32_t i = 0; i < table->entry_count; i++) {
+        free(table->entries[i].name);
+        free(table->entries[i].text);
+    }
     for (uint32_t i = 0; i < table->setting_count; i++) {
         free(table->settings[i].name);
         free(table->settings[i].value);
     }
     free(table->columns);
+    free(table->computed);
+    free(table->entries);
     free(table->settings);
     free(table->database);
     free(table->name);

@@ -19,7 +19,7 @@
  * Columns called _cp_epoch (UInt64), _cp_slot (UInt16) and _cp_position (UInt64) are provenance: the recorder
  * fills them with where the row came from, (ring epoch, producer slot, ring position) being unique for every
  * row. They are part of the table, but not of the row. MATERIALIZED, ALIAS and EPHEMERAL columns are
- * ClickHouse's own: kept as declared in `create`, absent from columns. */
+ * ClickHouse's own: they stand in `computed`, absent from columns. */
 #ifndef CP_SCHEMA_TABLE_H
 #define CP_SCHEMA_TABLE_H
 
@@ -34,7 +34,8 @@ enum {
     CP_MAX_NAME = 127,        /* bytes of a database, table or column name, without the NUL */
     CP_MAX_DDL = 256 * 1024,  /* bytes of one CREATE TABLE */
     CP_MAX_ROW = 1024 * 1024, /* bytes of one row with its tail */
-    CP_MAX_SETTINGS = 64
+    CP_MAX_SETTINGS = 64,
+    CP_MAX_ENTRIES = 256 /* indexes, constraints and projections of one table */
 };
 
 typedef enum cp_provenance { CP_PROV_NONE, CP_PROV_EPOCH, CP_PROV_SLOT, CP_PROV_POSITION } cp_provenance;
@@ -48,7 +49,19 @@ typedef struct cp_column {
     char *default_expr;       /* text of DEFAULT, or NULL */
     char *codec;              /* text inside CODEC(…), or NULL */
     char *comment;            /* unquoted, or NULL */
+    char *ttl;                /* text of TTL, or NULL */
+    const char
+        *computed; /* "MATERIALIZED", "ALIAS", "EPHEMERAL", with its text in default_expr; NULL: a column */
 } cp_column;
+
+/* What stands among the columns besides them. */
+typedef enum cp_entry_kind { CP_ENTRY_INDEX, CP_ENTRY_CONSTRAINT, CP_ENTRY_PROJECTION } cp_entry_kind;
+
+typedef struct cp_entry {
+    cp_entry_kind kind;
+    char *name;
+    char *text; /* its definition, behind the name, as written */
+} cp_entry;
 
 typedef struct cp_setting {
     char *name;
@@ -64,6 +77,10 @@ typedef struct cp_table {
         target; /* the table in ClickHouse that its rows go to, where that has another name: cp_table_target */
     uint32_t column_count;
     cp_column *columns;
+    uint32_t computed_count;
+    cp_column *computed; /* ClickHouse's own columns; type.text is NULL where none is written */
+    uint32_t entry_count;
+    cp_entry *entries;
     uint32_t row_size;    /* bytes of the fixed part, a multiple of 8, at least 8 */
     bool has_tail;        /* any String or Array */
     uint64_t schema_hash; /* of the table's name and every row column's name and type; never 0 */
@@ -98,6 +115,9 @@ static inline const char *cp_table_target(const cp_table *table)
 {
     return table->target ? table->target : table->name;
 }
+
+/* Frees what a column owns. */
+void cp_column_clear(cp_column *column);
 
 /* Frees a table; NULL is allowed. */
 CP_PUBLIC void cp_table_free(cp_table *table);

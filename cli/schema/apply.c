@@ -135,7 +135,7 @@ static int database_prepare(apply_run *run, const cp_plan_database *database, cp
         rc = step_run(run, name, "", "database missing", sql, false, err);
         free(sql);
     }
-    if (rc == CP_OK && !cp_catalog_find(&database->catalog, HISTORY)) {
+    if (rc == CP_OK && !cp_catalog_has(&database->catalog, HISTORY)) {
         char *sql = database_statement(run, name, true);
         rc = step_run(run, name, HISTORY, "table missing", sql, false, err);
         free(sql);
@@ -150,10 +150,7 @@ static int drift_apply(apply_run *run, const char *database, const cp_drift *dri
         return CP_OK;
     snprintf(object, sizeof object, "%s%s%s", drift->object, drift->column ? "." : "",
              drift->column ? drift->column : "");
-    int rc = step_run(run, database, object, drift->what, drift->statement, true, err);
-    if (rc == CP_OK && drift->second)
-        rc = step_run(run, database, object, drift->what, drift->second, true, err);
-    return rc;
+    return step_run(run, database, object, drift->what, drift->statement, true, err);
 }
 
 static int database_apply(apply_run *run, const cp_plan_database *database, cp_error *err)

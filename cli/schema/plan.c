@@ -8,8 +8,9 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "cli/query_text.h"
 #include "recorder/config_apply.h"
-#include "schema/cluster.h"
+#include "schema/sql_write.h"
 
 static const char *database_of(const cp_plan *plan, const cp_table *table)
 {
@@ -35,7 +36,7 @@ static int database_get(cp_plan *plan, const cp_sink_config *sink, const char *n
     if (plan->database_count == CP_PLAN_DATABASES)
         return cp_error_set(err, CP_E_TOO_BIG, "the tables name more than %d databases", CP_PLAN_DATABASES);
     *out = &plan->databases[plan->database_count++];
-    return cp_catalog_load(&(*out)->catalog, sink, name, err);
+    return cp_catalog_load(&(*out)->catalog, sink, name, plan->cluster, err);
 }
 
 /* ---- views ---------------------------------------------------------------------------------------------------- */
@@ -104,24 +105,33 @@ static bool view_ready(const cp_plan *plan, const cp_view *view, const bool *don
 /* CREATE OR REPLACE VIEW would drop a table of that name with its rows. */
 static void view_compare(cp_plan_database *database, const cp_drift_target *target, const cp_view *view)
 {
-    const cp_catalog_entry *held = cp_catalog_find(&database->catalog, view->name);
-    if (!held || strcmp(held->engine, "View") == 0) {
-        cp_drift_view(&database->drifts, target, view, held ? held->create : NULL);
-        return;
+    uint64_t servers = 0;
+    for (size_t i = 0; i < database->catalog.count; i++) {
+        const cp_catalog_entry *held = &database->catalog.entries[i];
+        if (strcmp(held->name, view->name) != 0)
+            continue;
+        servers += held->servers;
+        if (strcmp(held->engine, "View") == 0) {
+            cp_drift_view(&database->drifts, target, view, held->create);
+            continue;
+        }
+        char why[1024];
+        snprintf(
+            why, sizeof why,
+            "%.128s is a view here, but a %.64s on the server, and what that holds would be gone. Plan: "
+            "RENAME TABLE %.128s TO %.128s_old, then `coldpath schema apply`; or give the view another name",
+            view->name, held->engine, view->name, view->name);
+        cp_drift_unreadable(&database->drifts, view->name, why);
     }
-    char why[1024];
-    snprintf(
-        why, sizeof why,
-        "%.128s is a view here, but a %.64s on the server, and what that holds would be gone. Plan: RENAME "
-        "TABLE %.128s TO %.128s_old, then `coldpath schema apply`; or give the view another name",
-        view->name, held->engine, view->name, view->name);
-    cp_drift_unreadable(&database->drifts, view->name, why);
+    if (servers < database->catalog.servers)
+        cp_drift_view(&database->drifts, target, view, NULL);
 }
 
 /* Views in an order in which each finds what it reads; those that never do are left out. */
 static void views_compare(cp_plan *plan, cp_plan_database *database)
 {
-    const cp_drift_target target = {database->catalog.database, plan->cluster};
+    const cp_drift_target target = {database->catalog.database, plan->cluster,
+                                    plan->cluster && database->catalog.all_replicas};
     bool done[CP_PLAN_VIEWS] = {false};
     for (bool more = true; more;) {
         more = false;
@@ -132,6 +142,7 @@ static void views_compare(cp_plan *plan, cp_plan_database *database)
             done[v] = more = true;
         }
     }
+    cp_drifts_unify(&database->drifts);
     for (uint32_t v = 0; v < plan->view_count; v++) {
         if (!done[v])
             plan->left[plan->left_count++] = plan->views[v];
@@ -140,46 +151,114 @@ static void views_compare(cp_plan *plan, cp_plan_database *database)
 
 /* ---- tables --------------------------------------------------------------------------------------------------- */
 
+/* What the server makes of a declaration: parentheses, arithmetic and the like as it writes them. NULL where it cannot say, as
+ * servers before 22 cannot. */
+static cp_table *declared_as_written(const cp_sink_config *sink, const cp_table *declared)
+{
+    char *sql = NULL;
+    char *answer = NULL;
+    size_t len = 0;
+    cp_table *table = NULL;
+    cp_error err = {0};
+    FILE *out = open_memstream(&sql, &len);
+    if (!out)
+        return NULL;
+    fputs("SELECT formatQuery(", out);
+    cp_sql_write_text(out, declared->create);
+    fputs(") FORMAT TSVRaw", out);
+    if (fclose(out) == 0 && cp_query_text(sink, NULL, sql, &answer, &err) == CP_OK &&
+        cp_table_parse(&table, declared->name, answer, strlen(answer), &err) < 0)
+        table = NULL;
+    free(answer);
+    free(sql);
+    return table;
+}
+
+/* One comparison: of the table itself, or of the Distributed one in front. */
+typedef void compare_tables(cp_drifts *drifts, const cp_drift_target *target, const cp_table *declared,
+                            const cp_table *server);
+
+/* Compares as declared; where that finds something, once more as the server would write the declaration. */
+static void compare_twice(cp_drifts *drifts, const cp_sink_config *sink, const cp_drift_target *target,
+                          const cp_table *declared, const cp_table *server, compare_tables *compare)
+{
+    const uint32_t before = drifts->count;
+    compare(drifts, target, declared, server);
+    const uint32_t found = drifts->count;
+    cp_table *written = found > before ? declared_as_written(sink, declared) : NULL;
+    if (!written)
+        return;
+    cp_table named = *written;
+    named.name = declared->name;
+    cp_drifts_cut(drifts, before);
+    compare(drifts, target, &named, server);
+    if (drifts->count == found) { /* they are real, and better shown in the declaration's own words */
+        cp_drifts_cut(drifts, before);
+        compare(drifts, target, declared, server);
+    }
+    cp_table_free(written);
+}
+
+/* Every form in which the servers have a table of that name, and that some do not have it. */
+static int forms_compare(const cp_plan *plan, cp_plan_database *database, const cp_sink_config *sink,
+                         const cp_table *declared, bool front, cp_error *err)
+{
+    const cp_drift_target target = {database->catalog.database, plan->cluster,
+                                    plan->cluster && database->catalog.all_replicas};
+    compare_tables *compare = front ? cp_drift_front : cp_drift_table;
+    char name[CP_MAX_NAME + sizeof "_local"];
+    uint64_t servers = 0;
+    snprintf(name, sizeof name, "%s%s", declared->name, plan->cluster && !front ? "_local" : "");
+    for (size_t i = 0; i < database->catalog.count; i++) {
+        const cp_catalog_entry *held = &database->catalog.entries[i];
+        cp_table *server = NULL;
+        cp_error why = {0};
+        if (strcmp(held->name, name) != 0)
+            continue;
+        servers += held->servers;
+        if (cp_table_parse(&server, name, held->create, strlen(held->create), &why) == CP_OK)
+            compare_twice(&database->drifts, sink, &target, declared, server, compare);
+        else if (why.code == CP_E_NOMEM)
+            return cp_error_set(err, CP_E_NOMEM, "no memory for a table");
+        else
+            cp_drift_unreadable(&database->drifts, name, why.text);
+        cp_table_free(server);
+    }
+    if (servers < database->catalog.servers)
+        compare(&database->drifts, &target, declared, NULL);
+    return CP_OK;
+}
+
 /* In a cluster the rows are in name_local, and name is Distributed. */
 static bool front_fits(cp_plan_database *database, const cp_table *table)
 {
-    const cp_catalog_entry *front = cp_catalog_find(&database->catalog, table->name);
-    if (!front || strcmp(front->engine, "Distributed") == 0)
-        return true;
-    char why[1024];
-    snprintf(why, sizeof why,
-             "%.128s is a %.64s, where a cluster has a Distributed table. Plan: RENAME TABLE %.128s TO "
-             "%.128s_old; "
-             "`coldpath schema apply --cluster`; INSERT INTO %.128s SELECT … FROM %.128s_old",
-             table->name, front->engine, table->name, table->name, table->name, table->name);
-    cp_drift_unreadable(&database->drifts, table->name, why);
-    return false;
+    for (size_t i = 0; i < database->catalog.count; i++) {
+        const cp_catalog_entry *front = &database->catalog.entries[i];
+        if (strcmp(front->name, table->name) != 0 || strcmp(front->engine, "Distributed") == 0)
+            continue;
+        char why[1024];
+        snprintf(why, sizeof why,
+                 "%.128s is a %.64s, where a cluster has a Distributed table. Plan: RENAME TABLE %.128s TO "
+                 "%.128s_old; `coldpath schema apply --cluster`; INSERT INTO %.128s SELECT … FROM %.128s_old",
+                 table->name, front->engine, table->name, table->name, table->name, table->name);
+        cp_drift_unreadable(&database->drifts, table->name, why);
+        return false;
+    }
+    return true;
 }
 
-static int table_compare(cp_plan *plan, cp_plan_database *database, const cp_table *table, cp_error *err)
+static int table_compare(const cp_plan *plan, cp_plan_database *database, const cp_sink_config *sink,
+                         const cp_table *table, cp_error *err)
 {
     cp_table by_target = *table; /* of a version: the server knows the table, not the version's name */
-    const cp_table *declared = &by_target;
     by_target.name = table->target ? table->target : table->name;
-    const cp_drift_target target = {database->catalog.database, plan->cluster};
-    char name[CP_MAX_NAME + sizeof "_local"];
-    cp_table *server = NULL;
-    cp_error why = {0};
-    snprintf(name, sizeof name, "%s%s", declared->name, plan->cluster ? "_local" : "");
-    if (plan->cluster && !front_fits(database, declared))
+    if (plan->cluster && !front_fits(database, &by_target))
         return CP_OK;
-    const cp_catalog_entry *held = cp_catalog_find(&database->catalog, name);
-    if (held && cp_table_parse(&server, name, held->create, strlen(held->create), &why) < 0) {
-        if (why.code == CP_E_NOMEM)
-            return cp_error_set(err, CP_E_NOMEM, "no memory for a table");
-        cp_drift_unreadable(&database->drifts, declared->name, why.text);
-        return CP_OK;
-    }
-    cp_drift_table(&database->drifts, &target, declared, server);
-    if (plan->cluster && server && !cp_catalog_find(&database->catalog, declared->name))
-        cp_drift_front(&database->drifts, &target, declared);
-    cp_table_free(server);
-    return CP_OK;
+    int rc = forms_compare(plan, database, sink, &by_target, false, err);
+    if (rc == CP_OK && plan->cluster)
+        rc = forms_compare(plan, database, sink, &by_target, true, err);
+    cp_drifts_unify(&database->drifts);
+    return rc;
 }
 
 int cp_plan_make(cp_plan *plan, cp_error *err)
@@ -195,7 +274,7 @@ int cp_plan_make(cp_plan *plan, cp_error *err)
             continue;
         rc = database_get(plan, &sink, database_of(plan, table), &database, err);
         if (rc == CP_OK)
-            rc = table_compare(plan, database, table, err);
+            rc = table_compare(plan, database, &sink, table, err);
     }
     if (rc == CP_OK && plan->view_count > 0)
         rc = database_get(plan, &sink, plan->config->database, &database, err);

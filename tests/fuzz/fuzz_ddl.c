@@ -48,7 +48,7 @@ static void forms_try(const cp_table *table)
 {
     static char *(*const makers[])(const cp_table *) = {cp_table_cpp_header, cp_table_descriptor,
                                                         cp_table_pyi};
-    const cp_drift_target target = {"d", "c"};
+    const cp_drift_target target = {"d", "c", true};
     cp_drifts drifts = {0};
     cp_table *twin = NULL;
     cp_error err = {0, ""};
@@ -60,8 +60,9 @@ static void forms_try(const cp_table *table)
     cp_drift_table(&drifts, &target, table, table);
     must(drifts.count == 0, "a table does not differ from itself");
     cp_drift_table(&drifts, &target, table, NULL);
-    must(drifts.count == 1 && drifts.items[0].statement && drifts.items[0].second,
-         "a table that is missing is made");
+    cp_drift_front(&drifts, &target, table, NULL);
+    must(drifts.count == 2 && drifts.items[0].statement && drifts.items[1].statement,
+         "a table that is missing is made, and the one in front");
     const char *local = drifts.items[0].statement;
     const int code = cp_table_parse(&twin, "twin", local, strlen(local), &err);
     must(code == CP_OK || code == CP_E_TOO_BIG, "its twin parses, unless its name has become too long");

@@ -106,7 +106,7 @@ class Cluster(unittest.TestCase):
         self.assertEqual(len(json.loads(done.stdout)["steps"]), 4)  # database, history, t_local, t
         self.assertEqual(json.loads(self.schema("apply").stdout)["steps"], [])
         self.assertEqual(self.shards[0].query("SELECT step, applied_by, object FROM test.coldpath_schema_history ORDER BY step"),
-                         "1\trecorder\tt\n2\trecorder\tt\n")
+                         "1\trecorder\tt_local\n2\trecorder\tt\n")
         diff = self.schema("diff")
         self.assertEqual((diff.returncode, json.loads(diff.stdout)["differences"]), (0, []))
         self.shards[1].query("INSERT INTO test.t SELECT toDateTime('2026-01-01 00:00:00') + number, "

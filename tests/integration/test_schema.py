@@ -24,6 +24,18 @@ ENGINE = MergeTree PARTITION BY toYYYYMM(ts) ORDER BY (symbol, ts) TTL toDateTim
 SETTINGS non_replicated_deduplication_window = 100
 COMMENT 'it''s a table';
 """
+RICH = """CREATE TABLE t
+(
+    ts DateTime64(3, 'UTC'), symbol LowCardinality(String), n UInt32 DEFAULT 1+2*3 CODEC(T64),
+    kind Enum8('a' = 1, 'b' = 2), note String DEFAULT concat('x', toString(n*2)) TTL toDateTime(ts) + INTERVAL 1825 DAY,
+    twice UInt64 MATERIALIZED n * 2 + 1, name String ALIAS upper(symbol),
+    INDEX i (n) TYPE minmax, INDEX j symbol TYPE bloom_filter(0.01) GRANULARITY 2,
+    CONSTRAINT c CHECK n < 100*100, PROJECTION p (SELECT symbol, count() GROUP BY symbol)
+)
+ENGINE = MergeTree PARTITION BY toYYYYMM(ts) ORDER BY (symbol, ts)
+TTL toDateTime(ts) + INTERVAL 10*365 DAY, toDateTime(ts) + INTERVAL 30 DAY RECOMPRESS CODEC(ZSTD(9))
+SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 100
+"""
 FIVE = ["dolphin", "dolphin_green", "dolphin_prodgreen", "dolphin_pink", "dolphin_violet"]
 
 
@@ -164,6 +176,63 @@ class Schema(unittest.TestCase):
                 self.assertIn(words, " ".join(item["remedy"] for item in answer["refused"]))
                 self.assertEqual(self.server.query(f"SHOW CREATE TABLE {self.database}.t"), created)
         self.assertEqual(self.rows(), before)
+
+    def test_altered_by_hand(self):
+        """Whatever of a table somebody altered on the server is found; what nothing is lost by is put right, rows unharmed, and
+        what was put there on purpose is refused and stays."""
+        self.declare(RICH)
+        self.assertEqual(len(self.apply()["steps"]), 3)  # and what the server rewrites is no difference
+        self.assertEqual(self.differences(), [])
+        self.server.query(f"INSERT INTO {self.database}.t (ts, symbol, kind) SELECT toDateTime64('2026-01-01 00:00:00', 3) + number, "
+                          "'s', 'b' FROM numbers(100)")
+        before = self.server.query(f"SELECT ts, symbol, n, kind, note FROM {self.database}.t ORDER BY ts")
+        created = self.server.query(f"SHOW CREATE TABLE {self.database}.t")
+        later = "toDateTime(ts) + toIntervalDay"
+        for alter, undo, expected in [
+                ("MODIFY COLUMN kind Enum8('a' = 1, 'b' = 2) FIRST", None, [("kind", "place of column")]),
+                ("MODIFY COLUMN n UInt32 AFTER note, MODIFY COLUMN ts DateTime64(3, 'UTC') AFTER symbol", None,
+                 [("symbol", "place of column"), ("n", "place of column")]),
+                ("DROP INDEX i", None, [("i", "index missing")]),
+                ("DROP INDEX j, ADD INDEX j symbol TYPE bloom_filter(0.02) GRANULARITY 2", None, [("j", "index")]),
+                ("ADD INDEX k kind TYPE minmax", "DROP INDEX k", [("k", "index not declared")]),
+                ("DROP CONSTRAINT c", None, [("c", "constraint missing")]),
+                ("DROP CONSTRAINT c, ADD CONSTRAINT c CHECK n < 10", None, [("c", "constraint")]),
+                ("ADD CONSTRAINT d CHECK n > 0", "DROP CONSTRAINT d", [("d", "constraint not declared")]),
+                ("DROP PROJECTION p", None, [("p", "projection missing")]),
+                ("DROP PROJECTION p, ADD PROJECTION p (SELECT kind, count() GROUP BY kind)", None, [("p", "projection")]),
+                ("ADD PROJECTION q (SELECT ts ORDER BY ts)", "DROP PROJECTION q", [("q", "projection not declared")]),
+                ("DROP COLUMN twice", None, [("twice", "column missing")]),
+                ("MODIFY COLUMN twice MATERIALIZED n * 3", None, [("twice", "expression")]),
+                ("MODIFY COLUMN twice UInt32", None, [("twice", "type")]),
+                ("MODIFY COLUMN name String ALIAS lower(symbol)", None, [("name", "expression")]),
+                ("DROP COLUMN name, ADD COLUMN name String", "DROP COLUMN name, ADD COLUMN name String ALIAS upper(symbol)",
+                 [("name", "kind of column")]),
+                ("ADD COLUMN other UInt8 ALIAS 1", "DROP COLUMN other", [("other", "column not declared")]),
+                ("MODIFY COLUMN n REMOVE CODEC", None, [("n", "codec")]),
+                (f"MODIFY COLUMN note TTL {later}(300)", None, [("note", "column TTL")]),
+                ("MODIFY COLUMN note REMOVE TTL", f"MODIFY COLUMN note TTL {later}(1825)", [("note", "column TTL")]),
+                (f"MODIFY TTL {later}(1000)", f"MODIFY TTL {later}(10*365), {later}(30) RECOMPRESS CODEC(ZSTD(9))",
+                 [(None, "TTL")]),
+                ("MODIFY SETTING non_replicated_deduplication_window = 7", None,
+                 [("non_replicated_deduplication_window", "setting")]),
+                ("RESET SETTING non_replicated_deduplication_window", None, [("non_replicated_deduplication_window", "setting")]),
+                ("MODIFY SETTING min_rows_for_wide_part = 7", "RESET SETTING min_rows_for_wide_part",
+                 [("min_rows_for_wide_part", "setting not declared")])]:
+            with self.subTest(alter=alter):
+                self.server.query(f"ALTER TABLE {self.database}.t {alter}", materialize_ttl_after_modify=0)
+                altered = self.server.query(f"SHOW CREATE TABLE {self.database}.t")
+                self.assertEqual(self.differences(), [(column, what, bool(undo)) for column, what in expected])
+                answer = self.apply(code=1 if undo else 0)
+                if undo:
+                    self.assertEqual(answer["steps"], [])
+                    self.assertEqual(self.server.query(f"SHOW CREATE TABLE {self.database}.t"), altered)
+                    self.server.query(f"ALTER TABLE {self.database}.t {undo}", materialize_ttl_after_modify=0)
+                self.assertEqual(self.differences(), [])
+                self.assertEqual(self.server.query(f"SELECT ts, symbol, n, kind, note FROM {self.database}.t ORDER BY ts"), before)
+        self.assertEqual(sorted(self.server.query(f"SHOW CREATE TABLE {self.database}.t").split("\\n")), sorted(created.split("\\n")))
+        self.declare(RICH.replace("= 1024", "= 2048"))  # which no ALTER can change
+        self.assertEqual(self.differences(), [("index_granularity", "setting", True)])
+        self.assertIn("RENAME TABLE", self.schema("apply", code=1).stderr)
 
     def test_foreign_table(self):
         """A table of the server that our types do not reach is named, not guessed at."""

@@ -197,7 +197,7 @@ static void shipped_tables_in_a_cluster(void **state)
             among = among || cp_expression_names(key, table->columns[c].name);
         assert_true(among);
         cp_drifts drifts = {0};
-        const cp_drift_target target = {"d", "c"};
+        const cp_drift_target target = {"d", "c", true};
         cp_drift_table(&drifts, &target, table, parsed);
         assert_int_equal(drifts.count, 0);
         cp_drifts_clear(&drifts);
@@ -209,7 +209,8 @@ static void shipped_tables_in_a_cluster(void **state)
     globfree(&found);
 }
 
-/* In a cluster a column goes to both tables; the statements name the cluster. */
+/* In a cluster a column goes to both tables; the statements name the cluster. What the table in front has otherwise is
+ * closed, as it holds nothing, but for its engine. */
 static void a_column_in_a_cluster(void **state)
 {
     (void)state;
@@ -217,17 +218,86 @@ static void a_column_in_a_cluster(void **state)
         "CREATE TABLE t (a UInt8, b String DEFAULT 'x' CODEC(ZSTD(1))) ENGINE = MergeTree ORDER BY a");
     cp_table *server =
         table_of("CREATE TABLE d.t_local (a UInt8) ENGINE = ReplicatedMergeTree('/p', 'r') ORDER BY a");
-    const cp_drift_target target = {"d", "c"};
+    cp_table *front = table_of("CREATE TABLE d.t (`x` Int8, `a` UInt16) ENGINE = Distributed('c', 'd', "
+                               "'t_local', cityHash64(a))");
+    cp_table *other = table_of("CREATE TABLE d.t (`a` UInt8, b String DEFAULT 'x') ENGINE = Distributed('c', "
+                               "'d', 't_local', rand())");
+    const cp_drift_target target = {"d", "c", true};
     cp_drifts drifts = {0};
     cp_drift_table(&drifts, &target, declared, server);
     assert_int_equal(drifts.count, 1);
-    assert_string_equal(drifts.items[0].statement, "ALTER TABLE `d`.`t_local` ON CLUSTER `c` ADD COLUMN `b` "
-                                                   "String DEFAULT 'x' CODEC(ZSTD(1)) AFTER `a`");
-    assert_string_equal(drifts.items[0].second,
-                        "ALTER TABLE `d`.`t` ON CLUSTER `c` ADD COLUMN `b` String DEFAULT 'x' AFTER `a`");
+    assert_string_equal(drifts.items[0].object, "t_local");
+    assert_string_equal(drifts.items[0].statement,
+                        "ALTER TABLE `d`.`t_local` ON CLUSTER `c` ADD COLUMN IF NOT EXISTS `b` "
+                        "String DEFAULT 'x' CODEC(ZSTD(1)) AFTER `a`");
+    cp_drift_table(&drifts, &target, declared, server); /* another server of the same cluster */
+    cp_drifts_unify(&drifts);
+    assert_int_equal(drifts.count, 1);
+    cp_drift_front(&drifts, &target, declared, front);
+    static const char *const statements[] = {
+        "ALTER TABLE `d`.`t` ON CLUSTER `c` MODIFY COLUMN `a` UInt8",
+        "ALTER TABLE `d`.`t` ON CLUSTER `c` ADD COLUMN IF NOT EXISTS `b` String DEFAULT 'x' AFTER `a`",
+        "ALTER TABLE `d`.`t` ON CLUSTER `c` DROP COLUMN IF EXISTS `x`"};
+    assert_int_equal(drifts.count, 4);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(drifts.items[1 + i].statement, statements[i]);
+    cp_drifts_cut(&drifts, 0);
+    cp_drift_front(&drifts, &target, declared, other);
+    assert_int_equal(drifts.count, 1);
+    assert_string_equal(drifts.items[0].what, "engine");
+    assert_int_equal(cp_drifts_refused(&drifts), 1);
     cp_drifts_clear(&drifts);
     cp_table_free(declared);
     cp_table_free(server);
+    cp_table_free(front);
+    cp_table_free(other);
+}
+
+/* Columns in any other order are moved, as few as it takes, and the moves make the declared order. */
+static void the_order_of_columns(void **state)
+{
+    (void)state;
+    uint64_t random = random_start();
+    for (int round = 0; round < 500; round++) {
+        char order[12];
+        const size_t count = 1 + random_next(&random) % sizeof order;
+        char sql[2][256] = {"CREATE TABLE t (", "CREATE TABLE t ("};
+        for (size_t i = 0; i < count; i++) {
+            order[i] = (char)('a' + i);
+            snprintf(sql[0] + strlen(sql[0]), 32, "%s%c UInt8", i ? ", " : "", order[i]);
+        }
+        for (size_t i = count; i-- > 1;) {
+            const size_t k = random_next(&random) % (i + 1);
+            const char other = order[k];
+            order[k] = order[i];
+            order[i] = other;
+        }
+        for (size_t i = 0; i < count; i++)
+            snprintf(sql[1] + strlen(sql[1]), 32, "%s%c UInt8", i ? ", " : "", order[i]);
+        for (size_t i = 0; i < 2; i++)
+            strcat(sql[i], ") ENGINE = MergeTree ORDER BY tuple()");
+        cp_table *declared = table_of(sql[0]);
+        cp_table *server = table_of(sql[1]);
+        const cp_drift_target target = {"d", NULL, false};
+        cp_drifts drifts = {0};
+        cp_drift_table(&drifts, &target, declared, server);
+        assert_true(drifts.count < count);
+        for (uint32_t i = 0; i < drifts.count; i++) {
+            assert_string_equal(drifts.items[i].what, "place of column");
+            const char column = *drifts.items[i].column;
+            char *from = memchr(order, column, count);
+            memmove(from, from + 1, (size_t)(order + count - from - 1));
+            const char *place = strstr(drifts.items[i].statement, "UInt8 AFTER `");
+            char *to = place ? (char *)memchr(order, place[strlen("UInt8 AFTER `")], count - 1) + 1 : order;
+            memmove(to + 1, to, (size_t)(order + count - 1 - to));
+            *to = column;
+        }
+        for (size_t i = 0; i < count; i++)
+            assert_int_equal(order[i], 'a' + i);
+        cp_drifts_clear(&drifts);
+        cp_table_free(declared);
+        cp_table_free(server);
+    }
 }
 
 static void views(void **state)
@@ -255,7 +325,7 @@ static void views(void **state)
     char *statement = cp_view_statement(view, "d", "c", true);
     assert_memory_equal(statement, "CREATE OR REPLACE VIEW `d`.`v` ON CLUSTER `c` AS\nWITH x", 51);
     cp_drifts drifts = {0};
-    const cp_drift_target target = {"d", NULL};
+    const cp_drift_target target = {"d", NULL, false};
     cp_drift_view(&drifts, &target, view, statement);
     assert_int_equal(drifts.count, 0);
     cp_drift_view(&drifts, &target, view, "CREATE VIEW d.v AS SELECT 1");
@@ -273,10 +343,15 @@ static void views(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(expressions),   cmocka_unit_test(codecs),
-        cmocka_unit_test(ttls),          cmocka_unit_test(types),
-        cmocka_unit_test(cluster_texts), cmocka_unit_test(shipped_tables_in_a_cluster),
-        cmocka_unit_test(views),         cmocka_unit_test(a_column_in_a_cluster),
+        cmocka_unit_test(expressions),
+        cmocka_unit_test(codecs),
+        cmocka_unit_test(ttls),
+        cmocka_unit_test(types),
+        cmocka_unit_test(cluster_texts),
+        cmocka_unit_test(shipped_tables_in_a_cluster),
+        cmocka_unit_test(views),
+        cmocka_unit_test(a_column_in_a_cluster),
+        cmocka_unit_test(the_order_of_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
