@@ -14,11 +14,22 @@
 #include "monitor/server.h"
 #include "shm/sigbus_guard.h"
 
-enum { OPTION_ONCE = 0x2000, OPTION_REFERENCE };
+enum {
+    OPTION_ONCE = 0x2000,
+    OPTION_REFERENCE,
+    OPTION_CERTIFICATE,
+    OPTION_KEY,
+    OPTION_TOKEN,
+    OPTION_UNPROTECTED
+};
 
 typedef struct monitor_args {
     cp_common common;
-    const char *listen; /* NULL: from the configuration */
+    const char *listen; /* NULL: from the configuration; likewise the next three */
+    const char *certificate_file;
+    const char *key_file;
+    const char *token_file;
+    bool unprotected;
     bool once;
     bool reference;
 } monitor_args;
@@ -26,6 +37,12 @@ typedef struct monitor_args {
 static const struct argp_option monitor_options[] = {
     {"listen", 'l', "ADDRESS:PORT", 0, "Where to serve (default: monitor.listen, else " CP_MONITOR_LISTEN ")",
      0},
+    {"certificate", OPTION_CERTIFICATE, "FILE", 0,
+     "TLS with this certificate, PEM (default: monitor.certificate_file)", 0},
+    {"key", OPTION_KEY, "FILE", 0, "The certificate's key, PEM (default: monitor.key_file)", 0},
+    {"token-file", OPTION_TOKEN, "FILE", 0,
+     "Its first line is what every request has to carry (default: monitor.token_file)", 0},
+    {"unprotected", OPTION_UNPROTECTED, NULL, 0, "Serve other hosts also without TLS or without a token", 0},
     {"once", OPTION_ONCE, NULL, 0, "Print the metrics once and end", 0},
     {"reference", OPTION_REFERENCE, NULL, 0, "Print what metrics there are, as a table of Markdown, and end",
      0},
@@ -45,6 +62,18 @@ static error_t monitor_parse(int key, char *arg, struct argp_state *state)
         if (!cp_address_parse(arg, strlen(arg), &address))
             argp_error(state, "--listen: '%s' is no address; write " CP_MONITOR_LISTEN " or [::1]:9464", arg);
         args->listen = arg;
+        return 0;
+    case OPTION_CERTIFICATE:
+        args->certificate_file = arg;
+        return 0;
+    case OPTION_KEY:
+        args->key_file = arg;
+        return 0;
+    case OPTION_TOKEN:
+        args->token_file = arg;
+        return 0;
+    case OPTION_UNPROTECTED:
+        args->unprotected = true;
         return 0;
     case OPTION_ONCE:
         args->once = true;
@@ -75,25 +104,38 @@ static int metrics_print(const char *region)
     return printed != CP_EXIT_OK ? printed : present ? CP_EXIT_OK : CP_EXIT_ABSENT;
 }
 
-/* Where to listen: the option, else the configuration, else the default. With --region the configuration may be absent. */
-static int monitor_place(const monitor_args *args, char region[PATH_MAX], char **listen, cp_error *err)
+/* The region, and the configuration, which may be absent with --region. */
+static int monitor_place(const monitor_args *args, char region[PATH_MAX], cp_config **config, cp_error *err)
 {
-    cp_config *config = NULL;
+    *config = NULL;
     int rc = CP_OK;
     if (!args->common.region || args->common.config)
-        rc = cp_place_config(&args->common, &config, err);
-    if (rc == CP_OK)
-        rc = cp_place_region_of(&args->common, config, region, err);
-    const char *where = args->listen                       ? args->listen
-                        : config && config->monitor_listen ? config->monitor_listen
-                                                           : CP_MONITOR_LISTEN;
-    if (rc == CP_OK && !(*listen = strdup(where)))
-        rc = cp_error_set(err, CP_E_NOMEM, "no memory");
-    cp_config_free(config);
-    return rc;
+        rc = cp_place_config(&args->common, config, err);
+    return rc == CP_OK ? cp_place_region_of(&args->common, *config, region, err) : rc;
 }
 
-static int monitor_serve(const char *region, const char *listen, bool json)
+static const char *first_of(const char *option, const char *configured)
+{
+    return option ? option : configured;
+}
+
+/* What to serve: the options, else the configuration, else the defaults. */
+static cp_monitor_config monitor_settings(const monitor_args *args, const char *region,
+                                          const cp_config *config)
+{
+    const cp_config none = {0};
+    const cp_config *now = config ? config : &none;
+    return (cp_monitor_config){
+        .region_dir = region,
+        .listen = first_of(args->listen, now->monitor_listen ? now->monitor_listen : CP_MONITOR_LISTEN),
+        .access = {.certificate_file = first_of(args->certificate_file, now->monitor_certificate_file),
+                   .key_file = first_of(args->key_file, now->monitor_key_file),
+                   .token_file = first_of(args->token_file, now->monitor_token_file),
+                   .health_open = now->monitor_health_open,
+                   .unprotected = args->unprotected || now->monitor_unprotected}};
+}
+
+static int monitor_serve(const cp_monitor_config *settings, bool json)
 {
     cp_error err = {0};
     cp_monitor *monitor;
@@ -103,15 +145,17 @@ static int monitor_serve(const char *region, const char *listen, bool json)
     sigaddset(&ends, SIGINT);
     sigaddset(&ends, SIGTERM);
     sigprocmask(SIG_BLOCK, &ends, NULL); /* before any thread is made */
-    if (cp_monitor_start(&monitor, region, listen, &err) < 0)
+    if (cp_monitor_start(&monitor, settings, &err) < 0)
         return cp_fail(&err);
     if (json) {
         json_object *answer = cp_json_begin("monitor");
-        cp_json_add_string(answer, "region", region);
+        cp_json_add_string(answer, "region", settings->region_dir);
+        cp_json_add_string(answer, "scheme", cp_monitor_scheme(monitor));
         cp_json_add_string(answer, "address", cp_monitor_address(monitor));
         cp_json_end(answer);
     } else {
-        printf("http://%s/  watching %s\n", cp_monitor_address(monitor), region);
+        printf("%s://%s/  watching %s\n", cp_monitor_scheme(monitor), cp_monitor_address(monitor),
+               settings->region_dir);
     }
     fflush(stdout);
     sigwait(&ends, &number);
@@ -132,16 +176,21 @@ int cp_verb_monitor(int argc, char **argv)
     monitor_args args = {0};
     cp_error err = {0};
     char region[PATH_MAX];
-    char *listen = NULL;
+    cp_config *config = NULL;
     argp_parse(&argp, argc, argv, 0, NULL, &args);
     if (args.reference) {
         cp_metrics_document(stdout);
         return cp_output_finish();
     }
     cp_sigbus_install();
-    if (monitor_place(&args, region, &listen, &err) < 0)
+    if (monitor_place(&args, region, &config, &err) < 0) {
+        cp_config_free(config);
         return cp_fail(&err);
-    const int status = args.once ? metrics_print(region) : monitor_serve(region, listen, args.common.json);
-    free(listen);
+    }
+    if (config && config->password) /* of no use to a server that others reach */
+        explicit_bzero(config->password, strlen(config->password));
+    const cp_monitor_config settings = monitor_settings(&args, region, config);
+    const int status = args.once ? metrics_print(region) : monitor_serve(&settings, args.common.json);
+    cp_config_free(config);
     return status;
 }

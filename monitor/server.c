@@ -26,6 +26,7 @@ enum {
 struct cp_monitor {
     cp_watch *watch;
     struct MHD_Daemon *daemon;
+    cp_access access;
     bool loopback;
     char address[CP_ADDRESS_TEXT];
 };
@@ -42,6 +43,9 @@ typedef struct reply {
 static const char type_text[] = "text/plain; charset=utf-8";
 static const char type_metrics[] = "text/plain; version=0.0.4; charset=utf-8";
 static const char type_json[] = "application/json";
+
+/* What TLS may be: of the library's secure choice, and of its versions 1.2 and 1.3 alone. */
+static const char tls_priorities[] = "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
 
 static reply reply_text(unsigned status, const char *text)
 {
@@ -150,6 +154,34 @@ static bool host_is_loopback(const char *host)
     return strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.:") == strlen(host);
 }
 
+/* Whether the request carries the token, or needs none. */
+static bool request_is_granted(const cp_monitor *monitor, struct MHD_Connection *connection, const char *path)
+{
+    if (!monitor->access.token || (monitor->access.health_open && strcmp(path, "/healthz") == 0))
+        return true;
+    const char *authorization = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization");
+    if (cp_access_matches(&monitor->access, cp_access_bearer(authorization)))
+        return true;
+    char *password = NULL;
+    char *user = MHD_basic_auth_get_username_password(connection, &password);
+    const bool granted = user && cp_access_matches(&monitor->access, password);
+    if (password)
+        explicit_bzero(password, strlen(password));
+    MHD_free(password);
+    MHD_free(user);
+    return granted;
+}
+
+static enum MHD_Result challenge_add(struct MHD_Response *response)
+{
+    const enum MHD_Result added =
+        MHD_add_response_header(response, "WWW-Authenticate",
+                                "Basic realm=\"coldpath: the token is the password\", charset=\"UTF-8\"");
+    return added == MHD_YES
+               ? MHD_add_response_header(response, "WWW-Authenticate", "Bearer realm=\"coldpath\"")
+               : added;
+}
+
 static enum MHD_Result reply_send(struct MHD_Connection *connection, const reply *now)
 {
     static const char *const headers[][2] = {
@@ -174,6 +206,8 @@ static enum MHD_Result reply_send(struct MHD_Connection *connection, const reply
         added = MHD_add_response_header(response, headers[i][0], headers[i][1]);
     if (added == MHD_YES && now->status == MHD_HTTP_METHOD_NOT_ALLOWED)
         added = MHD_add_response_header(response, "Allow", "GET, HEAD");
+    if (added == MHD_YES && now->status == MHD_HTTP_UNAUTHORIZED)
+        added = challenge_add(response);
     const enum MHD_Result queued =
         added == MHD_YES ? MHD_queue_response(connection, now->status, response) : MHD_NO;
     MHD_destroy_response(response);
@@ -204,6 +238,10 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
         now = reply_text(MHD_HTTP_FORBIDDEN,
                          "This server listens on a loopback address: ask for 127.0.0.1, [::1] or "
                          "localhost, or set monitor.listen to the address that others use.\n");
+    else if (!request_is_granted(monitor, connection, path))
+        now = reply_text(MHD_HTTP_UNAUTHORIZED,
+                         "A token is needed: Authorization: Bearer TOKEN, or as the password of "
+                         "any user. It stands in monitor.token_file.\n");
     else
         now = answer_path(monitor, path);
     return reply_send(connection, &now);
@@ -253,41 +291,82 @@ static int socket_open(cp_address *address, const char *listen_on, cp_error *err
     return fd;
 }
 
-int cp_monitor_start(cp_monitor **out, const char *region_dir, const char *listen_on, cp_error *err)
+static struct MHD_Daemon *daemon_start(cp_monitor *monitor, int fd)
+{
+    const bool tls = monitor->access.certificate != NULL;
+    const unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+    const struct MHD_OptionItem plain[] = {{MHD_OPTION_END, 0, NULL}};
+    const struct MHD_OptionItem secured[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, monitor->access.certificate},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, monitor->access.key},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)tls_priorities},
+        {MHD_OPTION_END, 0, NULL}};
+    return MHD_start_daemon(
+        flags | (tls ? MHD_USE_TLS : 0), 0, NULL, NULL, handle, monitor, MHD_OPTION_EXTERNAL_LOGGER,
+        log_library, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_PER_HOST, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_ARRAY, tls ? secured : plain, MHD_OPTION_END);
+}
+
+static int monitor_serve(cp_monitor *monitor, int fd, cp_error *err)
+{
+    if (monitor->access.certificate && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+        return cp_error_set(err, CP_E_CONFIG,
+                            "this build's libmicrohttpd knows no TLS: put a proxy with it in front");
+    errno = 0;
+    monitor->daemon = daemon_start(monitor, fd);
+    if (monitor->daemon)
+        return CP_OK;
+    if (monitor->access.certificate && errno == 0)
+        return cp_error_set(
+            err, CP_E_INVAL,
+            "the certificate and the key cannot be used for TLS: both have to be PEM, and belong together");
+    return cp_error_errno(err, CP_E_IO, errno, "start the monitor's HTTP server");
+}
+
+static void monitor_free(cp_monitor *monitor)
+{
+    cp_watch_free(monitor->watch);
+    cp_access_free(&monitor->access);
+    free(monitor);
+}
+
+int cp_monitor_start(cp_monitor **out, const cp_monitor_config *config, cp_error *err)
 {
     *out = NULL;
     cp_address address;
-    if (!cp_address_parse(listen_on, strlen(listen_on), &address))
+    if (!cp_address_parse(config->listen, strlen(config->listen), &address))
         return cp_error_set(err, CP_E_INVAL,
                             "'%s' is no address to listen on: write " CP_MONITOR_LISTEN " or [::1]:9464",
-                            listen_on);
-    const int fd = socket_open(&address, listen_on, err);
-    if (fd < 0)
-        return fd;
+                            config->listen);
     cp_monitor *monitor = calloc(1, sizeof *monitor);
-    int rc = monitor ? cp_watch_create(&monitor->watch, region_dir, err)
-                     : cp_error_set(err, CP_E_NOMEM, "no memory for the monitor");
-    if (rc == CP_OK) {
+    if (!monitor)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for the monitor");
+    int fd = -1;
+    int rc = cp_access_load(&monitor->access, &config->access, &address, err);
+    if (rc == CP_OK)
+        rc = fd = socket_open(&address, config->listen, err);
+    if (rc >= 0)
+        rc = cp_watch_create(&monitor->watch, config->region_dir, err);
+    if (rc >= 0) {
         monitor->loopback = cp_address_is_loopback(&address);
         cp_address_format(&address, monitor->address);
-        monitor->daemon = MHD_start_daemon(
-            MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-            handle, monitor, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-            MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-            (unsigned)CONNECTIONS_PER_HOST, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
-            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
-        if (!monitor->daemon)
-            rc = cp_error_errno(err, CP_E_IO, errno, "start the monitor's HTTP server");
+        rc = monitor_serve(monitor, fd, err);
     }
     if (rc < 0) {
-        close(fd);
-        if (monitor)
-            cp_watch_free(monitor->watch);
-        free(monitor);
+        if (fd >= 0)
+            close(fd);
+        monitor_free(monitor);
         return rc;
     }
     *out = monitor;
     return CP_OK;
+}
+
+const char *cp_monitor_scheme(const cp_monitor *monitor)
+{
+    return monitor->access.certificate ? "https" : "http";
 }
 
 const char *cp_monitor_address(const cp_monitor *monitor)
@@ -300,6 +379,5 @@ void cp_monitor_stop(cp_monitor *monitor)
     if (!monitor)
         return;
     MHD_stop_daemon(monitor->daemon);
-    cp_watch_free(monitor->watch);
-    free(monitor);
+    monitor_free(monitor);
 }

@@ -6,19 +6,31 @@
  *                       or 503 and why not
  *
  * One thread serves all; connections, header sizes and waiting times are bounded. On a loopback address only requests for a
- * loopback host are answered, so that a web page under another name that resolves to this host cannot read it. */
+ * loopback host are answered, so that a web page under another name that resolves to this host cannot read it. Elsewhere it asks for
+ * TLS and a token (access.h). */
 #ifndef CP_MONITOR_SERVER_H
 #define CP_MONITOR_SERVER_H
 
 #include <coldpath/error.h>
 
+#include "monitor/access.h"
+
 #define CP_MONITOR_LISTEN "127.0.0.1:9464" /* where `coldpath monitor` listens unless told otherwise */
 
 typedef struct cp_monitor cp_monitor;
 
-/* Watches the region at region_dir, which need not be there, and serves on listen (base/address.h). Both are copied. Callers install
- * the SIGBUS guard first. CP_E_INVAL: no address; CP_E_BUSY: the port is taken; CP_E_PERM, CP_E_IO, CP_E_NOMEM. */
-int cp_monitor_start(cp_monitor **out, const char *region_dir, const char *listen, cp_error *err);
+typedef struct cp_monitor_config {
+    const char *region_dir; /* watched; need not be there */
+    const char *listen;     /* base/address.h */
+    cp_access_config access;
+} cp_monitor_config;
+
+/* Serves until it is stopped; nothing of config is kept. Callers install the SIGBUS guard first. CP_E_INVAL: no address; CP_E_BUSY: the
+ * port is taken; CP_E_PERM, CP_E_IO, CP_E_NOMEM; errors of cp_access_load. */
+int cp_monitor_start(cp_monitor **out, const cp_monitor_config *config, cp_error *err);
+
+/* "http" or "https". */
+const char *cp_monitor_scheme(const cp_monitor *monitor);
 
 /* "127.0.0.1:9464": where it listens, the port the system's choice when 0 was asked for. */
 const char *cp_monitor_address(const cp_monitor *monitor);

@@ -149,12 +149,20 @@ static cp_monitor *monitor_start(const cp_config *config)
     char quoted[CP_ERROR_TEXT + 64];
     if (!config->monitor_listen)
         return NULL;
-    if (cp_monitor_start(&monitor, config->region_dir, config->monitor_listen, &err) < 0)
+    const cp_monitor_config settings = {.region_dir = config->region_dir,
+                                        .listen = config->monitor_listen,
+                                        .access = {.certificate_file = config->monitor_certificate_file,
+                                                   .key_file = config->monitor_key_file,
+                                                   .token_file = config->monitor_token_file,
+                                                   .health_open = config->monitor_health_open,
+                                                   .unprotected = config->monitor_unprotected}};
+    if (cp_monitor_start(&monitor, &settings, &err) < 0)
         cp_log(CP_LOG_ERROR, "no monitor",
                "error=%s consequence=\"rows are recorded, metrics are not served\"",
                cp_log_quote(quoted, sizeof quoted, err.text));
     else
-        cp_log(CP_LOG_INFO, "monitor", "url=http://%s/", cp_monitor_address(monitor));
+        cp_log(CP_LOG_INFO, "monitor", "url=%s://%s/", cp_monitor_scheme(monitor),
+               cp_monitor_address(monitor));
     return monitor;
 }
 

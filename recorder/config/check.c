@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/address.h"
+
 const cp_config_place *cp_config_table_place(const cp_config_layers *layers, uint32_t table,
                                              const cp_config_value *value)
 {
@@ -55,6 +57,31 @@ static void check_clickhouse(cp_config_layers *layers)
         cp_config_problem_add(&layers->problems, high ? &high->place : &low->place,
                               "retry_min has to be at most retry_max",
                               "clickhouse.retry_max is smaller than clickhouse.retry_min");
+}
+
+/* What is missing keeps the monitor from starting, not the recorder: rows matter more than their metrics. */
+static void check_monitor(cp_config_layers *layers)
+{
+    cp_address address;
+    uint64_t unprotected;
+    const cp_config_value *listen = &layers->global[CP_KEY_MONITOR_LISTEN];
+    const cp_config_value *certificate = &layers->global[CP_KEY_MONITOR_CERTIFICATE_FILE];
+    const cp_config_value *key = &layers->global[CP_KEY_MONITOR_KEY_FILE];
+    cp_config_layers_value(layers, CP_KEY_MONITOR_UNPROTECTED, &unprotected);
+    if (certificate->set != key->set)
+        cp_config_problem_warn(&layers->problems, certificate->set ? &certificate->place : &key->place,
+                               "give both, or none",
+                               "monitor.certificate_file and monitor.key_file need each other");
+    if (!listen->set || unprotected || !cp_address_parse(listen->text, strlen(listen->text), &address) ||
+        cp_address_is_loopback(&address) ||
+        (certificate->set && layers->global[CP_KEY_MONITOR_TOKEN_FILE].set))
+        return;
+    cp_config_problem_warn(
+        &layers->problems, &listen->place,
+        "give monitor.certificate_file, key_file and token_file, listen on 127.0.0.1, or say "
+        "monitor.unprotected: on",
+        "monitor.listen %s is reached from other hosts, without TLS or without a token: it is not served",
+        listen->text);
 }
 
 /* A limit that one row in time cannot keep would always be passed. */
@@ -129,6 +156,7 @@ void cp_config_check(cp_config_layers *layers)
     check_clickhouse(layers);
     check_region(layers);
     check_canary(layers);
+    check_monitor(layers);
     const cp_config_value *ddl = &layers->defaults[CP_TKEY_DDL];
     if (ddl->set)
         cp_config_problem_add(&layers->problems, &ddl->place,

@@ -90,6 +90,10 @@ static int fill_names(cp_config *config, cp_config_layers *layers)
                    copy_text(&config->database, &global[CP_KEY_DATABASE], database) &&
                    copy_text(&config->ca_file, &global[CP_KEY_CA_FILE], NULL) &&
                    copy_text(&config->monitor_listen, &global[CP_KEY_MONITOR_LISTEN], NULL) &&
+                   copy_text(&config->monitor_certificate_file, &global[CP_KEY_MONITOR_CERTIFICATE_FILE],
+                             NULL) &&
+                   copy_text(&config->monitor_key_file, &global[CP_KEY_MONITOR_KEY_FILE], NULL) &&
+                   copy_text(&config->monitor_token_file, &global[CP_KEY_MONITOR_TOKEN_FILE], NULL) &&
                    copy_text(&config->stamp_source, &global[CP_KEY_STAMP_SOURCE], NULL) &&
                    copy_text(&config->stamp_environment, &global[CP_KEY_STAMP_ENVIRONMENT], NULL)
                ? CP_OK
@@ -117,6 +121,8 @@ static int fill_globals(cp_config *config, cp_config_layers *layers)
     config->wal_sync = (cp_wal_sync)number_of(layers, CP_KEY_WAL_SYNC);
     config->wal_segment_size = number_of(layers, CP_KEY_WAL_SEGMENT_SIZE);
     config->wal_keep_ns = number_of(layers, CP_KEY_WAL_KEEP);
+    config->monitor_health_open = number_of(layers, CP_KEY_MONITOR_HEALTH_OPEN) != 0;
+    config->monitor_unprotected = number_of(layers, CP_KEY_MONITOR_UNPROTECTED) != 0;
     config->canary_interval_ns = number_of(layers, CP_KEY_CANARY_INTERVAL);
     config->canary_limit_ns = number_of(layers, CP_KEY_CANARY_LIMIT);
     config->quarantine_limit = number_of(layers, CP_KEY_QUARANTINE_LIMIT);
@@ -396,6 +402,9 @@ void cp_config_free(cp_config *config)
                            config->schema_dir,
                            config->schema_set,
                            config->monitor_listen,
+                           config->monitor_certificate_file,
+                           config->monitor_key_file,
+                           config->monitor_token_file,
                            config->quarantine_dir,
                            config->stamp_source,
                            config->stamp_environment};

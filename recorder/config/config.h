@@ -86,7 +86,12 @@ typedef struct cp_config {
     cp_wal_sync wal_sync;
     uint64_t wal_segment_size;
     uint64_t wal_keep_ns;
-    char *monitor_listen;        /* address:port, or NULL: coldpathd serves no metrics */
+    char *monitor_listen;           /* address:port, or NULL: coldpathd serves no metrics */
+    char *monitor_certificate_file; /* or NULL; likewise the next two */
+    char *monitor_key_file;
+    char *monitor_token_file;
+    bool monitor_health_open;
+    bool monitor_unprotected;
     uint64_t canary_interval_ns; /* recorder/canary.h */
     uint64_t canary_limit_ns;
     char *stamp_source; /* or NULL; likewise stamp_environment */
