@@ -187,8 +187,14 @@ static int setting_parse(cp_ddl *ddl, cp_table *table)
     if (table->setting_count == CP_MAX_SETTINGS)
         return cp_ddl_fail(ddl, ddl->tok, CP_E_TOO_BIG, "more than %d settings", CP_MAX_SETTINGS);
     cp_setting *setting = &table->settings[table->setting_count++];
-    if (cp_ddl_parse_name(ddl, "a setting's name", &setting->name) < 0 ||
-        cp_ddl_expect_punct(ddl, '=', "after a setting's name") < 0)
+    const cp_ddl_token name = ddl->tok;
+    if (cp_ddl_parse_name(ddl, "a setting's name", &setting->name) < 0)
+        return ddl->failed;
+    for (const cp_setting *before = table->settings; before < setting; before++) {
+        if (strcmp(before->name, setting->name) == 0)
+            return cp_ddl_fail(ddl, name, CP_E_PARSE, "setting '%s' is given twice", setting->name);
+    }
+    if (cp_ddl_expect_punct(ddl, '=', "after a setting's name") < 0)
         return ddl->failed;
     const cp_ddl_token value = ddl->tok;
     if (!cp_ddl_accept_punct(ddl, '-'))
