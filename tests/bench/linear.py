@@ -1,5 +1,9 @@
 """What grows with what: the recorder's CPU time with 1 to 200 tables, idle and at a fixed rate over all of them; with 1 to 64
-rings of a table at a fixed rate; and what rows of 10 to 2,000 bytes cost to encode and compress.
+rings of a table at a fixed rate; with 1 to 5 namespaces, each with a recorder of its own, idle and at a fixed rate over all of them; and
+what rows of 10 to 2,000 bytes cost to encode and compress.
+
+With tables the cost grows with inserts, not with rows: a table that gets a few rows sends them after its interval, and each insert
+costs the recorder about the same. So inserts per second are counted, and the cost of one is shown.
 
     tests/bench/linear.py [--svg FILE]        $CP_SECONDS: each measurement of the recorder (default 3)
 
@@ -7,6 +11,7 @@ Prints one JSON line, and with --svg writes the plots. Exits 1 when a cost per u
 MOST_KNEE times what the line through its first half says."""
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -22,6 +27,7 @@ from tests.support.recorder import Recorder
 SECONDS = int(os.environ.get("CP_SECONDS") or 3)
 TABLES = (1, 50, 100, 200)
 RINGS = (1, 16, 32, 64)
+NAMESPACES = (1, 2, 3, 5)
 ROW_BYTES = (10, 100, 500, 1000, 2000)
 ROWS_PER_S = 20_000
 PER_PROCESS = 50  # tables that put_paced takes
@@ -30,15 +36,21 @@ SETTLE_SECONDS = 1
 ROOM = {"recorder": {"memory_limit": "512MiB"}}  # chunks for 200 tables
 
 
-def share(recorder, producers):
-    """Of one core, while the producers run."""
+def inserts(recorder):
+    return sum(table["batches_delivered"] for table in recorder.status()["tables"])
+
+
+def share(recorders, producers):
+    """Of one core, while the producers run, and inserts per second: of all recorders."""
     time.sleep(SETTLE_SECONDS)
-    before, began = cpu_ns(recorder.process.pid), time.monotonic_ns()
+    sent = sum(map(inserts, recorders))
+    before, began = sum(cpu_ns(r.process.pid) for r in recorders), time.monotonic_ns()
     time.sleep(SECONDS)
-    result = (cpu_ns(recorder.process.pid) - before) / (time.monotonic_ns() - began)
+    used, passed = sum(cpu_ns(r.process.pid) for r in recorders) - before, time.monotonic_ns() - began
+    sent = sum(map(inserts, recorders)) - sent
     for producer in producers:
         producer.communicate(timeout=60)
-    return result
+    return used / passed, sent * 1e9 / passed
 
 
 def start(recorder, program, *args):
@@ -60,11 +72,14 @@ def sweep_tables(server):
     for count in TABLES:
         with tempfile.TemporaryDirectory() as directory, \
                 Recorder(server, quotes_tables(directory, count), database=f"tables{count}", extra=ROOM) as recorder:
-            idle = share(recorder, [])
+            idle, _ = share([recorder], [])
             names = [f"feed{i:03}:{ROWS_PER_S // count}" for i in range(count)]
             producers = [start(recorder, "put_paced", SECONDS + 2, 0, *names[at:at + PER_PROCESS])
                          for at in range(0, count, PER_PROCESS)]
-            points.append({"tables": count, "idle_core": idle, "core": share(recorder, producers)})
+            core, rate = share([recorder], producers)
+            points.append({"tables": count, "idle_core": idle, "core": core, "inserts_per_s": rate})
+            if count > 1:  # what more inserts of the same rows cost
+                points[-1]["insert_us"] = (core - points[0]["core"]) / (rate - points[0]["inserts_per_s"]) * 1e6
             recorder.wait_delivered()
     return points
 
@@ -75,8 +90,25 @@ def sweep_rings(server):
         table = {"obf_universe": {"slots": count, "ring_size": "1MiB"}}
         with Recorder(server, table, database=f"rings{count}", extra=ROOM) as recorder:
             producers = [start(recorder, "put_obf", SECONDS + 2, ROWS_PER_S // count) for _ in range(count)]
-            points.append({"rings": count, "core": share(recorder, producers)})
+            core, rate = share([recorder], producers)
+            points.append({"rings": count, "core": core, "inserts_per_s": rate})
             recorder.wait_delivered()
+    return points
+
+
+def sweep_namespaces(server):
+    points = []
+    for count in NAMESPACES:
+        with contextlib.ExitStack() as stack:
+            recorders = [stack.enter_context(Recorder(server, {"obf_universe": {"slots": 1}}, database=f"space{i}"))
+                         for i in range(count)]
+            idle, _ = share(recorders, [])
+            producers = [start(recorder, "put_obf", SECONDS + 2, ROWS_PER_S // count) for recorder in recorders]
+            core, rate = share(recorders, producers)
+            points.append({"namespaces": count, "idle_core": idle, "core": core, "inserts_per_s": rate,
+                           "rss_mb": sum(r.rss_bytes() for r in recorders) / 1e6})
+            for recorder in recorders:
+                recorder.wait_delivered()
     return points
 
 
@@ -106,6 +138,7 @@ def knee(points, x, y):
 
 PLOTS = (("tables", "tables", (("idle_core", "no rows"), ("core", f"{ROWS_PER_S:,} rows/s over all")), "core", 100, "% of a core"),
          ("rings", "rings of a table", (("core", f"{ROWS_PER_S:,} rows/s over all"),), "core", 100, "% of a core"),
+         ("namespaces", "namespaces", (("idle_core", "no rows"), ("core", f"{ROWS_PER_S:,} rows/s over all")), "core", 100, "% of a core"),
          ("row_bytes", "bytes of a row", (("native_ns", "Native"), ("native_zstd_ns", "Native + zstd")), "native_zstd_ns", 1,
           "ns per row"))
 
@@ -115,7 +148,7 @@ def plot(result, path):
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "coldpath"
     from matplotlib import pyplot
-    figure, axes = pyplot.subplots(1, len(PLOTS), figsize=(12, 3.4), constrained_layout=True)
+    figure, axes = pyplot.subplots(1, len(PLOTS), figsize=(16, 3.4), constrained_layout=True)
     for axis, (name, label, lines, _, factor, unit) in zip(axes, PLOTS):
         for key, what in lines:
             axis.plot([p[name] for p in result[name]], [p[key] * factor for p in result[name]], marker="o", label=what)
@@ -131,7 +164,7 @@ def main():
     options = parser.parse_args()
     result = {"schema_version": 1, "verb": "bench linear", "rows_per_s": ROWS_PER_S, "row_bytes": sweep_row_bytes()}
     with ChdbServer(args=["--threads", "1"]) as server:
-        result |= {"rings": sweep_rings(server), "tables": sweep_tables(server)}
+        result |= {"rings": sweep_rings(server), "namespaces": sweep_namespaces(server), "tables": sweep_tables(server)}
     result["knees"] = {name: knee(result[name], name, key) for name, _, _, key, _, _ in PLOTS}
     print(json.dumps(result))
     if options.svg:

@@ -54,6 +54,11 @@ def commands(directory, svg):
     if (build_dir() / "bin/peers").exists():
         result["peers"] = [sys.executable, "-B", str(scripts / "peers/peers.py"), "--json", "--rounds", "3"]
     if engine_present():
+        result["e2e"] = [*bench, "e2e", "--json", "--compression", "auto", "--batch", "500000"]
+        result["bodies"] = [*bench, "ship", "--json", "--rounds", "3"]
+        result["bodies plain"] = [*bench, "ship", "--json", "--rounds", "3", "--compression", "none"]
+        result["load"] = ["env", "CP_SECONDS=12", sys.executable, "-B", str(scripts / "put_under_load.py")]
+        result["watched"] = ["env", "CP_SECONDS=10", sys.executable, "-B", str(scripts / "watched.py")]
         result["ship"] = ["env", "CP_ROUNDS=3", sys.executable, "-B", str(scripts / "ship.py")]
         result["idle"] = ["env", "CP_SECONDS=5", sys.executable, "-B", str(scripts / "idle.py")]
         result["linear"] = ["env", "CP_SECONDS=2", sys.executable, "-B", str(scripts / "linear.py"), "--svg", str(svg)]
@@ -133,7 +138,54 @@ def part_ship(r):
             f"{spread(r['rate_to_batches'])} of ready Native files in batches of the recorder's size, and it takes "
             f"{spread(r['cpu_rate_to_json'], '{:.0f}')} times as many rows per CPU second as JSONEachRow in batches of 250 from Python. "
             f"Of coldpath's CPU seconds the recorder has {spread(r['ways']['coldpath']['recorder_share_of_cpu'])}, the engine the rest; "
-            "the producer's are not counted, but it is one of two cores' load.", ""] + table(["", "rows/s", "rows per CPU s"], rows)
+            "the producer's are not counted, but it is one of two cores' load. `compression: auto` sends plain here.", ""] + table(["", "rows/s", "rows per CPU s"], rows)
+
+
+def part_e2e(r):
+    cpu = r["cpu_ns_per_row"]
+    engine = (f", the engine {spread(cpu['engine'], '{:.0f}')}; for a ready file the engine takes {spread(cpu['engine_native'], '{:.0f}')}"
+              if "engine" in cpu else "")
+    return [f"`coldpath bench e2e --compression {r['compression']} --batch {r['batch_rows']}`, {r['rows']:,} rows of {r['rows_of']}, from the "
+            f"first put until a SELECT counts them all: {spread(r['rows_per_s'], '{:.2f} M', 1e-6)} rows/s, {spread(r['rate_to_native'])} of the "
+            f"engine's own INSERT of the same rows as one Native file in the same round. CPU time, ns per row: the producer "
+            f"{spread(cpu['producer'], '{:.0f}')}, the recorder {spread(cpu['recorder'], '{:.0f}')}{engine}. A row put alone is visible after "
+            f"{r['alone_ns']['median'] / 1e6:.0f} ms ({r['alone_ns']['low'] / 1e6:.0f} … {r['alone_ns']['high'] / 1e6:.0f}), of which its batch "
+            f"waits {r['alone_wait_ms']} ms for more.", ""]
+
+
+def part_bodies(results):
+    lines = []
+    for name in ("bodies", "bodies plain"):
+        if name not in results:
+            continue
+        r = results[name]
+        rows = [[way, spread(f["rows_per_s"], "{:.3f} M", 1e-6), spread(f["own_rows_per_cpu_s"], "{:.2f} M", 1e-6),
+                 spread(f["rows_per_cpu_s"], "{:.3f} M", 1e-6) if "rows_per_cpu_s" in f else "–", f"{f['bytes'] / f['rows']:.0f}"]
+                for way, f in r["ways"].items()]
+        json_ratio = (f", and takes {spread(r['cpu_rate_to_json'], '{:.0f}')} times as many rows per CPU second, the engine's included, as "
+                      "JSONEachRow written in C in batches of 250" if "cpu_rate_to_json" in r else "")
+        lines += [f"`coldpath bench ship --compression {r['compression']}`, rows in memory to rows visible, in batches of {r['batch_rows']:,}: "
+                  f"the recorder's flusher runs at {spread(r['rate_to_native'])} of one ready Native file, {spread(r['rate_to_batches'])} of "
+                  f"ready batches{json_ratio}.", ""]
+        lines += table(["", "rows/s", "rows per CPU s of the client", "with the engine's", "bytes per row"], rows)
+    return lines
+
+
+def part_load(results):
+    lines = ["## Puts while there is trouble", ""]
+    if "load" in results:
+        r = results["load"]
+        what = {"quiet": "nothing else", "log": f"a critical table's log is saturated, {r['log_mb_per_s']} MB/s", "away": "ClickHouse is gone",
+                "copy": "no trouble, but a process on another CPU copies memory"}
+        lines += [f"`tests/bench/put_under_load.py`: {r['rows_per_s']:,} quotes a second from a CPU of their own, {r['rounds']} rounds in turns; "
+                  "p99.9 of a put in ns.", ""]
+        lines += table(["while", "p99.9", "÷ quiet"],
+                       [[what[state], spread(f, "{:.0f}"), f"{r['p999_to_quiet'].get(state, 1):.2f}"] for state, f in r["p999_ns"].items()])
+    if "watched" in results:
+        r = results["watched"]
+        lines += [f"With `coldpath monitor`, scraped, and `coldpath top` running (`tests/bench/watched.py`, no CPU of its own): p99.9 is "
+                  f"{r['ratio']:.2f} of that without them, {r['p999_alone_ns']:.0f} ns, over {r['rounds']} rounds.", ""]
+    return lines
 
 
 def part_log(results):
@@ -151,15 +203,20 @@ def part_log(results):
 
 def part_idle(r):
     rows = [[f"{load['rows_per_s']:,}", f"{load['core']:.2%}", f"{load['most']:.0%}" if load["most"] else "–"] for load in r["loads"]]
-    return ["## What the recorder costs when little happens", "", "`tests/bench/idle.py`", ""] + table(
+    return ["## What the recorder costs when little happens", "", f"`tests/bench/idle.py`; resident memory after all of it {r['rss_mb']:.0f} MB, "
+            "of which the chunk pool takes up to `recorder.memory_limit`, 128 MiB, and the ring in use, which is shared, 16 MiB.", ""] + table(
         ["rows/s", "of one core", "aim"], rows)
 
 
 def part_linear(r, svg):
     lines = ["## What grows with what", "", f"`tests/bench/linear.py`; at {r['rows_per_s']:,} rows/s in all.", "", f"![plots]({svg.name})", ""]
-    lines += table(["tables", "no rows, of a core", "with rows"],
-                   [[str(p["tables"]), f"{p['idle_core']:.2%}", f"{p['core']:.2%}"] for p in r["tables"]])
-    lines += table(["rings", "of a core"], [[str(p["rings"]), f"{p['core']:.2%}"] for p in r["rings"]])
+    lines += table(["tables", "no rows, of a core", "with rows", "inserts/s", "µs of CPU per insert beyond those of one table"],
+                   [[str(p["tables"]), f"{p['idle_core']:.2%}", f"{p['core']:.2%}", f"{p['inserts_per_s']:.0f}",
+                     f"{p['insert_us']:.0f}" if "insert_us" in p else "–"] for p in r["tables"]])
+    lines += table(["rings", "of a core", "inserts/s"], [[str(p["rings"]), f"{p['core']:.2%}", f"{p['inserts_per_s']:.0f}"] for p in r["rings"]])
+    lines += table(["namespaces, each with a recorder", "no rows, of a core", "with rows", "inserts/s", "memory of all, MB"],
+                   [[str(p["namespaces"]), f"{p['idle_core']:.2%}", f"{p['core']:.2%}", f"{p['inserts_per_s']:.0f}", f"{p['rss_mb']:.0f}"]
+                    for p in r["namespaces"]])
     return lines + table(["bytes of a row", "Native, ns", "Native + zstd, ns"],
                          [[str(p["row_bytes"]), f"{p['native_ns']:.1f}", f"{p['native_zstd_ns']:.1f}"] for p in r["row_bytes"]])
 
@@ -179,9 +236,12 @@ def markdown(results, svg):
              "median of rounds in which the contestants took turns, with the lowest and the highest round in brackets.", ""]
     for name, part in (("peers", part_peers), ("put", part_put)):
         lines += part(results[name]) if name in results else []
+    lines += part_load(results) if results.keys() & {"load", "watched"} else []
     lines += part_encode(results)
-    for name, part in (("ship", part_ship), ("idle", part_idle)):
+    for name, part in (("ship", part_ship), ("e2e", part_e2e)):
         lines += part(results[name]) if name in results else []
+    lines += part_bodies(results)
+    lines += part_idle(results["idle"]) if "idle" in results else []
     lines += part_log(results)
     return "\n".join(lines + (part_linear(results["linear"], svg) if "linear" in results else []))
 

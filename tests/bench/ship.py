@@ -1,7 +1,7 @@
 """From put to visible in ClickHouse, in four ways, in turns ($CP_ROUNDS, default 5), into tables of the same form in the
 embedded engine, which inserts with one thread:
 
-    coldpath   put_obf, flat out for a second ─► rings ─► coldpathd ─► engine
+    coldpath   put_obf, flat out for a second ─► rings ─► coldpathd, compression: auto ─► engine
     native     the same rows as one ready Native file, POSTed: what the engine itself takes at most
     batches    the same rows as ready Native files of as many rows as a batch of the recorder has: what smaller inserts cost the
                engine, whoever makes them
@@ -29,6 +29,7 @@ JSON_ROWS = 25_000
 JSON_BATCH = 250
 BATCH_ROWS = 500_000
 TABLE = {"ring_size": "64MiB", "slots": 1, "flush": {"max_rows": BATCH_ROWS, "max_bytes": "64MiB"}}
+EXTRA = {"clickhouse": {"compression": "auto"}}  # the server is on this host
 
 
 def cpu_seconds(pid):
@@ -128,7 +129,7 @@ def summary(rounds):
 
 
 def main():
-    with ChdbServer(args=["--threads", "1"]) as server, Recorder(server, {"obf_universe": TABLE}) as recorder:
+    with ChdbServer(args=["--threads", "1"]) as server, Recorder(server, {"obf_universe": TABLE}, extra=EXTRA) as recorder:
         for table in ("native", "batches", "json"):
             server.query(f"CREATE TABLE test.{table} AS test.obf_universe")
         run_round(server, recorder)  # for nothing: caches, pages, libraries
