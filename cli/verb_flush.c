@@ -1,11 +1,10 @@
 /* `coldpath flush`: asks the running recorder to ship now, without waiting for batch sizes and intervals.
  *
- *   note every ring's published position ──► SIGUSR1 to the recorder ──► with --wait: until delivered ≥ noted, ring by ring
+ *   note every ring's published position ──► command to the recorder ──► with --wait: until delivered ≥ noted, ring by ring
  *
- * The recorder reads the positions itself when the signal comes, so its target is never before ours. It stays urgent until
+ * The recorder reads the positions itself when the command comes, so its target is never before ours. It stays urgent until
  * they are delivered, no longer than recorder.stop_timeout, and goes back to batches as configured. */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,7 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/place.h"
-#include "cli/recorder_process.h"
+#include "cli/recorder_call.h"
 #include "cli/verb.h"
 #include "recorder/config/config.h"
 #include "shm/observer.h"
@@ -27,6 +26,7 @@ enum { OPTION_WAIT = 'w', OPTION_TIMEOUT = 't' };
 
 enum {
     DEFAULT_TIMEOUT_S = 60,
+    CALL_TIMEOUT_S = 30, /* it may be reading its configuration */
     POLL_NS = 2 * CP_NS_PER_MS,
     ALIVE_EVERY = 50 /* polls; looking for the lock opens a file */
 };
@@ -176,7 +176,10 @@ static int flush_start(flush_run *run, cp_error *err)
     if (rc < 0)
         return rc;
     run->pid = __atomic_load_n(&run->observer.control.header->recorder_pid, __ATOMIC_RELAXED);
-    return cp_recorder_process_signal(path, run->pid, SIGUSR1, err);
+    cp_command command;
+    cp_command_reply reply;
+    cp_command_make(&command, CP_COMMAND_FLUSH, NULL);
+    return cp_recorder_call(path, &command, CALL_TIMEOUT_S * (uint64_t)CP_NS_PER_S, &reply, err);
 }
 
 static int flush_report(const flush_run *run, int rc, const cp_error *err)
@@ -232,7 +235,8 @@ int cp_verb_flush(int argc, char **argv)
         .options = flush_options,
         .parser = flush_parse,
         .doc = "Asks the running recorder to ship now, without waiting for batch sizes and intervals.\v"
-               "Run it as the recorder's user or root. Exit codes: 0 asked, with --wait delivered; 1 not "
+               "Run it as the recorder's user, root, or a member of recorder.control_group. Exit codes: 0 "
+               "asked, with --wait delivered; 1 not "
                "delivered within the time; 69 no recorder runs.",
         .children = children};
     flush_args args = {.timeout_ns = (uint64_t)DEFAULT_TIMEOUT_S * CP_NS_PER_S};

@@ -1,12 +1,10 @@
 /* `coldpath reload`: the running recorder reads its configuration anew, at once, and says what came of it.
  *
  *   this                                      recorder
- *   note reload_count, signal SIGHUP ───────► count becomes odd, reads, checks, takes over, writes the outcome
- *   wait until a reload that began after  ◄── count becomes even
- *   the signal has ended; print
+ *   note reload_count, command ─────────────► count becomes odd, reads, checks, takes over, writes the outcome
+ *   read the outcome in the region, print ◄── count becomes even; answers
  */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -16,7 +14,7 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/place.h"
-#include "cli/recorder_process.h"
+#include "cli/recorder_call.h"
 #include "cli/verb.h"
 #include "monitor/health.h"
 #include "shm/control.h"
@@ -66,7 +64,10 @@ static int reload_ask(reload_run *run, cp_error *err)
     run->target =
         count + (count & 1 ? 3 : 2); /* one that is under way may have read before the file was changed */
     run->pid = __atomic_load_n(&run->control.header->recorder_pid, __ATOMIC_RELAXED);
-    return cp_recorder_process_signal(run->dir, run->pid, SIGHUP, err);
+    cp_command command;
+    cp_command_reply reply;
+    cp_command_make(&command, CP_COMMAND_RELOAD, NULL);
+    return cp_recorder_call(run->dir, &command, run->args->timeout_ns, &reply, err);
 }
 
 /* True when the outcome is there, whole. */
@@ -209,8 +210,8 @@ int cp_verb_reload(int argc, char **argv)
             "wrong, nothing. The recorder reads the file it was started with, in its own environment; "
             "--config only says "
             "which region is meant. The running recorder does not see changed variables. Run it as the "
-            "recorder's user or "
-            "root. Exit codes: 0 everything that changed holds now; 2 some keys need a restart, until then "
+            "recorder's user, root, or a member of recorder.control_group. Exit codes: 0 everything that "
+            "changed holds now; 2 some keys need a restart, until then "
             "their old values "
             "hold; 78 the configuration is refused and the old one kept; 69 no recorder runs; 1 no answer in "
             "time.",

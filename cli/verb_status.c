@@ -18,6 +18,7 @@
 #include "cli/text_table.h"
 #include "cli/verb.h"
 #include "flush/error_class.h"
+#include "ingest/ladder.h"
 #include "monitor/health.h"
 #include "shm/canary_view.h"
 #include "shm/sigbus_guard.h"
@@ -109,6 +110,12 @@ static uint64_t rows_duplicate(const cp_table_view *table)
     return rows < table->rejected ? rows : table->rejected;
 }
 
+/* Of `coldpath degrade`; NULL: the ladder moves by itself. */
+static const char *held_level(const cp_table_view *table)
+{
+    return table->forced ? cp_rung_name(table->forced - 1) : NULL;
+}
+
 static json_object *table_json(const status_view *view, uint32_t index)
 {
     const cp_table_view *table = &view->observer.tables[index];
@@ -153,6 +160,11 @@ static json_object *table_json(const status_view *view, uint32_t index)
     cp_json_add_uint(item, "insert_errors", counters->insert_errors_net + counters->insert_errors_server);
     cp_json_add_double(item, "last_insert_ms", (double)counters->last_insert_duration_ns / 1e6);
     cp_json_add(item, "parked", parked_json(counters));
+    if (counters->paused_since_ns)
+        cp_json_add_uint(item, "paused_since", counters->paused_since_ns / CP_NS_PER_S); /* since 1970 */
+    else
+        cp_json_add(item, "paused_since", NULL);
+    cp_json_add_string(item, "held_level", held_level(table));
     cp_json_add_string(item, "last_error", counters->last_error[0] ? counters->last_error : NULL);
     return item;
 }

@@ -86,3 +86,14 @@ bool cp_ladder_step(cp_ladder *ladder, const cp_load *load, uint64_t now_ns)
     early_step(ladder, load);
     return ladder->level != before;
 }
+
+bool cp_ladder_hold(cp_ladder *ladder, cp_rung rung, const cp_load *load, uint64_t now_ns)
+{
+    const cp_rung before = ladder->level;
+    ladder->level = rung;
+    ladder->pressed_since = 0;
+    ladder->calm_since = 0;
+    interval_step(ladder, load, now_ns);
+    early_step(ladder, load);
+    return rung != before;
+}

@@ -68,6 +68,10 @@ void cp_ladder_init(cp_ladder *ladder, const cp_ladder_policy *policy);
 /* Looks at the load at now_ns (any clock that does not go back, not 0). True when the level changed. */
 bool cp_ladder_step(cp_ladder *ladder, const cp_load *load, uint64_t now_ns);
 
+/* Instead of cp_ladder_step: somebody holds it on a rung, which has to be enabled, or CP_RUNG_NONE. What else follows from the load
+ * still does. When it is let go it moves on from there. True when the level changed. */
+bool cp_ladder_hold(cp_ladder *ladder, cp_rung rung, const cp_load *load, uint64_t now_ns);
+
 /* "drop_oldest"; never NULL. */
 const char *cp_rung_name(uint32_t rung);
 

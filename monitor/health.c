@@ -93,6 +93,22 @@ static void judge_recorder(const cp_observer *observer, cp_health *health)
     judge_sink(observer->control.header, health);
 }
 
+/* What an operator did to a table, and may have forgotten. */
+static void judge_steering(const cp_table_view *table, cp_health *health)
+{
+    const char *name = table->entry->name;
+    const uint64_t since = table->counters.paused_since_ns;
+    const uint64_t now = cp_realtime_ns();
+    if (since != 0)
+        reason_add(health, "%s: paused for %" PRIu64 " min, its rows wait: coldpath resume %s", name,
+                   now > since ? (now - since) / (60 * (uint64_t)CP_NS_PER_S) : 0, name);
+    if (table->forced > 1)
+        reason_add(health,
+                   "%s: held on rung %" PRIu32
+                   " of its pressure ladder, rows are shed: coldpath degrade %s auto",
+                   name, table->forced - 1, name);
+}
+
 /* Why a table's rows do not arrive. */
 static void judge_delivery(const cp_table_view *table, cp_health *health)
 {
@@ -168,6 +184,8 @@ void cp_health_judge(const cp_observer *observer, const cp_refusals *before, cp_
     judge_recorder(observer, health);
     for (uint32_t i = 0; i < observer->control.table_count; i++)
         judge_table(&observer->tables[i], before->full[i], health);
+    for (uint32_t i = 0; i < observer->control.table_count; i++)
+        judge_steering(&observer->tables[i], health);
     for (uint32_t i = 0; i < observer->control.table_count; i++)
         judge_log(observer, i, health);
     judge_canary(observer, health);

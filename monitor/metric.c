@@ -85,6 +85,16 @@ static double sent_today(const cp_watch_view *view)
                : 0;
 }
 
+static double commands_obeyed(const cp_watch_view *view)
+{
+    return view->present ? (double)__atomic_load_n(&header_of(view)->commands, __ATOMIC_RELAXED) : 0;
+}
+
+static double commands_refused(const cp_watch_view *view)
+{
+    return view->present ? (double)__atomic_load_n(&header_of(view)->commands_refused, __ATOMIC_RELAXED) : 0;
+}
+
 static double sent_limit(const cp_watch_view *view)
 {
     return view->present ? (double)__atomic_load_n(&header_of(view)->sent_limit, __ATOMIC_RELAXED) : 0;
@@ -153,6 +163,7 @@ TABLE_FIELD(guarantee, table->counters.guarantee)
 TABLE_FIELD(last_insert, (double)table->counters.last_insert_ns / NS_PER_S)
 TABLE_FIELD(pool_waits, table->counters.pool_waits)
 TABLE_FIELD(parked, table->counters.parked_since_ns != 0)
+TABLE_FIELD(paused, table->counters.paused_since_ns != 0)
 TABLE_FIELD(pressure_changes, table->counters.pressure_changes)
 
 /* Rows before `consumed` of a critical table are in its log, or were. */
@@ -467,6 +478,8 @@ const cp_metric cp_metrics[] = {
              "1 while a failed insert waits to be sent again"),
     OF_TABLE("recorder_parked", CP_METRIC_GAUGE, parked,
              "1 while the table is parked: ClickHouse refuses it in a way that only a person can mend"),
+    OF_TABLE("recorder_paused", CP_METRIC_GAUGE, paused,
+             "1 while coldpath pause holds the table's rows back from ClickHouse"),
     OF_TABLE("recorder_delivery_guarantee", CP_METRIC_GAUGE, guarantee,
              "0 not known yet, 1 at least once, 2 exactly once"),
     OF_TABLE("recorder_delivered_batches_total", CP_METRIC_COUNTER, batches,
@@ -480,6 +493,10 @@ const cp_metric cp_metrics[] = {
                 "Bytes of inserts sent since midnight UTC, each attempt"),
     OF_RECORDER("recorder_sent_day_limit_bytes", CP_METRIC_GAUGE, sent_limit,
                 "What may be sent in a day; 0 without a limit"),
+    OF_RECORDER("recorder_commands_total", CP_METRIC_COUNTER, commands_obeyed,
+                "Commands obeyed that came by the control socket: pause, flush, reload and so on"),
+    OF_RECORDER("recorder_commands_refused_total", CP_METRIC_COUNTER, commands_refused,
+                "Commands not obeyed: from somebody who may not, not understood, or not possible"),
     OF_TABLE("recorder_wal_table_size_bytes", CP_METRIC_GAUGE, wal_table_size,
              "Bytes on disk of the table's log"),
     OF_TABLE("recorder_wal_limit_bytes", CP_METRIC_GAUGE, wal_limit,

@@ -26,6 +26,7 @@ struct cp_ladder_lane {
     uint64_t batch_interval_ns;
     cp_lane *lane;
     uint32_t *published_level; /* in the control file */
+    uint32_t *forced;          /* likewise: the main thread writes, the drain's reads */
     cp_conflater *conflater;   /* NULL: without a key there is nothing to thin out by */
     cp_ladder ladder;
     uint64_t looked_ns;
@@ -131,8 +132,9 @@ static void tell_level(cp_ladder_lane *ladder_lane, cp_rung before, const cp_loa
 {
     const cp_rung level = ladder_lane->ladder.level;
     char reason[REASON_ROOM];
-    snprintf(reason, sizeof reason, "ring %u %%, pool %u %%, inserts failing for %llu s", load->ring / 10,
-             load->pool / 10, (unsigned long long)(load->outage_ns / CP_NS_PER_S));
+    snprintf(reason, sizeof reason, "%sring %u %%, pool %u %%, inserts failing for %llu s",
+             __atomic_load_n(ladder_lane->forced, __ATOMIC_RELAXED) ? "by coldpath degrade; " : "",
+             load->ring / 10, load->pool / 10, (unsigned long long)(load->outage_ns / CP_NS_PER_S));
     cp_log(CP_LOG_WARN, level > before ? "pressure: a rung up" : "pressure: a rung down",
            "table=%s from=%s to=%s level=%u reason=\"%s\"", ladder_lane->name, cp_rung_name(before),
            cp_rung_name(level), level, reason);
@@ -142,6 +144,26 @@ static void tell_level(cp_ladder_lane *ladder_lane, cp_rung before, const cp_loa
                           .level_to = level,
                           .reason = reason};
     cp_event_ring_put(ladder_lane->env.events, &row);
+}
+
+static bool rung_is_enabled(const cp_ladder_lane *ladder_lane, uint32_t rung)
+{
+    return rung == CP_RUNG_NONE || (rung < CP_RUNG_COUNT && ladder_lane->ladder.policy.rungs[rung].enabled);
+}
+
+/* A rung that somebody chose outlives the recorder, as long as the configuration has it. */
+static void forced_check(cp_ladder_lane *ladder_lane)
+{
+    const uint32_t forced = *ladder_lane->forced;
+    if (forced == 0)
+        return;
+    if (!rung_is_enabled(ladder_lane, forced - 1)) {
+        __atomic_store_n(ladder_lane->forced, 0, __ATOMIC_RELAXED);
+        return;
+    }
+    cp_log(CP_LOG_WARN, "the table is held on a rung of its pressure ladder",
+           "table=%s level=%s remedy=\"coldpath degrade %s auto\"", ladder_lane->name,
+           cp_rung_name(forced - 1), ladder_lane->name);
 }
 
 /* ---- making ---------------------------------------------------------------------------------------------------- */
@@ -163,6 +185,7 @@ int cp_ladder_lane_create(cp_ladder_lane **out, const cp_ladder_env *env, uint32
     ladder_lane->lane = lane;
     ladder_lane->published_level = &env->region->control.pressure[table].level;
     __atomic_store_n(ladder_lane->published_level, 0, __ATOMIC_RELAXED);
+    ladder_lane->forced = &env->region->control.pressure[table].forced;
     cp_ladder_init(&ladder_lane->ladder, &pressure->ladder);
     const bool thins =
         pressure->ladder.rungs[CP_RUNG_SUPPRESS].enabled || pressure->ladder.rungs[CP_RUNG_CONFLATE].enabled;
@@ -173,6 +196,7 @@ int cp_ladder_lane_create(cp_ladder_lane **out, const cp_ladder_env *env, uint32
         rc = cp_drain_keep_back(env->drain, table, ladder_lane->slots + 1, err);
     if (rc == CP_OK)
         tell_lost(ladder_lane);
+    forced_check(ladder_lane);
     return rc;
 }
 
@@ -386,6 +410,13 @@ static void drops_step(cp_ladder_lane *ladder_lane, const cp_drain_usage *usage,
     }
 }
 
+static bool level_step(cp_ladder_lane *ladder_lane, const cp_load *load, uint64_t now_ns)
+{
+    const uint32_t forced = __atomic_load_n(ladder_lane->forced, __ATOMIC_RELAXED);
+    return forced ? cp_ladder_hold(&ladder_lane->ladder, (cp_rung)(forced - 1), load, now_ns)
+                  : cp_ladder_step(&ladder_lane->ladder, load, now_ns);
+}
+
 void cp_ladder_lane_step(cp_ladder_lane *ladder_lane, uint64_t now_ns)
 {
     const uint64_t span_ns = now_ns - ladder_lane->looked_ns;
@@ -398,7 +429,7 @@ void cp_ladder_lane_step(cp_ladder_lane *ladder_lane, uint64_t now_ns)
     const bool was_early = ladder_lane->ladder.early;
     level_time_add(ladder_lane, span_ns);
     ladder_lane->looked_ns = now_ns;
-    if (!ladder_lane->retired && cp_ladder_step(&ladder_lane->ladder, &load, now_ns))
+    if (!ladder_lane->retired && level_step(ladder_lane, &load, now_ns))
         level_changed(ladder_lane, before, &load);
     early_step(ladder_lane, was_early);
     drops_step(ladder_lane, &usage, now_ns);
@@ -424,6 +455,20 @@ uint64_t cp_ladder_lane_end(cp_ladder_lane *ladder_lane)
     tell_lost(ladder_lane);
     __atomic_store_n(ladder_lane->published_level, 0, __ATOMIC_RELAXED);
     return rows;
+}
+
+/* ---- the main thread ------------------------------------------------------------------------------------------- */
+
+int cp_ladder_lane_force(cp_ladder_lane *ladder_lane, uint32_t rung, bool *changed, cp_error *err)
+{
+    const uint32_t forced = rung == CP_RUNG_COUNT ? 0 : rung + 1;
+    if (forced && !rung_is_enabled(ladder_lane, rung))
+        return cp_error_set(
+            err, CP_E_INVAL,
+            "table %s has no rung %s: its pressure.rungs in the configuration would have to name it",
+            ladder_lane->name, cp_rung_name(rung));
+    *changed = __atomic_exchange_n(ladder_lane->forced, forced, __ATOMIC_RELAXED) != forced;
+    return CP_OK;
 }
 
 /* ---- flusher's thread ------------------------------------------------------------------------------------------- */

@@ -9,7 +9,7 @@
  * (ingest/ladder.h) looks at the table's load a few hundred times a second; each change of rung, and which rows it cost, is logged,
  * counted and put into recorder_events (event_ring.h), and the rung is published for producers (cp_pressure).
  *
- * All of it runs on the drain thread, except cp_ladder_lane_shed and cp_ladder_lane_attempt. */
+ * All of it runs on the drain thread, except where another is named. */
 #ifndef CP_RECORDER_LADDER_LANE_H
 #define CP_RECORDER_LADDER_LANE_H
 
@@ -43,6 +43,10 @@ void cp_ladder_lane_step(cp_ladder_lane *ladder_lane, uint64_t now_ns);
 /* The recorder is about to stop: from now on nothing is taken out early, and nothing left out by policy, so that what is put
  * meanwhile stays in its ring for the next recorder. */
 void cp_ladder_lane_retire(cp_ladder_lane *ladder_lane);
+
+/* Main thread: holds the table on a rung (cp_rung), or lets it go again (CP_RUNG_COUNT), from the drain thread's next look on, and until
+ * it is said otherwise: also across restarts. CP_E_INVAL: the configuration does not enable that rung. */
+int cp_ladder_lane_force(cp_ladder_lane *ladder_lane, uint32_t rung, bool *changed, cp_error *err);
 
 /* After the threads have ended: books what is lost, and tells. Returns the rows. */
 uint64_t cp_ladder_lane_end(cp_ladder_lane *ladder_lane);

@@ -20,32 +20,9 @@
 #include "ingest/drain.h"
 #include "recorder/config/config.h"
 #include "recorder/lane.h"
+#include "recorder/log_buffer.h"
 #include "wal/log.h"
 #include "wal/reader.h"
-
-enum {
-    CP_LOG_CHUNK_MAX = 1024 * 1024 + 4096, /* bytes of the largest chunk: CP_MAX_ROW with its record header */
-    CP_LOG_RECORD_MIN = 16                 /* bytes of the smallest record of a ring, header included */
-};
-
-/* Room to read a batch from a log, shared by all critical tables: the flusher's thread reads one at a time. */
-typedef struct cp_log_buffer {
-    uint8_t *data;
-    uint64_t data_size;
-    uint32_t *rows; /* room for row_at */
-    uint64_t row_count;
-    cp_chunk *chunks; /* CP_BATCH_CHUNKS */
-    cp_chunk **pointers;
-} cp_log_buffer;
-
-/* Room for the largest batch of any critical table of config; nothing when there is none. CP_E_NOMEM. */
-int cp_log_buffer_create(cp_log_buffer *buffer, const cp_config *config, cp_error *err);
-void cp_log_buffer_destroy(cp_log_buffer *buffer);
-
-/* Reads a batch: records lo, lo+1 … into the buffer's chunks, up to hi, CP_BATCH_CHUNKS and the policy's bounds. Returns how
- * many; fewer than there were room for, and err set, when one cannot be read. */
-uint32_t cp_log_buffer_fill(cp_log_buffer *buffer, const cp_batch_policy *policy, cp_wal_reader *reader,
-                            uint64_t lo, uint64_t hi, cp_error *err);
 
 /* Opens the log of a table as the configuration has it; memory: what the last recorder left in the region, or NULL; cp_wal_close closes it. Errors of cp_wal_open. */
 int cp_log_open(cp_wal **out, const cp_config *config, uint32_t table, const cp_abi_counters *memory,
@@ -79,6 +56,9 @@ void cp_log_lane_delivered(cp_log_lane *log_lane, const cp_batch_intent *batch);
 
 /* The first LSN that ClickHouse may not have, and the last durable one. Any thread. */
 void cp_log_lane_position(const cp_log_lane *log_lane, uint64_t *next, uint64_t *durable);
+
+/* Makes the next record open another segment of the log. Any thread. */
+void cp_log_lane_rotate(cp_log_lane *log_lane);
 
 /* After both threads have ended: what was appended gets until deadline_ns to become durable. NULL is allowed. */
 void cp_log_lane_close(cp_log_lane *log_lane, uint64_t deadline_ns);

@@ -1,8 +1,8 @@
 /* coldpathd: reads the configuration, runs the recorder until SIGTERM or SIGINT, ends cleanly.
  *
  * The first signal ships what the rings hold, then exits 0; a second one ends at once, leaving rows in the
- * region. SIGUSR1 (`coldpath flush`) ships what the rings hold, and the recorder goes on. SIGHUP (`coldpath
- * reload`) reads the configuration anew.
+ * region. SIGUSR1 ships what the rings hold, and the recorder goes on; SIGHUP reads the configuration anew: for service managers.
+ * `coldpath flush`, `coldpath reload` and the others come by the control socket (recorder/command.h).
  *
  * Exit codes: 0 ok, 1 failed, 64 usage, 69 already running or region unusable, 74 I/O, 78 configuration. */
 #include <argp.h>
@@ -24,6 +24,7 @@
 #include "recorder/notify.h"
 #include "recorder/recorder.h"
 #include "recorder/reload.h"
+#include "recorder/steering.h"
 
 enum {
     FLUSH_POLL_NS = 2 * 1000 * 1000,
@@ -114,14 +115,26 @@ static void catch_signals(void)
     sigprocmask(SIG_BLOCK, &stops, NULL);
 }
 
-/* Sleeps until a signal to stop; flushes and reloads when asked. Signals are blocked since before any thread was made, and so in all
- * threads; here they get in while sleeping, and from the signal to stop on. */
-static void wait_for_signal(cp_recorder *recorder, cp_reload *reload)
+/* Sleeps until a signal comes, or a command, or it is time to look. Signals are blocked since before any thread was made, and so in
+ * all threads; here they get in. */
+static void sleep_well(cp_recorder *recorder, const cp_command_socket *commands, uint64_t watchdog_ns)
 {
-    const struct timespec poll_time = {.tv_nsec = FLUSH_POLL_NS};
+    struct pollfd fds[CP_COMMAND_CLIENTS + 1];
+    uint64_t wait_ns = watchdog_ns ? watchdog_ns : UINT64_MAX;
+    sigset_t none;
+    sigemptyset(&none);
+    const nfds_t count = cp_command_socket_wants(commands, fds, cp_boottime_ns(), &wait_ns);
+    if (cp_recorder_is_flushing(recorder) && wait_ns > FLUSH_POLL_NS)
+        wait_ns = FLUSH_POLL_NS;
+    const struct timespec wait = {.tv_sec = (time_t)(wait_ns / CP_NS_PER_S),
+                                  .tv_nsec = (long)(wait_ns % CP_NS_PER_S)};
+    ppoll(fds, count, wait_ns == UINT64_MAX ? NULL : &wait, &none);
+}
+
+/* Until a signal to stop; flushes, reloads and obeys when asked. From the signal to stop on others get in at any time. */
+static void wait_for_signal(cp_recorder *recorder, cp_reload *reload, cp_command_socket *commands)
+{
     const uint64_t watchdog = cp_notify_watchdog_ns();
-    const struct timespec watch_time = {.tv_sec = (time_t)(watchdog / CP_NS_PER_S),
-                                        .tv_nsec = (long)(watchdog % CP_NS_PER_S)};
     sigset_t none;
     sigemptyset(&none);
     while (signals_seen == 0) {
@@ -135,8 +148,8 @@ static void wait_for_signal(cp_recorder *recorder, cp_reload *reload)
             reload_asked = 0;
             cp_reload_run(reload);
         }
-        const struct timespec *idle = watchdog ? &watch_time : NULL;
-        ppoll(NULL, 0, cp_recorder_is_flushing(recorder) ? &poll_time : idle, &none);
+        sleep_well(recorder, commands, watchdog);
+        cp_command_socket_serve(commands, cp_boottime_ns());
     }
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -179,6 +192,18 @@ static cp_canary *canary_start(const cp_config *config)
     return canary;
 }
 
+/* Likewise: without it the recorder records, and signals reach it. */
+static void commands_open(cp_command_socket *commands, const cp_config *config, cp_steering *steering)
+{
+    cp_error err = {0};
+    char quoted[CP_ERROR_TEXT + 64];
+    const cp_command_events events = cp_steering_events(steering);
+    if (cp_command_socket_open(commands, config->region_dir, config->control_group, &events, &err) < 0)
+        cp_log(CP_LOG_ERROR, "no control socket",
+               "error=%s consequence=\"rows are recorded; of the commands only signals are obeyed\"",
+               cp_log_quote(quoted, sizeof quoted, err.text));
+}
+
 static int run(const cp_config *config)
 {
     cp_error err = {0};
@@ -193,11 +218,16 @@ static int run(const cp_config *config)
     }
     cp_monitor *monitor = monitor_start(config);
     cp_canary *canary = canary_start(config);
+    cp_reload reload = {.recorder = recorder, .started = config};
+    cp_steering steering;
+    cp_command_socket commands;
+    cp_steering_init(&steering, recorder, &reload);
+    commands_open(&commands, config, &steering);
     cp_log(CP_LOG_INFO, "ready", "namespace=%s region=%s tables=%u url=%s pid=%d", config->namespace_name,
            config->region_dir, config->table_count, config->url, (int)getpid());
     cp_notify("READY=1\nSTATUS=recording");
-    cp_reload reload = {.recorder = recorder, .started = config};
-    wait_for_signal(recorder, &reload);
+    wait_for_signal(recorder, &reload, &commands);
+    cp_command_socket_close(&commands);
     cp_log(CP_LOG_INFO, "stopping", "namespace=%s", config->namespace_name);
     cp_notify("STOPPING=1\nSTATUS=shipping what the rings hold");
     cp_stop_report report;
@@ -223,8 +253,8 @@ int main(int argc, char **argv)
         NULL,
         "coldpathd: drains shared-memory rings into ClickHouse.\v"
         "SIGTERM ships what the rings hold and exits; rows that ClickHouse does not take in time "
-        "stay in the region. SIGUSR1 ships what the rings hold and goes on (`coldpath flush`). SIGHUP reads "
-        "the configuration anew (`coldpath reload`).",
+        "stay in the region. SIGUSR1 ships what the rings hold and goes on, as `coldpath flush` does; SIGHUP "
+        "reads the configuration anew, as `coldpath reload` does.",
         NULL,
         NULL,
         NULL};

@@ -153,7 +153,8 @@ static void on_server(void *ctx, bool up, const char *text)
 static bool on_may_send(void *ctx, uint32_t table)
 {
     cp_recorder *recorder = ctx;
-    return cp_gate_lets(&recorder->gate, recorder->config->tables[table].critical);
+    return cp_gate_lets(&recorder->gate, recorder->config->tables[table].critical) &&
+           __atomic_load_n(&recorder->lanes[table].counters->paused_since_ns, __ATOMIC_RELAXED) == 0;
 }
 
 static void on_sent(void *ctx, uint32_t table, uint64_t bytes)
@@ -627,6 +628,12 @@ bool cp_recorder_is_flushing(cp_recorder *recorder)
     cp_log(CP_LOG_INFO, "flushed", "namespace=%s delivered=%s", recorder->config->namespace_name,
            reached ? "all" : "\"not all in time\"");
     return false;
+}
+
+cp_recorder_parts cp_recorder_take_apart(const cp_recorder *recorder)
+{
+    return (cp_recorder_parts){recorder->config, &recorder->region.control, recorder->flusher,
+                               recorder->ladders, recorder->logs};
 }
 
 bool cp_recorder_log_position(const cp_recorder *recorder, uint32_t table, uint64_t *next, uint64_t *durable)

@@ -15,6 +15,8 @@
 #include <stdbool.h>
 
 #include "recorder/config/config.h"
+#include "recorder/ladder_lane.h"
+#include "recorder/log_lane.h"
 
 typedef struct cp_recorder cp_recorder;
 
@@ -45,6 +47,17 @@ int cp_recorder_configure(cp_recorder *recorder, const cp_config *fresh, cp_erro
 /* Tells the region that a reload begins, and what came of it (cp_reload_result and text of shm/abi.h). The same thread. */
 void cp_recorder_reload_begins(cp_recorder *recorder);
 void cp_recorder_reload_ended(cp_recorder *recorder, uint32_t result, const char *text);
+
+/* What is behind the lanes, borrowed, for who steers them (recorder/steering.h): between create and free. ladders and logs: per table;
+ * NULL: it has none. */
+typedef struct cp_recorder_parts {
+    const cp_config *config;
+    const cp_control *control;
+    cp_flusher *flusher;
+    cp_ladder_lane *const *ladders;
+    cp_log_lane *const *logs;
+} cp_recorder_parts;
+cp_recorder_parts cp_recorder_take_apart(const cp_recorder *recorder);
 
 /* Of a critical table's log: the first LSN that ClickHouse may not have, and the last durable one. False: the table has none. Any
  * thread, between create and free. */

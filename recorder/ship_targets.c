@@ -29,7 +29,8 @@ static bool table_reached(const cp_ship_targets *targets, const cp_control *cont
                           const cp_gate *gate)
 {
     const cp_abi_table *entry = &control->directory[table];
-    const bool sends = cp_gate_sends(gate, entry->critical);
+    const bool sends = cp_gate_sends(gate, entry->critical) &&
+                       __atomic_load_n(&control->counters[table].paused_since_ns, __ATOMIC_RELAXED) == 0;
     for (uint32_t slot = 0; slot < entry->slots; slot++) {
         const ship_target *target = &targets->rings[entry->first_ring + slot];
         cp_abi_ack ack;

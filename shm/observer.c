@@ -172,6 +172,7 @@ static void table_look(const cp_observer *observer, uint32_t index)
     table->counters = observer->control.counters[index];
     table->counters.last_error[sizeof table->counters.last_error - 1] = '\0';
     table->pressure = observer->control.pressure[index].level;
+    table->forced = observer->control.pressure[index].forced;
     for (uint32_t slot = 0; slot < entry->slots; slot++) {
         const cp_ring_map *map = &observer->maps[entry->first_ring + slot];
         cp_ring_view *ring = &table->rings[slot];

@@ -28,6 +28,7 @@ typedef struct cp_table_view {
     const cp_abi_table *entry;
     cp_abi_counters counters;
     uint32_t pressure;
+    uint32_t forced;    /* as in cp_abi_pressure */
     uint32_t producers; /* live */
     uint64_t produced;  /* sums over the slots */
     uint64_t in_ring;

@@ -130,6 +130,10 @@ void cp_wal_release(cp_wal *wal, uint64_t delivered_lsn);
 
 /* ---- any thread ---- */
 
+/* Makes the next record open another segment, as soon as one is ready, though the one in use has room: what is in that one is then
+ * complete. */
+void cp_wal_rotate(cp_wal *wal);
+
 /* Every record up to this one is durable. */
 uint64_t cp_wal_durable(const cp_wal *wal);
 

@@ -281,11 +281,28 @@ static uint32_t frames_under_way(cp_wal *wal)
     return under_way;
 }
 
+void cp_wal_rotate(cp_wal *wal)
+{
+    atomic_store(&wal->rotate, true);
+}
+
+/* Somebody wants the next frame to open a segment, and there is one. */
+static bool rotation_is_due(cp_wal *wal)
+{
+    if (!atomic_load_explicit(&wal->rotate, memory_order_relaxed))
+        return false;
+    pthread_mutex_lock(&wal->mutex);
+    const bool ready = cp_wal_segments_first(&wal->segments, CP_SEGMENT_READY) != NULL;
+    pthread_mutex_unlock(&wal->mutex);
+    return ready;
+}
+
 /* Gives the frame its place in a segment and sends it off. False when it must wait. */
 static bool frame_place(cp_wal *wal, cp_frame *frame, bool alone)
 {
     const uint64_t size = cp_wal_block_up(frame->used);
-    const bool fits = wal->file >= 0 && size <= wal->active.size - wal->write_offset;
+    const bool fits = wal->file >= 0 && size <= wal->active.size - wal->write_offset &&
+                      (frame->mark || !rotation_is_due(wal));
     if (!fits) {
         if (!alone)
             return false;
@@ -296,6 +313,7 @@ static bool frame_place(cp_wal *wal, cp_frame *frame, bool alone)
         frame->opens = true;
         if (!cp_wal_segment_activate(wal, frame))
             return false;
+        atomic_store(&wal->rotate, false);
         cp_failpoint(CP_FP_WAL_ACTIVATED);
     } else {
         frame->opens = false;

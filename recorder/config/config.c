@@ -85,6 +85,7 @@ static int fill_names(cp_config *config, cp_config_layers *layers)
     return config->quarantine_dir && config->wal_dir && config->region_dir &&
                    copy_text(&config->namespace_name, &global[CP_KEY_NAMESPACE], "") &&
                    copy_text(&config->region_group, &global[CP_KEY_REGION_GROUP], NULL) &&
+                   copy_text(&config->control_group, &global[CP_KEY_CONTROL_GROUP], NULL) &&
                    copy_text(&config->url, &global[CP_KEY_URL], cp_config_keys[CP_KEY_URL].fallback) &&
                    copy_text(&config->user, &global[CP_KEY_USER], config->password ? "default" : NULL) &&
                    copy_text(&config->database, &global[CP_KEY_DATABASE], database) &&
@@ -393,6 +394,7 @@ void cp_config_free(cp_config *config)
                            config->region_dir,
                            config->wal_dir,
                            config->region_group,
+                           config->control_group,
                            config->log_level,
                            config->url,
                            config->user,

@@ -65,7 +65,8 @@ typedef struct cp_config {
     cp_poll_mode poll;
     uint64_t memory_limit; /* bytes of chunk pool */
     uint64_t stop_timeout_ns;
-    bool confine; /* recorder/confine.h */
+    bool confine;        /* recorder/confine.h */
+    char *control_group; /* recorder/command_socket.h; or NULL */
     char *log_level;
     char *url;
     char *user;

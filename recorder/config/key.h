@@ -18,6 +18,7 @@ typedef enum cp_config_key_id {
     CP_KEY_MEMORY_LIMIT,
     CP_KEY_STOP_TIMEOUT,
     CP_KEY_CONFINE,
+    CP_KEY_CONTROL_GROUP,
     CP_KEY_LOG_LEVEL,
     CP_KEY_URL,
     CP_KEY_USER,

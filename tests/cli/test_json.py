@@ -95,6 +95,8 @@ def while_it_runs(answers, server):
                         ("export", "lossy", "--from", DAY, "--dir", recorder.work / "days"), ("schema show", "lossy"), ("schema gen", "lossy"),
                         ("wal ls",), ("wal verify",), ("wal dump", "critical", "--range", "1-"), ("quarantine ls",)):
         answers.ask(kind, *args)
+    for kind, *args in (("pause", "lossy"), ("resume", "all"), ("degrade", "lossy", "auto"), ("rotate",)):
+        answers.ask(kind, *args)
     server.query("ALTER TABLE test.lossy DROP COLUMN note")
     answers.ask("schema diff", codes=(2,))
     answers.ask("audit", codes=(0, 2))

@@ -140,6 +140,31 @@ static void early_release_has_its_own_marks(void **state)
 }
 
 /* Whatever the load does: one rung at a time, enabled ones, never faster than dwell and calm allow. */
+static void held_on_a_rung(void **state)
+{
+    (void)state;
+    cp_ladder ladder = ladder_of(true, true, true);
+    const cp_load full = {.ring = 1000, .kept = 3000, .pool = 1000};
+    uint64_t now = 1000;
+    assert_true(cp_ladder_hold(&ladder, CP_RUNG_DROP, &nothing, now));
+    assert_int_equal(ladder.level, CP_RUNG_DROP);
+    assert_true(ladder.early);
+    for (int i = 0; i < 100; i++) /* neither calm nor pressure moves it */
+        assert_false(cp_ladder_hold(&ladder, CP_RUNG_DROP, i % 2 ? &nothing : &full, now += CALM));
+    /* Let go, it comes down by itself, each rung after its calm. */
+    now += 10;
+    assert_int_equal(hold(&ladder, nothing, CALM, &now), 3);
+    assert_int_equal(hold(&ladder, nothing, 10, &now), 2);
+    /* Held where nothing is shed, a full ring is left to its producers. */
+    assert_true(cp_ladder_hold(&ladder, CP_RUNG_NONE, &full, now));
+    for (int i = 0; i < 100; i++)
+        assert_false(cp_ladder_hold(&ladder, CP_RUNG_NONE, &full, now += DWELL));
+    assert_int_equal(ladder.interval_ns, ladder.policy.interval_min_ns);
+    now += 10;
+    assert_int_equal(hold(&ladder, full, DWELL, &now), 0);
+    assert_int_equal(hold(&ladder, full, 10, &now), 1);
+}
+
 static void random_walk(void **state)
 {
     (void)state;
@@ -188,6 +213,7 @@ int main(void)
         cmocka_unit_test(an_outage_alone_is_enough),
         cmocka_unit_test(the_interval_grows_while_pressure_stays),
         cmocka_unit_test(early_release_has_its_own_marks),
+        cmocka_unit_test(held_on_a_rung),
         cmocka_unit_test(random_walk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

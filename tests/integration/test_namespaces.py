@@ -73,12 +73,13 @@ class Namespace:
 
     def start(self, **kwargs):
         self.run("coldpath", "init", "--config", self.config, "--no-tables", check=True, **kwargs)
+        said = self.log_file.read_text().count('msg="ready"') if self.log_file.exists() else 0
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(self.command("coldpathd", "--config", self.config, **kwargs), cwd="/",
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.case.addCleanup(self.stop)
         deadline = time.monotonic() + 30
-        while 'msg="ready"' not in self.log_file.read_text() and time.monotonic() < deadline:
+        while self.log_file.read_text().count('msg="ready"') == said and time.monotonic() < deadline:
             self.case.assertIsNone(self.process.poll(), self.log_file.read_text())
             time.sleep(0.02)
 
@@ -188,12 +189,14 @@ class Namespaces(unittest.TestCase):
             dolphin = self.make(name, DOLPHIN, mode="0660")
             dolphin.start(umask=umask)
             self.assertEqual(dolphin.put().returncode, 0)
-            self.assertEqual(self.modes(dolphin), {"": 0o750, "control": 0o640, "recorder.lock": 0o644, "replay.lock": 0o600, "ring": 0o660})
+            self.assertEqual(self.modes(dolphin), {"": 0o750, "control": 0o640, "recorder.lock": 0o644, "recorder.socket": 0o600,
+                                                    "replay.lock": 0o600, "ring": 0o660})
             dolphin.stop()
             dolphin.settings["region"]["mode"] = "0600"
             dolphin.write()
             dolphin.start(umask=umask)
-            self.assertEqual(self.modes(dolphin), {"": 0o700, "control": 0o600, "recorder.lock": 0o644, "replay.lock": 0o600, "ring": 0o600})
+            self.assertEqual(self.modes(dolphin), {"": 0o700, "control": 0o600, "recorder.lock": 0o644, "recorder.socket": 0o600,
+                                                    "replay.lock": 0o600, "ring": 0o600})
             for path in (self.wal / name).rglob("*"):
                 self.assertEqual(path.stat().st_mode & 0o007, 0, path)
             self.assertEqual((self.wal / name).stat().st_mode & 0o777, 0o700)

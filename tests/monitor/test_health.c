@@ -112,13 +112,29 @@ static void test_log(void **state)
     check(&before, "no recorder runs");
 }
 
+/* What an operator did, and may have forgotten. */
+static void test_steering(void **state)
+{
+    (void)state;
+    cp_refusals before;
+    cp_refusals_note(&before, &observer);
+    table.counters.paused_since_ns = cp_realtime_ns() - 61 * (uint64_t)CP_NS_PER_S;
+    check(&before, "t: paused for 1 min, its rows wait: coldpath resume t");
+    table.counters.paused_since_ns = UINT64_MAX; /* a clock that was set back */
+    check(&before, "t: paused for 0 min");
+    table.counters.paused_since_ns = 0;
+    table.forced = 1; /* held where nothing is shed: full rings speak for themselves */
+    check(&before, NULL);
+    table.forced = 3;
+    check(&before, "t: held on rung 2 of its pressure ladder, rows are shed: coldpath degrade t auto");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_log, setup),
-        cmocka_unit_test_setup(test_refusals, setup),
-        cmocka_unit_test_setup(test_usage, setup),
-        cmocka_unit_test_setup(test_others, setup),
+        cmocka_unit_test_setup(test_log, setup),      cmocka_unit_test_setup(test_refusals, setup),
+        cmocka_unit_test_setup(test_usage, setup),    cmocka_unit_test_setup(test_others, setup),
+        cmocka_unit_test_setup(test_steering, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -312,6 +312,74 @@ static void test_kill(void **state)
     scratch_destroy(&s);
 }
 
+static uint64_t newest_id(scratch *s)
+{
+    return s->wal->active.id;
+}
+
+/* On request the next record opens a segment, once; what is asked while there is none ready waits, and stalls nothing. */
+static void test_rotation(void **state)
+{
+    scratch s;
+    cp_error err = {0};
+    scratch_init(&s, backend_of(state));
+    scratch_open(&s);
+    cp_wal_rotate(s.wal); /* nothing is in use yet: the first record opens one anyway */
+    assert_true(scratch_append(&s, 1, 1) && scratch_wait(&s, 1));
+    const uint64_t first = newest_id(&s);
+    assert_true(scratch_append(&s, 2, 2) && scratch_wait(&s, 2));
+    assert_int_equal(newest_id(&s), first);
+    uint64_t lsn = 2;
+    for (uint64_t turn = 1; turn <= 3; turn++) {
+        const uint64_t before = newest_id(&s);
+        cp_wal_rotate(s.wal);
+        cp_wal_rotate(s.wal);
+        /* As soon as maintenance has one ready. */
+        for (int i = 0; i < 1000 && newest_id(&s) == before; i++) {
+            lsn++;
+            assert_true(scratch_append(&s, lsn, lsn) && scratch_wait(&s, lsn));
+            const struct timespec pause = {.tv_nsec = 10 * CP_NS_PER_MS};
+            nanosleep(&pause, NULL);
+        }
+        assert_int_equal(newest_id(&s), before + 1);
+        lsn++;
+        assert_true(scratch_append(&s, lsn, lsn) && scratch_wait(&s, lsn));
+        assert_int_equal(newest_id(&s), before + 1);
+    }
+    assert_int_equal(scratch_read(&s, 1, lsn, &err), CP_OK);
+    scratch_close(&s);
+    scratch_open(&s);
+    assert_int_equal(cp_wal_durable(s.wal), lsn);
+    assert_int_equal(scratch_read(&s, 1, lsn, &err), CP_OK);
+    scratch_close(&s);
+    scratch_destroy(&s);
+}
+
+/* At its limit a log that is to rotate goes on in the segment it has, as far as that reaches. */
+static void test_rotation_at_the_limit(void **state)
+{
+    scratch s;
+    cp_error err = {0};
+    scratch_init(&s, backend_of(state));
+    s.config.limit = CP_WAL_MIN_SEGMENTS * (uint64_t)SCRATCH_SEGMENT;
+    scratch_open(&s);
+    uint64_t lsn = 0;
+    while (s.wal->segments.count < CP_WAL_MIN_SEGMENTS ||
+           cp_wal_segments_first(&s.wal->segments, CP_SEGMENT_READY)) {
+        lsn++;
+        assert_true(scratch_append(&s, lsn, lsn) && scratch_wait(&s, lsn));
+        assert_true(lsn < 100000);
+    }
+    const uint64_t before = newest_id(&s);
+    cp_wal_rotate(s.wal);
+    lsn++;
+    assert_true(scratch_append(&s, lsn, lsn) && scratch_wait(&s, lsn));
+    assert_int_equal(newest_id(&s), before);
+    assert_int_equal(scratch_read(&s, 1, lsn, &err), CP_OK);
+    scratch_close(&s);
+    scratch_destroy(&s);
+}
+
 static void test_two_recorders(void **state)
 {
     scratch s;
@@ -339,6 +407,8 @@ int main(void)
             cmocka_unit_test_prestate(test_the_limit_stops_and_release_goes_on, &backends[i]),
             cmocka_unit_test_prestate(test_intents, &backends[i]),
             cmocka_unit_test_prestate(test_kill, &backends[i]),
+            cmocka_unit_test_prestate(test_rotation, &backends[i]),
+            cmocka_unit_test_prestate(test_rotation_at_the_limit, &backends[i]),
             cmocka_unit_test_prestate(test_two_recorders, &backends[i]),
         };
         print_message("backend: %s\n", i ? "posix" : "io_uring");
