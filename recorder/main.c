@@ -192,7 +192,8 @@ static cp_canary *canary_start(const cp_config *config)
     return canary;
 }
 
-/* Likewise: without it the recorder records, and signals reach it. */
+/* Before the recorder runs, so that who sees it run finds it; commands are obeyed when it does. Without it the recorder records, and
+ * signals reach it. */
 static void commands_open(cp_command_socket *commands, const cp_config *config, cp_steering *steering)
 {
     cp_error err = {0};
@@ -211,18 +212,19 @@ static int run(const cp_config *config)
     int rc = cp_recorder_create(&recorder, config, &err);
     if (rc < 0)
         return fail("cannot start", rc, &err);
-    rc = cp_recorder_start(recorder, &err);
-    if (rc < 0) {
-        cp_recorder_free(recorder);
-        return fail("cannot start", rc, &err);
-    }
-    cp_monitor *monitor = monitor_start(config);
-    cp_canary *canary = canary_start(config);
     cp_reload reload = {.recorder = recorder, .started = config};
     cp_steering steering;
     cp_command_socket commands;
     cp_steering_init(&steering, recorder, &reload);
     commands_open(&commands, config, &steering);
+    rc = cp_recorder_start(recorder, &err);
+    if (rc < 0) {
+        cp_command_socket_close(&commands);
+        cp_recorder_free(recorder);
+        return fail("cannot start", rc, &err);
+    }
+    cp_monitor *monitor = monitor_start(config);
+    cp_canary *canary = canary_start(config);
     cp_log(CP_LOG_INFO, "ready", "namespace=%s region=%s tables=%u url=%s pid=%d", config->namespace_name,
            config->region_dir, config->table_count, config->url, (int)getpid());
     cp_notify("READY=1\nSTATUS=recording");
