@@ -37,6 +37,7 @@ int cp_verb_monitor(int argc, char **argv);
 int cp_verb_latest(int argc, char **argv);
 int cp_verb_maintain(int argc, char **argv);
 int cp_verb_pause(int argc, char **argv);
+int cp_verb_purge(int argc, char **argv);
 int cp_verb_put(int argc, char **argv);
 int cp_verb_quarantine(int argc, char **argv);
 int cp_verb_query(int argc, char **argv);

@@ -12,6 +12,7 @@
 #include "base/duration.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/trash.h"
 #include "cli/cli.h"
 #include "cli/place.h"
 #include "cli/text_table.h"
@@ -25,6 +26,7 @@
 enum {
     OPTION_LIMIT = 0x2300,
     OPTION_YES,
+    OPTION_CONFIRM,
     OPTION_TIMEOUT,
     CODES_MAX = 64, /* different ones that ls tells apart */
     POLL_NS = 20 * CP_NS_PER_MS,
@@ -37,6 +39,7 @@ typedef struct quarantine_args {
     const char *table;
     uint64_t limit;
     uint64_t timeout_ns;
+    const char *confirm;
     bool yes;
 } quarantine_args;
 
@@ -371,10 +374,11 @@ static int retry_run(const quarantine_args *args, const cp_config *config, cp_er
 
 /* ---- drop --------------------------------------------------------------------------------------------------------- */
 
-static int files_drop(const cp_config *config, const cp_table_config *table, cp_error *err)
+/* *moved: there was something. Then what has lain in the trash long enough goes. */
+static int files_drop(const cp_config *config, const cp_table_config *table, bool *moved, cp_error *err)
 {
     cp_quarantine quarantine;
-    bool moved;
+    uint32_t deleted;
     int rc =
         cp_quarantine_init(&quarantine, config->quarantine_dir, table->name, config->quarantine_limit, err);
     if (rc == CP_OK)
@@ -382,8 +386,10 @@ static int files_drop(const cp_config *config, const cp_table_config *table, cp_
     if (rc == CP_OK)
         rc = cp_quarantine_lock(&quarantine, err);
     if (rc == CP_OK)
-        rc = cp_quarantine_trash(&quarantine, false, "dropped", &moved, err);
+        rc = cp_quarantine_trash(&quarantine, false, "dropped", moved, err);
     cp_quarantine_unlock(&quarantine);
+    if (rc == CP_OK)
+        rc = cp_trash_expire(config->quarantine_dir, config->trash_keep_ns, cp_realtime_ns(), &deleted, err);
     return rc;
 }
 
@@ -396,12 +402,15 @@ static int drop_run(const quarantine_args *args, const cp_config *config, const 
         return cp_fail(err);
     const uint64_t rows = list.count;
     cp_quarantine_list_free(&list);
-    if (!args->yes) {
-        cp_message("%" PRIu64 " rows of %s would go to %s/trash: say --yes", rows, table->name,
-                   config->quarantine_dir);
+    if (!args->yes || !args->confirm) {
+        cp_message("%" PRIu64 " rows of %s would go to %s/trash: say --yes --confirm=%s", rows, table->name,
+                   config->quarantine_dir, table->name);
         return CP_EXIT_USAGE;
     }
-    rc = files_drop(config, table, err);
+    bool moved = false;
+    rc = files_drop(config, table, &moved, err);
+    if (rc == CP_OK && !moved)
+        rc = cp_error_set(err, CP_E_ABSENT, "table %s has no rows in quarantine", table->name);
     if (rc < 0)
         return cp_fail(err);
     if (args->common.json) {
@@ -419,7 +428,8 @@ static int drop_run(const quarantine_args *args, const cp_config *config, const 
 static const struct argp_option quarantine_options[] = {
     {"limit", OPTION_LIMIT, "N", 0, "show: rows at most (20)", 0},
     {"timeout", OPTION_TIMEOUT, "TIME", 0, "retry: how long, per table (10m)", 0},
-    {"yes", OPTION_YES, NULL, 0, "drop: really", 0},
+    {"yes", OPTION_YES, NULL, 0, "drop: really, ...", 0},
+    {"confirm", OPTION_CONFIRM, "TABLE", 0, "... of this table, once more by its name", 0},
     {0},
 };
 
@@ -431,6 +441,8 @@ static void check_arguments(const quarantine_args *args, struct argp_state *stat
         known = known || strcmp(actions[i], args->action) == 0;
     if (!known)
         argp_error(state, "say what: ls [TABLE], show TABLE, retry [TABLE] or drop TABLE");
+    if (args->confirm && args->table && strcmp(args->confirm, args->table) != 0)
+        argp_error(state, "--confirm=%s is not the table '%s'", args->confirm, args->table);
     if (known && !args->table && (args->action[0] == 's' || args->action[0] == 'd'))
         argp_error(state, "%s: of which table?", args->action);
 }
@@ -457,6 +469,9 @@ static error_t quarantine_parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPTION_YES:
         args->yes = true;
+        return 0;
+    case OPTION_CONFIRM:
+        args->confirm = arg;
         return 0;
     case ARGP_KEY_END:
         check_arguments(args, state);
@@ -490,11 +505,12 @@ int cp_verb_quarantine(int argc, char **argv)
     static const struct argp argp = {
         .options = quarantine_options,
         .parser = quarantine_parse,
-        .args_doc = "ls [TABLE]\nshow TABLE\nretry [TABLE]\ndrop TABLE --yes",
+        .args_doc = "ls [TABLE]\nshow TABLE\nretry [TABLE]\ndrop TABLE --yes --confirm=TABLE",
         .doc =
             "Rows that ClickHouse refuses one by one, with its reasons.\v"
             "retry sends them again, each once whatever is killed, and keeps those that are refused again. "
-            "drop moves them to trash/ in the quarantine's directory, where they may be deleted. Exit "
+            "drop moves them to trash/ in the quarantine's directory, where they lie for trash.keep at "
+            "least. Exit "
             "codes: 0 done, 1 not all rows were taken, 69 nothing there, or another process is at it.",
         .children = children};
     quarantine_args args = {.limit = 20, .timeout_ns = 600 * (uint64_t)CP_NS_PER_S};

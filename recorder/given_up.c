@@ -55,9 +55,11 @@ void cp_given_up_book(cp_wal *wal, cp_lane *lane, const cp_chunk *into)
         const uint64_t waiting = state->consumed_rows - cp_ack_settled_rows(state);
         if (waiting <= in_log[slot])
             continue;
-        cp_log(CP_LOG_WARN, "rows of a damaged log were given up",
-               "table=%s slot=%u rows=%llu remedy=\"the files are kept in the log's directory, in damaged/\"",
-               lane->entry->name, slot, (unsigned long long)(waiting - in_log[slot]));
+        cp_log(
+            CP_LOG_WARN, "rows of a log were given up",
+            "table=%s slot=%u rows=%llu remedy=\"the files are kept in the log's directory, in damaged/, or "
+            "purged ones in trash/\"",
+            lane->entry->name, slot, (unsigned long long)(waiting - in_log[slot]));
         cp_lane_give_up(lane, slot, waiting - in_log[slot]);
     }
 }

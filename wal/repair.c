@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/failpoint.h"
+#include "base/trash.h"
 #include "wal/log.h"
 
 #define LOCK_FILE      "lock"
@@ -38,6 +39,8 @@ typedef struct rebuild {
     uint64_t last_lsn;
     uint32_t previous_crc;
     uint64_t schema_hash;
+    uint64_t purge_lo; /* records that are left out though they are sound; 0: none */
+    uint64_t purge_hi;
     cp_error *err;
 } rebuild;
 
@@ -172,7 +175,8 @@ static int fill(rebuild *b, uint64_t last)
 static int on_record(void *ctx, const cp_wal_record *record, const uint8_t *payload)
 {
     rebuild *b = ctx;
-    if (record->lsn > b->last_lsn || record->lsn < b->next_lsn)
+    if (record->lsn > b->last_lsn || record->lsn < b->next_lsn ||
+        (record->lsn >= b->purge_lo && record->lsn <= b->purge_hi))
         return CP_OK;
     const int code = fill(b, record->lsn - 1);
     return code == CP_OK ? record_add(b, record, payload) : code;
@@ -289,13 +293,44 @@ static int header_load(rebuild *b, int file, const cp_wal_view_segment *segment)
     return CP_OK;
 }
 
-static int segment_rebuild(cp_wal_repair *repair, const cp_wal_view_segment *segment, cp_error *err)
+/* The same below trash/. */
+static int purged_keep(const cp_wal_repair *repair, const cp_wal_view_segment *segment, cp_error *err)
+{
+    char from[sizeof repair->view->dir + 32];
+    char to[sizeof from + 96];
+    char name[64];
+    snprintf(from, sizeof from, "%s/%06u.seg", repair->view->dir, segment->slot);
+    snprintf(name, sizeof name, "%06u.seg-%" PRIu64, segment->slot, segment->origin.id);
+    int code = cp_trash_path(to, sizeof to, repair->view->dir, name, "purged", cp_realtime_ns(), err);
+    char *slash = code == CP_OK ? strrchr(to, '/') : NULL;
+    if (!slash)
+        return code;
+    *slash = '\0';
+    if (mkdir(to, 0750) < 0 && errno != EEXIST)
+        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot make %s", to);
+    *slash = '/';
+    if (link(from, to) < 0)
+        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot keep %s as %s", from, to);
+    *slash = '\0';
+    const int fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int result = fd < 0 ? -1 : fsync(fd);
+    const int errnum = errno;
+    if (fd >= 0)
+        close(fd);
+    return result < 0 ? cp_error_errno(err, CP_E_IO, errnum, "cannot sync %s", to) : CP_OK;
+}
+
+/* Writes it anew without what is damaged, or, with a range, without that. */
+static int segment_rebuild(cp_wal_repair *repair, const cp_wal_view_segment *segment, uint64_t purge_lo,
+                           uint64_t purge_hi, cp_error *err)
 {
     char name[CP_WAL_SEGMENT_NAME];
     rebuild b;
     cp_wal_scan scan;
     cp_wal_segment_name(name, segment->slot);
     int code = rebuild_init(&b, repair, segment->end_lsn, err);
+    b.purge_lo = purge_lo;
+    b.purge_hi = purge_hi;
     const int initialised = cp_wal_scan_init(&scan, err);
     if (code == CP_OK)
         code = initialised;
@@ -312,7 +347,7 @@ static int segment_rebuild(cp_wal_repair *repair, const cp_wal_view_segment *seg
     if (code == CP_OK)
         code = cp_wal_scan_run(&scan, &segment->origin, repair->io, file, err);
     if (code == CP_OK)
-        code = damaged_keep(repair, segment, err);
+        code = purge_hi ? purged_keep(repair, segment, err) : damaged_keep(repair, segment, err);
     cp_failpoint(CP_FP_REPAIR_KEPT);
     if (code == CP_OK)
         code = rebuild_end(&b, segment->slot);
@@ -408,7 +443,53 @@ int cp_wal_repair_run(cp_wal_repair *repair, cp_error *err)
         else if (segment->state == CP_WAL_VIEW_UNSOUND && view->fault_count)
             code = damaged_keep(repair, segment, err); /* recovery takes its first name away */
         else if (segment_damaged(view, segment))
-            code = segment_rebuild(repair, segment, err);
+            code = segment_rebuild(repair, segment, 0, 0, err);
+    }
+    return code == CP_OK ? CP_OK : cp_error_prefix(err, "%s", view->dir);
+}
+
+/* ---- purging --------------------------------------------------------------------------------------------------- */
+
+int cp_wal_repair_may_purge(const cp_wal_repair *repair, uint64_t lo, uint64_t hi, cp_error *err)
+{
+    const cp_wal_view *view = repair->view;
+    const uint64_t first =
+        view->delivered_lsn + 1 > view->oldest_lsn ? view->delivered_lsn + 1 : view->oldest_lsn;
+    if (view->fault_count)
+        return cp_error_set(err, CP_E_CORRUPT, "%s is damaged: `coldpath wal repair` comes first", view->dir);
+    if (view->checkpoint_lost)
+        return cp_error_set(
+            err, CP_E_CORRUPT,
+            "%s has no sound checkpoint: nobody knows what ClickHouse has; coldpathd finds out", view->dir);
+    if (view->end_lsn < first)
+        return cp_error_set(err, CP_E_INVAL, "%s holds nothing that ClickHouse does not have", view->dir);
+    if (lo < first || hi > view->end_lsn || lo > hi)
+        return cp_error_set(err, CP_E_INVAL,
+                            "records %" PRIu64 " to %" PRIu64 ": of %s, %" PRIu64 " to %" PRIu64
+                            " are there and not delivered",
+                            lo, hi, view->dir, first, view->end_lsn);
+    for (uint32_t n = 0; n < view->checkpoint.intent_count; n++) {
+        const cp_wal_intent *intent = &view->checkpoint.intents[n];
+        if (hi >= intent->lo && lo <= intent->hi)
+            return cp_error_set(err, CP_E_BUSY,
+                                "records %" PRIu64 " to %" PRIu64 " %s: name a range without them%s",
+                                intent->lo, intent->hi,
+                                intent->token[0] ? "are a batch under way, which ClickHouse may have"
+                                                 : "were delivered ahead of the others",
+                                intent->token[0] ? ", or let coldpathd settle it" : "");
+    }
+    return CP_OK;
+}
+
+int cp_wal_repair_purge(cp_wal_repair *repair, uint64_t lo, uint64_t hi, cp_error *err)
+{
+    const cp_wal_view *view = repair->view;
+    int code = cp_wal_repair_may_purge(repair, lo, hi, err);
+    for (uint32_t n = 0; n < view->segment_count && code == CP_OK; n++) {
+        const cp_wal_view_segment *segment = &view->segments[n];
+        const bool used = segment->state == CP_WAL_VIEW_SEALED || segment->state == CP_WAL_VIEW_NEWEST;
+        if (used && segment->origin.base_lsn <= hi && segment->end_lsn >= lo)
+            code = segment_rebuild(repair, segment, lo, hi, err);
     }
     return code == CP_OK ? CP_OK : cp_error_prefix(err, "%s", view->dir);
 }

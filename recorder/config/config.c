@@ -127,6 +127,7 @@ static int fill_globals(cp_config *config, cp_config_layers *layers)
     config->canary_interval_ns = number_of(layers, CP_KEY_CANARY_INTERVAL);
     config->canary_limit_ns = number_of(layers, CP_KEY_CANARY_LIMIT);
     config->quarantine_limit = number_of(layers, CP_KEY_QUARANTINE_LIMIT);
+    config->trash_keep_ns = number_of(layers, CP_KEY_TRASH_KEEP);
     config->compression = (cp_compression)number_of(layers, CP_KEY_COMPRESSION);
     config->compression_level = (int)number_of(layers, CP_KEY_COMPRESSION_LEVEL);
     config->connect_timeout_ms = ms_of(layers, CP_KEY_CONNECT_TIMEOUT);

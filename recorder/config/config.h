@@ -99,7 +99,8 @@ typedef struct cp_config {
     char *stamp_environment;
     char *quarantine_dir;      /* <quarantine.dir>/<namespace> */
     uint64_t quarantine_limit; /* bytes, per table */
-    uint64_t daily_bytes;      /* sent per UTC day; 0: no limit */
+    uint64_t trash_keep_ns;
+    uint64_t daily_bytes; /* sent per UTC day; 0: no limit */
     uint32_t table_count;
     cp_table_config *tables;
     struct cp_config_origins *origins; /* private: where each value came from */

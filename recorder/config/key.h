@@ -52,6 +52,7 @@ typedef enum cp_config_key_id {
     CP_KEY_CANARY_LIMIT,
     CP_KEY_QUARANTINE_DIR,
     CP_KEY_QUARANTINE_LIMIT,
+    CP_KEY_TRASH_KEEP,
     CP_KEY_DAILY_BYTES,
     CP_KEY_COUNT
 } cp_config_key_id;

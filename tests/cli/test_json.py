@@ -115,7 +115,7 @@ def quarantined(answers, server):
     answers.ask("put", "lossy", input=rows(300, 2, price=-1) + rows(302, 100))
     answers.recorder.wait_delivered()
     for kind, args, codes in (("quarantine ls", (), (0,)), ("quarantine show", ("lossy",), (0,)), ("quarantine retry", ("lossy",), (1,)),
-                              ("quarantine drop", ("lossy", "--yes"), (0,))):
+                              ("quarantine drop", ("lossy", "--yes", "--confirm=lossy"), (0,))):
         answers.ask(kind, *args, codes=codes)
     server.query("ALTER TABLE test.lossy DROP CONSTRAINT sound")
 
@@ -136,6 +136,7 @@ def in_trouble(answers, server):
     answers.ask("wal dump", "critical")
     server.query("RENAME TABLE test.away TO test.critical")
     answers.ask("wal repair", "critical")
+    answers.ask("purge", "critical", "--before", "2030-01-01", codes=(2,))
     answers.ask("replay", "--offline")
     monitor = answers.recorder.popen("coldpath", "monitor", "--listen", "127.0.0.1:0", "--json", stdout=subprocess.PIPE)
     try:

@@ -113,6 +113,35 @@ class GivenUp(unittest.TestCase):
         self.recorder.stop(signal.SIGKILL)
         self.check(lost)
 
+    def purge(self, *args, code=0):
+        done = self.recorder.run("coldpath", "purge", "trades", *args, "--json")
+        self.assertEqual(done.returncode, code, done.stderr)
+        return json.loads(done.stdout) if done.stdout else done.stderr.decode()
+
+    def test_purged_rows_are_booked(self):
+        self.leave_backlog()
+        log, = json.loads(self.recorder.run("coldpath", "wal", "ls", "--json").stdout)["tables"]
+        lo = max([log["delivered_lsn"], *(intent["hi"] for intent in log["checkpoint"]["intents"])]) + 1
+        hi, sure = log["end_lsn"] - 1, ("--yes", "--confirm=trades")
+        self.assertLess(lo, hi)
+        plan = self.purge("--range", f"{lo}-{hi}", code=2)
+        self.assertGreater(plan["rows"], 0)
+        self.assertFalse(plan["done"])
+        self.assertFalse((self.log / "trash").exists())
+        for refused in (("--yes",), ("--yes", "--confirm=quotes"), ("--before", "yesterday"), ("--range", "5")):
+            self.purge("--range", f"{lo}-{hi}", *refused, code=64)
+        self.purge(*sure, code=64)
+        self.assertIn("are there and not delivered", self.purge("--range", f"{lo}-{hi + 2}", *sure, code=1))
+        self.assertIn("holds nothing of before that time", self.purge("--before", "2020-01-01", *sure, code=1))
+        (self.log / "trash").mkdir()
+        (self.log / "trash/000000.seg-1.1.purged").touch()  # of 1970: kept long enough
+        done = self.purge("--range", f"{lo}-{hi}", *sure)
+        self.assertEqual((done["done"], done["rows"], done["trash_deleted"]), (True, plan["rows"], 1))
+        self.assertTrue(list((self.log / "trash").glob("*.purged")))
+        self.assertEqual(self.recorder.run("coldpath", "wal", "verify").returncode, 0)
+        self.check(done["rows"])
+        self.assertIn("is in use by a recorder", self.purge("--range", f"{lo}-{hi}", *sure, code=69))
+
     def test_a_killed_repair_is_repeated(self):
         """At each of its fail points, on copies of one damaged log: what comes out is what an undisturbed repair makes."""
         points = [point for point in self.recorder.failpoints() if point.startswith("repair.")]

@@ -113,11 +113,18 @@ class Parked(unittest.TestCase):
             self.server.query("ALTER TABLE test.sick ADD CONSTRAINT sound CHECK price > 0")
             put(recorder, "sick", [(1, 1), (2, -1), (3, 1)])
             recorder.wait_delivered()
-            self.assertEqual(recorder.run("coldpath", "quarantine", "drop", "sick").returncode, 64)
-            recorder.run("coldpath", "quarantine", "drop", "sick", "--yes", check=True)
+            for refused in ((), ("--yes",), ("--confirm=sick",), ("--yes", "--confirm=well")):
+                self.assertEqual(recorder.run("coldpath", "quarantine", "drop", "sick", *refused).returncode, 64, refused)
+            trash = recorder.work / "quarantine/test/trash"
+            trash.mkdir(mode=0o700)
+            (trash / "sick.1.dropped").touch()  # of 1970: kept long enough
+            recorder.run("coldpath", "quarantine", "drop", "sick", "--yes", "--confirm=sick", check=True)
             listed = json.loads(recorder.run("coldpath", "quarantine", "ls", "sick", "--json").stdout)["tables"][0]
             self.assertEqual(listed["rows"], 0)
-            self.assertEqual(len(list((recorder.work / "quarantine/test/trash").iterdir())), 1)
+            kept, = trash.iterdir()
+            self.assertGreater(int(kept.name.split(".")[1]), 1)
+            again = recorder.run("coldpath", "quarantine", "drop", "sick", "--yes", "--confirm=sick")
+            self.assertEqual((again.returncode, b"no rows in quarantine" in again.stderr), (69, True), again.stderr)
 
 
 if __name__ == "__main__":

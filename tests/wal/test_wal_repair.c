@@ -44,10 +44,10 @@ static void log_make(scratch *s, bool deliver)
     scratch_close(s);
 }
 
-static void log_remove(scratch *s)
+static void kept_remove(const scratch *s, const char *name)
 {
     char kept[300];
-    snprintf(kept, sizeof kept, "%s/damaged", s->dir);
+    snprintf(kept, sizeof kept, "%s/%s", s->dir, name);
     DIR *dir = opendir(kept);
     const struct dirent *entry;
     while (dir && (entry = readdir(dir))) {
@@ -58,6 +58,12 @@ static void log_remove(scratch *s)
     if (dir)
         closedir(dir);
     rmdir(kept);
+}
+
+static void log_remove(scratch *s)
+{
+    kept_remove(s, "damaged");
+    kept_remove(s, "trash");
     scratch_destroy(s);
 }
 
@@ -302,6 +308,98 @@ static void test_newest_missing(void **state)
     log_remove(&s);
 }
 
+static unsigned files_in(const scratch *s, const char *name)
+{
+    char path[300];
+    unsigned count = 0;
+    snprintf(path, sizeof path, "%s/%s", s->dir, name);
+    DIR *dir = opendir(path);
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir)))
+        count += entry->d_name[0] != '.';
+    if (dir)
+        closedir(dir);
+    return count;
+}
+
+static int purge(const scratch *s, uint64_t lo, uint64_t hi, cp_error *err)
+{
+    cp_wal_repair *repair = NULL;
+    *err = (cp_error){0};
+    if (cp_wal_repair_begin(&repair, s->dir, &s->config.known, err) != CP_OK)
+        fail_msg("%s", err->text);
+    const int rc = cp_wal_repair_purge(repair, lo, hi, err);
+    cp_wal_repair_end(repair);
+    return rc;
+}
+
+/* Sound records are given up because somebody wants to: exactly those, over the edges of segments, and only what is there, undelivered
+ * and in no batch. */
+static void test_purge(void **state)
+{
+    (void)state;
+    scratch s;
+    cp_error err = {0};
+    bool lost[RECORDS + 2] = {false};
+    log_make(&s, true);
+    /* A batch that was under way, and records that were delivered ahead. */
+    static const cp_wal_intent intents[] = {
+        {.lo = DELIVERED + 1, .hi = DELIVERED + 5, .rows = 9, .token = "token"},
+        {.lo = RECORDS - 4, .hi = RECORDS - 3}};
+    scratch_open(&s);
+    assert_int_equal(cp_wal_checkpoint_write(s.wal, DELIVERED, intents, 2, &err), CP_OK);
+    cp_wal_repair *busy = NULL;
+    assert_int_equal(cp_wal_repair_begin(&busy, s.dir, &s.config.known, &err), CP_E_BUSY);
+    scratch_close(&s);
+    assert_int_equal(purge(&s, DELIVERED, RECORDS, &err), CP_E_INVAL);
+    assert_non_null(strstr(err.text, "21 to 150 are there and not delivered"));
+    assert_int_equal(purge(&s, DELIVERED + 10, RECORDS + 1, &err), CP_E_INVAL);
+    assert_int_equal(purge(&s, DELIVERED + 5, DELIVERED + 9, &err), CP_E_BUSY);
+    assert_non_null(strstr(err.text, "a batch under way"));
+    assert_int_equal(purge(&s, RECORDS - 3, RECORDS, &err), CP_E_BUSY);
+    assert_non_null(strstr(err.text, "delivered ahead"));
+    assert_int_equal(files_in(&s, "trash"), 0);
+    const uint64_t lo = DELIVERED + 6;
+    const uint64_t hi = RECORDS - 5 - random_below(20);
+    cp_wal_view *view = look(&s);
+    unsigned touched = 0;
+    for (uint32_t n = 0; n < view->segment_count; n++)
+        touched += (view->segments[n].state == CP_WAL_VIEW_SEALED ||
+                    view->segments[n].state == CP_WAL_VIEW_NEWEST) &&
+                   view->segments[n].origin.base_lsn <= hi && view->segments[n].end_lsn >= lo;
+    cp_wal_view_free(view);
+    assert_true(touched > 1);
+    assert_int_equal(purge(&s, lo, hi, &err), CP_OK);
+    for (uint64_t lsn = lo; lsn <= hi; lsn++)
+        lost[lsn] = true;
+    assert_int_equal(files_in(&s, "trash"), touched);
+    assert_int_equal(files_in(&s, "damaged"), 0);
+    assert_int_equal(purge(&s, lo, hi, &err), CP_OK); /* as after one that was killed */
+    view = look(&s);
+    assert_int_equal(view->fault_count, 0);
+    assert_int_equal(view->end_lsn, RECORDS);
+    cp_wal_view_free(view);
+    expect(&s, DELIVERED + 1, lost);
+    log_remove(&s);
+}
+
+/* A damaged log is repaired first. */
+static void test_purge_of_damage(void **state)
+{
+    (void)state;
+    scratch s;
+    cp_error err = {0};
+    char path[300];
+    log_make(&s, false);
+    cp_wal_view *view = look(&s);
+    scratch_segment(&s, view->segments[view->segment_count - 1].origin.id, path);
+    cp_wal_view_free(view);
+    scratch_flip(path, CP_WAL_FIRST_FRAME + CP_WAL_RECORD_HEADER + 100);
+    assert_int_equal(purge(&s, 1, 2, &err), CP_E_CORRUPT);
+    assert_non_null(strstr(err.text, "coldpath wal repair"));
+    log_remove(&s);
+}
+
 int main(void)
 {
     const char *seed = getenv("CP_SEED");
@@ -312,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_sound),         cmocka_unit_test(test_beside_writer),
         cmocka_unit_test(test_one_record),    cmocka_unit_test(test_all_missing),
         cmocka_unit_test(test_random_damage), cmocka_unit_test(test_newest_missing),
+        cmocka_unit_test(test_purge),         cmocka_unit_test(test_purge_of_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
