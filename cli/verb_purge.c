@@ -243,7 +243,7 @@ static void check_arguments(const purge_args *args, struct argp_state *state)
         argp_error(state, "of which TABLE?");
     if ((args->lo == 0) == (args->before_ns == 0))
         argp_error(state, "which rows: --range LO-HI, or --before TIME?");
-    if (args->confirm && strcmp(args->confirm, args->table) != 0)
+    if (args->confirm && args->table && strcmp(args->confirm, args->table) != 0)
         argp_error(state, "--confirm=%s is not the table '%s'", args->confirm, args->table);
     if (args->yes && !args->confirm)
         argp_error(state, "--yes needs the table's name once more: --confirm=%s", args->table);

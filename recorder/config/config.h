@@ -63,9 +63,9 @@ typedef struct cp_config {
     int drain_cpu;        /* -1: anywhere */
     int flush_cpu;
     cp_poll_mode poll;
+    bool confine;          /* recorder/confine.h */
     uint64_t memory_limit; /* bytes of chunk pool */
     uint64_t stop_timeout_ns;
-    bool confine;        /* recorder/confine.h */
     char *control_group; /* recorder/command_socket.h; or NULL */
     char *log_level;
     char *url;
