@@ -96,12 +96,13 @@ static int metrics_print(const char *region)
     if (cp_watch_create(&watch, region, &err) < 0)
         return cp_fail(&err);
     const cp_watch_view *view = cp_watch_take(watch);
-    const bool present = view->present;
+    if (!view->present)
+        cp_error_set(&err, CP_E_ABSENT, "%s", view->absent);
     cp_metrics_write(view, stdout);
     cp_watch_release(watch);
     cp_watch_free(watch);
     const int printed = cp_output_finish();
-    return printed != CP_EXIT_OK ? printed : present ? CP_EXIT_OK : CP_EXIT_ABSENT;
+    return printed != CP_EXIT_OK ? printed : err.code < 0 ? cp_fail(&err) : CP_EXIT_OK;
 }
 
 /* The region, and the configuration, which may be absent with --region. */
