@@ -38,6 +38,8 @@ EXTRA = {"recorder": {"stop_timeout": "5s"}, "wal": {"segment_size": "2MiB"},
 
 
 class FailingCalls(unittest.TestCase):
+    maxDiff = None
+
     def setUp(self):
         print(f"seed: CP_SEED={SEED}", file=sys.stderr)
         self.rng = random.Random(SEED)
@@ -90,7 +92,7 @@ class FailingCalls(unittest.TestCase):
     def check_exit(self, code, said, what):
         ours = re.sub(rb"(?m)^fail_nth: .*\n", b"", said)
         if code not in EXIT_CODES or (code not in (0, 2) and not ours.strip()):
-            self.problems.append(f"{what}: exit {code}\n{said[-1000:].decode(errors='replace')}")
+            self.problems.append(f"{what}: exit {code}\n{(ours or said)[-1000:].decode(errors='replace')}")
 
     def check_rows(self):
         """Whatever else happened: what was vouched for is there, and nothing twice."""
@@ -124,7 +126,8 @@ class FailingCalls(unittest.TestCase):
                 break
             self.recorder.extra_environment = self.environment(kind, nth, goes_on=goes_on)
             ended = self.verb(verb)
-            self.check_exit(ended.returncode, ended.stderr, f"{verb}, {kind} {nth}{' and on' if goes_on else ''}")
+            said = ended.stderr + (ended.stdout if "--json" in verb else b"")
+            self.check_exit(ended.returncode, said, f"{verb}, {kind} {nth}{' and on' if goes_on else ''}")
         else:
             print(f"verbs: all of {len(turns)} calls had their turn", file=sys.stderr)
         self.recorder.extra_environment = {}
