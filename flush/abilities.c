@@ -1,6 +1,5 @@
 #include "flush/abilities.h"
 
-#include <assert.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,16 +44,19 @@ enum {
     URL_ROOM = 1200
 };
 
-typedef enum probe_step { STEP_SERVER, STEP_WINDOW, STEP_TABLES, STEP_COUNT } probe_step;
+typedef enum probe_step { STEP_SERVER, STEP_WINDOW, STEP_TABLES, STEP_GROUPS, STEP_COUNT } probe_step;
 
 typedef struct known_table {
     char *literal; /* 'database.table' quoted for SQL */
     _Atomic int guarantee;
     cp_counting counting;
+    bool replicated;
+    uint64_t group;
 } known_table;
 
 struct cp_abilities {
     const cp_sink_config *config;
+    const char *base;
     cp_http_exchange *exchange;
     char url[URL_ROOM];
     bool known;
@@ -75,9 +77,10 @@ struct cp_abilities {
 
 /* ---- creating ------------------------------------------------------------------------------------------------- */
 
-static bool url_set(cp_abilities *abilities, const char *base)
+static bool url_set(cp_abilities *abilities)
 {
-    const int length = snprintf(abilities->url, sizeof abilities->url, "%s/?wait_end_of_query=1", base);
+    const int length =
+        snprintf(abilities->url, sizeof abilities->url, "%s/?wait_end_of_query=1", abilities->base);
     return length > 0 && (size_t)length < sizeof abilities->url;
 }
 
@@ -88,10 +91,11 @@ int cp_abilities_create(cp_abilities **out, cp_http *http, const cp_sink_config 
     if (!abilities)
         return CP_E_NOMEM;
     abilities->config = config;
+    abilities->base = base;
     abilities->wanted = true;
     abilities->sql = malloc(SQL_ROOM);
     abilities->exchange = cp_http_exchange_create(http, PROBE_REPLY, abilities);
-    if (!abilities->sql || !abilities->exchange || !url_set(abilities, base)) {
+    if (!abilities->sql || !abilities->exchange || !url_set(abilities)) {
         cp_abilities_free(abilities);
         return CP_E_NOMEM;
     }
@@ -138,6 +142,17 @@ int cp_abilities_add_table(cp_abilities *abilities, const char *database, const 
     return CP_OK;
 }
 
+int cp_abilities_add_tables_of(cp_abilities *abilities, const cp_abilities *other)
+{
+    for (uint32_t i = 0; i < other->table_count; i++) {
+        char *literal = strdup(other->tables[i].literal);
+        if (!literal)
+            return CP_E_NOMEM;
+        abilities->tables[abilities->table_count++].literal = literal;
+    }
+    return CP_OK;
+}
+
 /* ---- asking --------------------------------------------------------------------------------------------------- */
 
 static void sql_server(cp_abilities *abilities)
@@ -151,17 +166,13 @@ static void sql_server(cp_abilities *abilities)
     snprintf(abilities->sql + used, SQL_ROOM - used, ") FORMAT TabSeparated");
 }
 
-static void sql_tables(cp_abilities *abilities)
+static void sql_of_tables(cp_abilities *abilities, const char *tail)
 {
     static const char head[] = "SELECT indexOf([";
-    static const char tail[] =
-        "], concat(database, '.', name)) AS i, engine, extract(engine_full, "
-        "'non_replicated_deduplication_window = ([0-9]+)') FROM system.tables WHERE i > 0 "
-        "FORMAT TabSeparated";
     size_t used = (size_t)snprintf(abilities->sql, SQL_ROOM, "%s", head);
     for (uint32_t i = 0; i < abilities->table_count; i++) {
         const char *literal = abilities->tables[i].literal;
-        if (strlen(literal) + sizeof tail + 2 > SQL_ROOM - used)
+        if (strlen(literal) + strlen(tail) + 3 > SQL_ROOM - used)
             break; /* the guarantee of the tables left out stays unknown */
         used += (size_t)snprintf(abilities->sql + used, SQL_ROOM - used, "%s%s", i ? "," : "", literal);
     }
@@ -179,8 +190,14 @@ static int step_start(cp_abilities *abilities)
                  "SELECT value FROM system.merge_tree_settings WHERE name = "
                  "'non_replicated_deduplication_window' FORMAT TabSeparated");
         break;
+    case STEP_TABLES:
+        sql_of_tables(abilities, "], concat(database, '.', name)) AS i, engine, extract(engine_full, "
+                                 "'non_replicated_deduplication_window = ([0-9]+)') FROM system.tables "
+                                 "WHERE i > 0 FORMAT TabSeparated");
+        break;
     default:
-        sql_tables(abilities);
+        sql_of_tables(abilities, "], concat(database, '.', table)) AS i, cityHash64(zookeeper_path) "
+                                 "FROM system.replicas WHERE i > 0 FORMAT TabSeparated");
         break;
     }
     return cp_http_start(abilities->exchange, abilities->url, abilities->sql, strlen(abilities->sql), false);
@@ -264,8 +281,10 @@ static cp_counting counting_of(const char *engine)
 
 static void take_tables(cp_abilities *abilities, const char *body)
 {
-    for (uint32_t i = 0; i < abilities->table_count; i++)
+    for (uint32_t i = 0; i < abilities->table_count; i++) {
         atomic_store_explicit(&abilities->tables[i].guarantee, CP_GUARANTEE_UNKNOWN, memory_order_relaxed);
+        abilities->tables[i].replicated = false;
+    }
     for (const char *line = body; *line;) {
         unsigned index = 0;
         char engine[64] = "";
@@ -276,10 +295,34 @@ static void take_tables(cp_abilities *abilities, const char *body)
             atomic_store_explicit(&table->guarantee, guarantee_of(abilities, engine, window),
                                   memory_order_relaxed);
             table->counting = counting_of(engine);
+            table->replicated = strncmp(engine, "Replicated", 10) == 0;
         }
         line += strcspn(line, "\n");
         line += *line == '\n';
     }
+}
+
+/* body "": the server does not say. */
+static void take_groups(cp_abilities *abilities, const char *body)
+{
+    for (uint32_t i = 0; i < abilities->table_count; i++)
+        abilities->tables[i].group = 0;
+    for (const char *line = body; *line;) {
+        unsigned index = 0;
+        unsigned long group = 0;
+        if (sscanf(line, "%9u\t%20lu", &index, &group) == 2 && index >= 1 && index <= abilities->table_count)
+            abilities->tables[index - 1].group = group;
+        line += strcspn(line, "\n");
+        line += *line == '\n';
+    }
+}
+
+static bool any_replicated(const cp_abilities *abilities)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < abilities->table_count; i++)
+        any = any || abilities->tables[i].replicated;
+    return any;
 }
 
 static cp_probe_result probe_failed(cp_abilities *abilities, const cp_http_reply *reply, uint64_t now_ns)
@@ -296,7 +339,7 @@ static cp_probe_result probe_failed(cp_abilities *abilities, const cp_http_reply
     char quoted[600];
     cp_http_reply_text(reply, text, sizeof text);
     cp_log(CP_LOG_WARN, "ClickHouse does not answer",
-           "url=%s attempt=%u class=%s code=%d retry_in_ms=%lu error=%s%s", abilities->config->url,
+           "url=%s attempt=%u class=%s code=%d retry_in_ms=%lu error=%s%s", abilities->base,
            abilities->failures, cp_error_class_name(class), reply->exception_code,
            (unsigned long)(wait / CP_NS_PER_MS), cp_log_quote(quoted, sizeof quoted, text),
            cp_error_remedy(reply->exception_code));
@@ -308,7 +351,7 @@ static cp_probe_result probe_done(cp_abilities *abilities)
     abilities->probing = false;
     if (!abilities->known)
         cp_log(CP_LOG_INFO, "ClickHouse answers", "url=%s version=%s tokens=%s zstd=%s",
-               abilities->config->url, abilities->version, cp_abilities_has_token(abilities) ? "yes" : "no",
+               abilities->base, abilities->version, cp_abilities_has_token(abilities) ? "yes" : "no",
                cp_abilities_has_zstd(abilities) ? "yes" : "no");
     abilities->known = true;
     abilities->wanted = false;
@@ -328,9 +371,15 @@ cp_probe_result cp_abilities_reply(cp_abilities *abilities, const cp_http_reply 
         abilities->default_window = strtoul(reply->body, NULL, 10);
     if (abilities->step == STEP_TABLES && good)
         take_tables(abilities, reply->body);
+    if (abilities->step == STEP_GROUPS)
+        take_groups(abilities, good ? reply->body : "");
     if (reply->net != 0)
         return probe_failed(abilities, reply, now_ns);
     abilities->step++;
+    if (abilities->step == STEP_GROUPS && !any_replicated(abilities)) {
+        take_groups(abilities, "");
+        abilities->step++;
+    }
     if (abilities->step == STEP_COUNT || step_start(abilities) < 0)
         return probe_done(abilities);
     return CP_PROBE_GOING_ON;
@@ -344,11 +393,13 @@ void cp_abilities_suspect(cp_abilities *abilities)
     abilities->wanted = true;
 }
 
-void cp_abilities_configure(cp_abilities *abilities, const char *base)
+void cp_abilities_set_base(cp_abilities *abilities, const char *base)
 {
-    const bool fits = url_set(abilities, base);
-    assert(fits);
-    (void)fits;
+    abilities->base = base;
+}
+
+void cp_abilities_forget(cp_abilities *abilities)
+{
     cp_http_cancel(abilities->exchange);
     abilities->probing = false;
     abilities->failures = 0;
@@ -411,4 +462,9 @@ cp_guarantee cp_abilities_guarantee(const cp_abilities *abilities, uint32_t tabl
 cp_counting cp_abilities_counting(const cp_abilities *abilities, uint32_t table)
 {
     return table < abilities->table_count ? abilities->tables[table].counting : CP_COUNTING_NOT;
+}
+
+uint64_t cp_abilities_group(const cp_abilities *abilities, uint32_t table)
+{
+    return table < abilities->table_count ? abilities->tables[table].group : 0;
 }

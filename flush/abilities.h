@@ -13,6 +13,7 @@
  *        insert with error 115. Without this step nothing is known.
  *     2. the server's default of non_replicated_deduplication_window   } for the guarantee that is
  *     3. engine and own window of each table                          } displayed; old servers may refuse
+ *     4. of replicated tables, the path in Keeper: what replicas of one table have in common
  *
  * Bodies are compressed with zstd from 21.1 on; older servers get them plain. One thread; guarantee: any. */
 #ifndef CP_FLUSH_ABILITIES_H
@@ -32,19 +33,24 @@ typedef enum cp_probe_result {
     CP_PROBE_FAILED /* will be tried again at the next deadline */
 } cp_probe_result;
 
-/* config must outlive it; base is its URL as cp_http_check_url gave it. CP_E_NOMEM. */
+/* config and base must outlive it; base: its URL as cp_http_check_url gave it. CP_E_NOMEM. */
 int cp_abilities_create(cp_abilities **out, cp_http *http, const cp_sink_config *config, const char *base);
 void cp_abilities_free(cp_abilities *abilities);
 
 /* Announces a table, in the order of the flusher's indices. CP_E_NOMEM. */
 int cp_abilities_add_table(cp_abilities *abilities, const char *database, const char *table);
 
+/* Announces the tables that were announced to another one. CP_E_NOMEM. */
+int cp_abilities_add_tables_of(cp_abilities *abilities, const cp_abilities *other);
+
 /* The server could not be reached, or not used: nothing is to be sent until a probe succeeds. */
 void cp_abilities_suspect(cp_abilities *abilities);
 
-/* The configuration names another server, or other credentials: base is its URL. What is known is forgotten, a probe under way
- * ended, and the next one is due at once. */
-void cp_abilities_configure(cp_abilities *abilities, const char *base);
+/* Its base has moved to another address. */
+void cp_abilities_set_base(cp_abilities *abilities, const char *base);
+
+/* The credentials have changed: what is known is forgotten, a probe under way ended, and the next one is due at once. */
+void cp_abilities_forget(cp_abilities *abilities);
 
 /* Something may have changed: probe again when convenient. */
 void cp_abilities_refresh(cp_abilities *abilities);
@@ -84,6 +90,10 @@ typedef enum cp_counting {
     CP_COUNTING_FINAL, /* MergeTree: what an acknowledged insert has stored is found */
 } cp_counting;
 cp_counting cp_abilities_counting(const cp_abilities *abilities, uint32_t table);
+
+/* Names the set of replicas that share the table's deduplication tokens: the hash of their path in Keeper, the same at each of
+ * them. 0: the table is not replicated, or the server does not say. */
+uint64_t cp_abilities_group(const cp_abilities *abilities, uint32_t table);
 
 /* The guarantee for a table. Any thread. */
 cp_guarantee cp_abilities_guarantee(const cp_abilities *abilities, uint32_t table);

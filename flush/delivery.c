@@ -59,28 +59,6 @@ static int policy_check(const cp_batch_policy *policy, const cp_table *table, cp
     return CP_OK;
 }
 
-/* The part of the URL that is the same for every batch. */
-static bool url_build_head(cp_url *url, const cp_delivery *delivery)
-{
-    const cp_table *table = delivery->table;
-    const char *database = table->database ? table->database : delivery->env->config->database;
-    cp_url_add(url, delivery->env->base);
-    cp_url_add(url, "/?wait_end_of_query=1");
-    if (database) {
-        cp_url_add(url, "&database=");
-        cp_url_add_encoded(url, database);
-    }
-    cp_url_add(url, "&query=");
-    cp_url_add_encoded(url, "INSERT INTO ");
-    cp_url_add_identifier(url, cp_table_target(table));
-    for (uint32_t i = 0; i < table->column_count; i++) {
-        cp_url_add_encoded(url, i ? "," : " (");
-        cp_url_add_identifier(url, table->columns[i].name);
-    }
-    cp_url_add_encoded(url, ") FORMAT Native");
-    return !url->overflow;
-}
-
 static int url_create(cp_delivery *delivery, cp_error *err)
 {
     const size_t name = 3 * (2 * (size_t)CP_MAX_NAME + 4); /* escaped and percent-encoded */
@@ -88,13 +66,10 @@ static int url_create(cp_delivery *delivery, cp_error *err)
     delivery->url = malloc(capacity);
     if (!delivery->url)
         return cp_error_set(err, CP_E_NOMEM, "table %s: out of memory", delivery->table->name);
-    cp_url url;
-    cp_url_begin(&url, delivery->url, capacity);
-    if (!url_build_head(&url, delivery) || url.size + URL_ROOM > CP_HTTP_URL_MAX)
+    delivery->url_capacity = capacity;
+    if (!cp_delivery_url_head_(delivery) || delivery->url_head + URL_ROOM > CP_HTTP_URL_MAX)
         return cp_error_set(err, CP_E_TOO_BIG, "table %s: the names of its columns do not fit a URL",
                             delivery->table->name);
-    delivery->url_head = url.size;
-    delivery->url_capacity = capacity;
     return CP_OK;
 }
 
@@ -123,6 +98,7 @@ int cp_delivery_create(cp_delivery **out, const cp_delivery_env *env, uint32_t i
     if (!delivery)
         return cp_error_set(err, CP_E_NOMEM, "table %s: out of memory", table->name);
     delivery->env = env;
+    delivery->at = cp_endpoints_chosen(env->endpoints);
     delivery->index = index;
     delivery->table = table;
     delivery->policy = *policy;
@@ -354,7 +330,7 @@ int cp_delivery_body_make_(cp_delivery *delivery, const cp_native_block *block)
     cp_batch *batch = &delivery->batch;
     const uint64_t began = cp_boottime_ns();
     batch->plain_size = block->bytes;
-    batch->zstd = env->compressor && cp_abilities_has_zstd(env->abilities) &&
+    batch->zstd = env->compressor && cp_abilities_has_zstd(delivery->at->abilities) &&
                   cp_compressor_wants(env->compressor, block->bytes);
     if (batch->zstd) {
         const int rc =
@@ -403,6 +379,8 @@ static cp_batch_intent batch_describe(const cp_delivery *delivery)
     return (cp_batch_intent){.range = batch->range,
                              .piece = piece,
                              .token = batch->token,
+                             .endpoint = delivery->at->id,
+                             .group = delivery->group,
                              .rows = batch->rows,
                              .span_count = batch->span_count,
                              .spans = batch->spans};
@@ -449,7 +427,7 @@ void cp_delivery_batch_begin_(cp_delivery *delivery, uint32_t count)
     for (uint32_t i = 0; i < count; i++)
         delivery->chunk_rows[i] = delivery->chunks[i]->row_count;
     delivery->sends = delivery->quarantined = 0;
-    delivery->settled_late = false;
+    delivery->settled_late = delivery->tied = false;
     cp_pieces_begin(&delivery->pieces, delivery->batch.rows);
     delivery->encoded = true;
     cp_delivery_send_begin_(delivery);
@@ -478,7 +456,7 @@ static bool batch_cut(cp_delivery *delivery)
 
 static bool url_finish(cp_delivery *delivery)
 {
-    const cp_abilities *abilities = delivery->env->abilities;
+    const cp_abilities *abilities = delivery->at->abilities;
     cp_url url = {.text = delivery->url, .size = delivery->url_head, .capacity = delivery->url_capacity};
     url.text[url.size] = '\0';
     cp_url_add(&url, cp_abilities_settings(abilities));
@@ -516,6 +494,7 @@ static void batch_send(cp_delivery *delivery, uint64_t now_ns)
 static bool batch_prepare(cp_delivery *delivery)
 {
     const cp_flush_events *events = delivery->env->events;
+    cp_delivery_group_note_(delivery);
     const cp_batch_intent intent = batch_describe(delivery);
     delivery->prepared =
         delivery->prepared || !events->prepare || events->prepare(events->ctx, delivery->index, &intent);
@@ -535,15 +514,8 @@ void cp_delivery_configure(cp_delivery *delivery, const cp_batch_policy *policy,
     delivery->quarantine.limit = delivery->env->config->quarantine_limit;
     if (delivery->has_source)
         delivery->source.set_policy(delivery->source.ctx, policy);
-    if (!server_changed)
-        return;
-    cp_url url;
-    cp_url_begin(&url, delivery->url, delivery->url_capacity);
-    const bool complete = url_build_head(&url, delivery);
-    assert(complete); /* URL_ROOM has room for any server's name */
-    (void)complete;
-    delivery->url_head = url.size;
-    delivery->retry_at = 0;
+    if (server_changed)
+        delivery->retry_at = 0;
 }
 
 /* Makes what is to be sent. False: it cannot be had now. */
@@ -578,7 +550,8 @@ uint64_t cp_delivery_due(cp_delivery *delivery, uint64_t now_ns, bool cut, bool 
     queue_look(delivery);
     queue_shed(delivery);
     progress_show(delivery);
-    if (!cp_abilities_known(delivery->env->abilities))
+    cp_delivery_aim_(delivery);
+    if (!cp_abilities_known(delivery->at->abilities))
         return UINT64_MAX;
     if (delivery->state == CP_DELIVERY_FROZEN)
         return delivery->retry_at;

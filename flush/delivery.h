@@ -27,9 +27,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "flush/abilities.h"
 #include "flush/arena.h"
 #include "flush/compress.h"
+#include "flush/endpoints.h"
 #include "flush/flusher.h"
 #include "flush/http.h"
 
@@ -37,9 +37,8 @@
 typedef struct cp_delivery_env {
     const cp_sink_config *config;
     const cp_flush_events *events;
-    const char *base; /* URL of the server */
+    cp_endpoints *endpoints;
     cp_http *http;
-    cp_abilities *abilities;
     cp_compressor *compressor; /* NULL: bodies are sent plain */
     cp_arena *arena;
     cp_chunk **pointers; /* CP_BATCH_CHUNKS, for whoever encodes */
@@ -56,8 +55,20 @@ void cp_delivery_free(cp_delivery *delivery);
 void cp_delivery_set_source(cp_delivery *delivery, const cp_batch_source *source);
 
 /* A changed configuration. policy: from the next batch on; its max_bytes is at most that of the start. server_changed: the
- * next attempt goes to env->base, at once, whatever pause the last one's failure asked for. */
+ * next attempt is made at once, whatever pause the last one's failure asked for. */
 void cp_delivery_configure(cp_delivery *delivery, const cp_batch_policy *policy, bool server_changed);
+
+/* Where the last request went, or the next one goes. */
+cp_endpoint *cp_delivery_at(const cp_delivery *delivery);
+
+/* With nothing under way: where the next batch goes is where it is chosen now. */
+void cp_delivery_turn(cp_delivery *delivery);
+
+/* Where the batch under way goes; NULL: there is none. */
+const cp_endpoint *cp_delivery_endpoint(const cp_delivery *delivery);
+
+/* The batch under way may have been stored at its endpoint, and can be sent nowhere else. */
+bool cp_delivery_holds_on(const cp_delivery *delivery);
 
 /* As cp_flusher_resume: the batch begins FROZEN and prepared. Before the thread runs. */
 int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t count,
@@ -93,6 +104,8 @@ bool cp_delivery_in_trouble(const cp_delivery *delivery);
 
 bool cp_delivery_is_sending(const cp_delivery *delivery);
 
+const cp_table *cp_delivery_table(const cp_delivery *delivery);
+
 /* Its batches come from a log. */
 bool cp_delivery_is_critical(const cp_delivery *delivery);
 
@@ -102,7 +115,7 @@ void cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64
 /* Somebody may have mended what the table was parked for: it asks at the next step. */
 void cp_delivery_ask_now(cp_delivery *delivery);
 
-/* The server answers again after it was away: a batch that could not reach it goes soon. (Soon, not at once: a server
+/* Its endpoint answers again after it was away: a batch that could not reach it goes soon. (Soon, not at once: a server
  * that takes probes but no further connection must not be asked without a pause.) */
 void cp_delivery_hurry(cp_delivery *delivery, uint64_t now_ns);
 

@@ -78,7 +78,7 @@ static cp_counting counting(const cp_delivery *delivery)
 {
     if (!delivery->doubt.countable || delivery->doubt.given_up)
         return CP_COUNTING_NOT;
-    return cp_abilities_counting(delivery->env->abilities, delivery->index);
+    return cp_abilities_counting(delivery->at->abilities, delivery->index);
 }
 
 void cp_delivery_doubt_spans_(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t count)
@@ -121,7 +121,7 @@ static void count_start(cp_delivery *delivery, cp_doubt_why_ why, uint64_t now_n
     doubt->why = why;
     delivery->state = CP_DELIVERY_COUNTING;
     delivery->sent_at = now_ns;
-    const int length = snprintf(url, sizeof url, "%s/?wait_end_of_query=1", delivery->env->base);
+    const int length = snprintf(url, sizeof url, "%s/?wait_end_of_query=1", delivery->at->base);
     const bool made =
         length > 0 && (size_t)length < sizeof url &&
         cp_doubt_sql(doubt->sql, doubt->sql_room, delivery->table, delivery->env->config->database,

@@ -74,6 +74,9 @@ struct cp_delivery {
     cp_http_exchange *exchange;
     cp_pieces pieces; /* how a refused batch goes on */
     cp_delivery_doubt_ doubt;
+    cp_endpoint *at; /* where what is under way goes, and where url points */
+    bool tied;       /* it may have been stored there, without an answer that says so */
+    uint64_t group;  /* of what is tied: the replicas that share its token; 0: none does */
     char *url; /* the constant part, url_head bytes, then settings and token */
     size_t url_head;
     size_t url_capacity;
@@ -127,6 +130,15 @@ void cp_delivery_found_(cp_delivery *delivery, uint64_t now_ns);
 
 /* What an error says about the server as a whole. */
 void cp_delivery_server_doubt_(cp_delivery *delivery, const cp_http_reply *reply, cp_error_class class);
+
+/* Writes the constant part of the URL. False: it does not fit. */
+bool cp_delivery_url_head_(cp_delivery *delivery);
+
+/* Turns to the chosen endpoint, if what is under way may go there. */
+void cp_delivery_aim_(cp_delivery *delivery);
+
+/* Before a send: which replicas will share its token. */
+void cp_delivery_group_note_(cp_delivery *delivery);
 
 /* CP_E_NOMEM. */
 int cp_delivery_doubt_create_(cp_delivery *delivery);

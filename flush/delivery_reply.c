@@ -84,9 +84,9 @@ void cp_delivery_server_doubt_(cp_delivery *delivery, const cp_http_reply *reply
 {
     delivery->unreached = reply->net != 0;
     if (class == CP_CLASS_PARK_ENDPOINT || (delivery->unreached && class == CP_CLASS_TRANSIENT))
-        cp_abilities_suspect(delivery->env->abilities);
+        cp_abilities_suspect(delivery->at->abilities);
     else if (reply->net != 0 || class == CP_CLASS_PARK_TABLE || class == CP_CLASS_MALFORMED)
-        cp_abilities_refresh(delivery->env->abilities);
+        cp_abilities_refresh(delivery->at->abilities);
 }
 
 /* The same again later. */
@@ -172,7 +172,7 @@ static void rows_taken(cp_delivery *delivery, const cp_http_reply *reply, uint64
     speed_learn(delivery, now_ns);
     attempt_show(delivery, &end, now_ns);
     if (delivery->attempts > 1) /* what was wrong has been mended, perhaps by making the table anew */
-        cp_abilities_refresh(delivery->env->abilities);
+        cp_abilities_refresh(delivery->at->abilities);
     if (!cp_delivery_doubt_after_(delivery, now_ns))
         cp_delivery_taken_(delivery, now_ns);
 }
@@ -228,8 +228,10 @@ void cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64
     } else if (too_big) {
         rows_split(delivery, reply, now_ns);
     } else {
-        if (leaves_doubt(reply, class))
+        if (leaves_doubt(reply, class)) {
+            delivery->tied = true;
             cp_delivery_doubt_open_(delivery);
+        }
         send_later(delivery, reply, class, NULL, now_ns);
     }
 }

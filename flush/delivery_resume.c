@@ -46,6 +46,27 @@ static int resume_piece(cp_delivery *delivery, cp_batch_piece piece, cp_error *e
     return CP_OK;
 }
 
+/* Ties the batch to the endpoint that may have it. */
+static int resume_tie(cp_delivery *delivery, const cp_batch_left *left, cp_error *err)
+{
+    cp_endpoint *at = cp_endpoints_find(delivery->env->endpoints, left->endpoint);
+    const bool anywhere = left->endpoint == 0 || cp_endpoints_is_abandoned(delivery->env->endpoints, left->endpoint);
+    if (!at && !anywhere)
+        return cp_error_set(err, CP_E_CONFIG,
+                            "table %s: a batch of %u rows may have been stored at a ClickHouse endpoint that "
+                            "clickhouse.url does not name any more: name it again, if only as the last of the "
+                            "list, until the batch is delivered; or, when it will not come back, under "
+                            "clickhouse.abandoned",
+                            delivery->table->name, delivery->batch.rows);
+    if (at) {
+        delivery->at = at;
+        (void)cp_delivery_url_head_(delivery);
+    }
+    delivery->tied = at != NULL;
+    delivery->group = left->group;
+    return CP_OK;
+}
+
 /* The whole batch is in doubt: encodes it. */
 static int resume_whole(cp_delivery *delivery, cp_error *err)
 {
@@ -81,7 +102,9 @@ int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t 
     cp_delivery_batch_begin_(delivery, count);
     delivery->lent = true;
     cp_delivery_doubt_open_(delivery);
-    const int rc = left->piece.rows ? resume_piece(delivery, left->piece, err) : resume_whole(delivery, err);
+    int rc = resume_tie(delivery, left, err);
+    if (rc == CP_OK)
+        rc = left->piece.rows ? resume_piece(delivery, left->piece, err) : resume_whole(delivery, err);
     if (rc < 0) {
         cp_batch_clear(batch);
         delivery->state = CP_DELIVERY_IDLE;

@@ -155,3 +155,22 @@ const char *cp_error_remedy(int code)
         return "";
     }
 }
+
+const char *cp_error_remedy_of_reply(const cp_http_reply *reply)
+{
+    switch ((CURLcode)reply->net) {
+    case CURLE_OK:
+        if (reply->exception_code == 0 && reply->status == 404)
+            return " — is this ClickHouse's HTTP port?";
+        return cp_error_remedy(reply->exception_code);
+    case CURLE_COULDNT_CONNECT:
+        return " — is ClickHouse running there?";
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return " — is the host name right?";
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+        return " — is ca_file the authority that signed the server's certificate?";
+    default:
+        return "";
+    }
+}

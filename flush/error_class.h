@@ -52,4 +52,7 @@ uint32_t cp_error_row_hint(const char *text);
 #define CP_ERROR_REMEDY_DASH " — "
 const char *cp_error_remedy(int code);
 
+/* Likewise about a reply, or that there was none. */
+const char *cp_error_remedy_of_reply(const cp_http_reply *reply);
+
 #endif

@@ -6,23 +6,22 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "flush/abilities.h"
 #include "flush/arena.h"
-#include "flush/breaker.h"
 #include "flush/compress.h"
 #include "flush/delivery.h"
+#include "flush/endpoints.h"
 #include "flush/error_class.h"
 #include "flush/http.h"
 #include "flush/schedule.h"
 
 enum {
-    BASE_ROOM = 1024,
     TEXT_ROOM = 512,
     TRANSFERS_MOST = 64, /* at a time: as many connections are kept; a table has one at most */
     POLL_LONGEST_MS =
@@ -36,23 +35,24 @@ enum {
  * way back. */
 typedef struct flusher_update {
     cp_sink_config config;
-    char base[BASE_ROOM];
+    cp_endpoints_plan *endpoints;
     cp_http_headers *headers;
     cp_compressor *compressor;
     const cp_batch_policy *policies;
-    bool server_changed;
+    bool renewed; /* credentials are */
+    bool refused; /* by the thread; refusal says why */
+    cp_error refusal;
 } flusher_update;
 
 struct cp_flusher {
     cp_sink_config config; /* strings are our copies */
     cp_flush_events events;
-    char base[BASE_ROOM];
     cp_http *http;
-    cp_abilities *abilities;
+    cp_endpoints endpoints;
     cp_compressor *compressor;
-    cp_breaker breaker;
     cp_schedule schedule;
-    cp_endpoint_health health; /* as last told */
+    cp_endpoint_health health; /* of the chosen endpoint, as last told */
+    uint32_t told_count;       /* of endpoints */
     bool was_urgent;
     cp_arena arena;
     size_t arena_bytes;
@@ -96,6 +96,10 @@ static bool config_copy(cp_sink_config *to, const cp_sink_config *from)
     bool failed = false;
     *to = *from;
     to->url = copy_text(from->url, &failed);
+    for (uint32_t i = 0; i < CP_MAX_ENDPOINTS - 1; i++)
+        to->others[i] = copy_text(from->others[i], &failed);
+    for (uint32_t i = 0; i < CP_MAX_ENDPOINTS; i++)
+        to->abandoned[i] = copy_text(from->abandoned[i], &failed);
     to->user = copy_text(from->user, &failed);
     to->password = copy_text(from->password, &failed);
     to->database = copy_text(from->database, &failed);
@@ -110,6 +114,10 @@ static bool config_copy(cp_sink_config *to, const cp_sink_config *from)
 static void config_drop(cp_sink_config *config)
 {
     drop_text(config->url);
+    for (uint32_t i = 0; i < CP_MAX_ENDPOINTS - 1; i++)
+        drop_text(config->others[i]);
+    for (uint32_t i = 0; i < CP_MAX_ENDPOINTS; i++)
+        drop_text(config->abandoned[i]);
     drop_text(config->user);
     drop_text(config->password);
     drop_text(config->database);
@@ -131,17 +139,12 @@ int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_f
     flusher->poll_ms = POLL_LONGEST_MS;
     sem_init(&flusher->updated, 0, 0);
     int rc = CP_OK;
-    if (!config->url)
-        rc = cp_error_set(err, CP_E_INVAL, "no ClickHouse URL is given");
-    else if (!config_copy(&flusher->config, config))
+    if (!config_copy(&flusher->config, config))
         rc = cp_error_set(err, CP_E_NOMEM, "no memory for the flusher");
     else
-        rc = cp_http_check_url(config->url, flusher->base, sizeof flusher->base, err);
-    if (rc == CP_OK)
         rc = cp_http_create(&flusher->http, &flusher->config, err);
-    if (rc == CP_OK &&
-        cp_abilities_create(&flusher->abilities, flusher->http, &flusher->config, flusher->base) < 0)
-        rc = cp_error_set(err, CP_E_NOMEM, "no memory for the flusher");
+    if (rc == CP_OK)
+        rc = cp_endpoints_create(&flusher->endpoints, &flusher->config, flusher->http, err);
     if (rc == CP_OK && config->compression != CP_COMPRESS_NONE)
         rc = cp_compressor_create(&flusher->compressor, config->compression_level,
                                   config->compression == CP_COMPRESS_AUTO, err);
@@ -152,9 +155,8 @@ int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_f
     flusher->env = (cp_delivery_env){
         .config = &flusher->config,
         .events = &flusher->events,
-        .base = flusher->base,
+        .endpoints = &flusher->endpoints,
         .http = flusher->http,
-        .abilities = flusher->abilities,
         .compressor = flusher->compressor,
         .arena = &flusher->arena,
         .pointers = flusher->pointers,
@@ -184,8 +186,8 @@ int cp_flusher_add_table(cp_flusher *flusher, const cp_table *table, const cp_ba
     if (rc < 0)
         return rc;
     const char *database = table->database ? table->database : flusher->config.database;
-    if (cp_abilities_add_table(flusher->abilities, database ? database : "default", cp_table_target(table)) <
-        0) {
+    if (cp_endpoints_add_table(&flusher->endpoints, database ? database : "default",
+                               cp_table_target(table)) < 0) {
         cp_delivery_free(delivery);
         return cp_error_set(err, CP_E_NOMEM, "table %s: out of memory", table->name);
     }
@@ -211,7 +213,7 @@ void cp_flusher_free(cp_flusher *flusher)
         return;
     for (uint32_t i = 0; i < flusher->table_count; i++)
         cp_delivery_free(flusher->deliveries[i]);
-    cp_abilities_free(flusher->abilities);
+    cp_endpoints_destroy(&flusher->endpoints);
     cp_http_free(flusher->http);
     cp_compressor_free(flusher->compressor);
     cp_arena_unmap(&flusher->arena);
@@ -227,20 +229,20 @@ static bool text_differs(const char *a, const char *b)
     return a && b ? strcmp(a, b) != 0 : a != b;
 }
 
-static bool server_differs(const cp_sink_config *a, const cp_sink_config *b)
+static bool credentials_differ(const cp_sink_config *a, const cp_sink_config *b)
 {
-    return text_differs(a->url, b->url) || text_differs(a->user, b->user) ||
-           text_differs(a->password, b->password) || text_differs(a->ca_file, b->ca_file);
+    return text_differs(a->user, b->user) || text_differs(a->password, b->password) ||
+           text_differs(a->ca_file, b->ca_file);
 }
 
-static int update_make(flusher_update *update, const cp_flusher *flusher, const cp_sink_config *sink,
+static int update_make(flusher_update *update, cp_flusher *flusher, const cp_sink_config *sink,
                        const cp_batch_policy *policies, cp_error *err)
 {
     cp_sink_config config = *sink;
     config.database = flusher->config.database;
     config.instance = flusher->config.instance;
     update->policies = policies;
-    update->server_changed = server_differs(sink, &flusher->config);
+    update->renewed = credentials_differ(sink, &flusher->config);
     for (uint32_t i = 0; i < flusher->table_count; i++) {
         if (policies[i].max_rows < 1 || policies[i].max_rows > CP_MAX_BATCH_ROWS ||
             policies[i].max_bytes < 1 || policies[i].max_bytes > flusher->max_bytes[i])
@@ -248,7 +250,10 @@ static int update_make(flusher_update *update, const cp_flusher *flusher, const 
     }
     if (!config_copy(&update->config, &config))
         return cp_error_set(err, CP_E_NOMEM, "no memory for another configuration");
-    int rc = cp_http_check_url(sink->url, update->base, sizeof update->base, err);
+    update->endpoints = calloc(1, sizeof *update->endpoints);
+    if (!update->endpoints)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for another configuration");
+    int rc = cp_endpoints_plan_make(update->endpoints, &flusher->endpoints, sink, err);
     if (rc == CP_OK)
         rc = cp_http_headers_create(&update->headers, &update->config, err);
     if (rc == CP_OK && sink->compression != CP_COMPRESS_NONE)
@@ -257,20 +262,50 @@ static int update_make(flusher_update *update, const cp_flusher *flusher, const 
     return rc;
 }
 
+/* What may have been stored at an endpoint is waited for there: it cannot be forgotten by leaving it out. */
+static bool update_refuse(const cp_flusher *flusher, flusher_update *update)
+{
+    for (uint32_t i = 0; i < flusher->table_count; i++) {
+        const cp_endpoint *at = cp_delivery_endpoint(flusher->deliveries[i]);
+        if (!at || !cp_delivery_holds_on(flusher->deliveries[i]) ||
+            cp_endpoints_plan_has(update->endpoints, at))
+            continue;
+        cp_error_set(&update->refusal, CP_E_CONFIG,
+                     "clickhouse.url does not name %s any more, where a batch of table %s may have been stored: "
+                     "keep it, if only as the last of the list, until the batch is delivered; or, when it will "
+                     "not come back, name it under clickhouse.abandoned",
+                     at->base, cp_delivery_table(flusher->deliveries[i])->name);
+        return true;
+    }
+    if (!cp_endpoints_plan_fits(update->endpoints, &flusher->endpoints)) {
+        cp_error_set(&update->refusal, CP_E_CONFIG,
+                     "more than %d ClickHouse endpoints are used, with those that are leaving: reload again "
+                     "when these are gone",
+                     CP_ENDPOINT_PLACES);
+        return true;
+    }
+    return false;
+}
+
 /* The thread, between two steps: everything changes here, and nothing can fail. */
 static void update_take(cp_flusher *flusher, flusher_update *update)
 {
+    update->refused = update_refuse(flusher, update);
+    if (update->refused) {
+        sem_post(&flusher->updated);
+        return;
+    }
+    const cp_endpoint *chosen = cp_endpoints_chosen(&flusher->endpoints);
     const cp_sink_config config = flusher->config;
     cp_compressor *compressor = flusher->compressor;
     flusher->config = update->config;
     flusher->compressor = flusher->env.compressor = update->compressor;
-    memcpy(flusher->base, update->base, sizeof flusher->base);
     cp_http_configure(flusher->http, update->headers);
-    if (update->server_changed)
-        cp_abilities_configure(flusher->abilities, flusher->base);
+    cp_endpoints_plan_take(&flusher->endpoints, update->endpoints, update->renewed);
+    const bool changed = update->renewed || cp_endpoints_chosen(&flusher->endpoints) != chosen;
     flusher->poll_ms = POLL_LONGEST_MS;
     for (uint32_t i = 0; i < flusher->table_count; i++) {
-        cp_delivery_configure(flusher->deliveries[i], &update->policies[i], update->server_changed);
+        cp_delivery_configure(flusher->deliveries[i], &update->policies[i], changed);
         poll_shorten(flusher, &update->policies[i]);
     }
     update->config = config;
@@ -285,13 +320,20 @@ int cp_flusher_configure(cp_flusher *flusher, const cp_sink_config *sink, const 
     flusher_update update = {.headers = NULL};
     if (!flusher->running)
         return cp_error_set(err, CP_E_INVAL, "the flusher does not run");
-    const int rc = update_make(&update, flusher, sink, policies, err);
+    int rc = update_make(&update, flusher, sink, policies, err);
     if (rc == CP_OK) {
         atomic_store_explicit(&flusher->update, &update, memory_order_release);
         cp_http_wake(flusher->http);
         while (sem_wait(&flusher->updated) < 0 && errno == EINTR)
             ;
     }
+    if (update.refused) {
+        *err = update.refusal;
+        rc = update.refusal.code;
+    }
+    if (update.endpoints)
+        cp_endpoints_plan_clear(update.endpoints);
+    free(update.endpoints);
     cp_http_headers_free(update.headers);
     cp_compressor_free(update.compressor);
     config_drop(&update.config);
@@ -310,44 +352,37 @@ static void server_show(const cp_flusher *flusher, bool up, const cp_http_reply 
 }
 
 /* A probe ended: tell those who wait for it. */
-static void on_probe(cp_flusher *flusher, const cp_http_reply *reply, uint64_t now_ns)
+static void on_probe(cp_flusher *flusher, cp_endpoint *at, const cp_http_reply *reply, uint64_t now_ns)
 {
-    const bool was_known = cp_abilities_known(flusher->abilities);
-    const cp_probe_result result = cp_abilities_reply(flusher->abilities, reply, now_ns);
-    if (result != CP_PROBE_GOING_ON)
-        cp_breaker_probed(&flusher->breaker, result == CP_PROBE_DONE);
-    if (result != CP_PROBE_GOING_ON)
+    const bool was_known = cp_abilities_known(at->abilities);
+    const cp_probe_result result = cp_abilities_reply(at->abilities, reply, now_ns);
+    const bool back = cp_endpoint_probed(at, result, was_known, reply, now_ns);
+    if (result != CP_PROBE_GOING_ON && at == cp_endpoints_chosen(&flusher->endpoints))
         server_show(flusher, result == CP_PROBE_DONE, reply);
     for (uint32_t i = 0; i < flusher->table_count; i++) {
-        if (result == CP_PROBE_DONE && !was_known)
-            cp_delivery_hurry(flusher->deliveries[i], now_ns);
+        cp_delivery *delivery = flusher->deliveries[i];
+        const cp_endpoint *of = cp_delivery_endpoint(delivery);
+        if ((of ? of : cp_endpoints_chosen(&flusher->endpoints)) != at)
+            continue;
+        if (back)
+            cp_delivery_hurry(delivery, now_ns);
         else if (result == CP_PROBE_FAILED)
-            cp_delivery_report_waiting(flusher->deliveries[i], reply,
-                                       cp_abilities_retry_ns(flusher->abilities) - now_ns);
+            cp_delivery_report_waiting(delivery, reply, cp_abilities_retry_ns(at->abilities) - now_ns);
     }
-}
-
-/* What an insert's end says about the server: nothing came back, or only from a gateway before it, or an answer. */
-static void breaker_learn(cp_flusher *flusher, const cp_http_reply *reply)
-{
-    const bool gateway = reply->exception_code == 0 && reply->status >= 502 && reply->status <= 504;
-    const bool reached = cp_error_classify(reply) != CP_CLASS_TRANSIENT || reply->net == 0;
-    if (reply->net == 0 && !gateway)
-        cp_breaker_answered(&flusher->breaker);
-    else if (cp_breaker_failed(&flusher->breaker, reached))
-        cp_abilities_suspect(flusher->abilities);
 }
 
 static void on_done(void *ctx, cp_http_exchange *exchange, const cp_http_reply *reply)
 {
     cp_flusher *flusher = ctx;
     const uint64_t now_ns = cp_boottime_ns();
-    if (cp_abilities_owns(flusher->abilities, exchange)) {
-        on_probe(flusher, reply, now_ns);
+    cp_endpoint *probed = cp_endpoints_of_probe(&flusher->endpoints, exchange);
+    if (probed) {
+        on_probe(flusher, probed, reply, now_ns);
         return;
     }
-    breaker_learn(flusher, reply);
-    cp_delivery_reply(cp_http_exchange_owner(exchange), reply, now_ns);
+    cp_delivery *delivery = cp_http_exchange_owner(exchange);
+    cp_endpoint_learn(cp_delivery_at(delivery), &flusher->config, reply, now_ns);
+    cp_delivery_reply(delivery, reply, now_ns);
 }
 
 /* After TRIM_AFTER_MS without any work gives back what a burst took. */
@@ -393,7 +428,7 @@ static void parked_ask(cp_flusher *flusher)
 {
     for (uint32_t i = 0; i < flusher->table_count; i++)
         cp_delivery_ask_now(flusher->deliveries[i]);
-    cp_abilities_ask_now(flusher->abilities);
+    cp_endpoints_ask_now(&flusher->endpoints);
 }
 
 static bool may_send(const cp_flusher *flusher, uint32_t table)
@@ -418,56 +453,116 @@ static uint64_t delivery_due(const cp_flusher *flusher, uint32_t table, uint64_t
     return may ? at : UINT64_MAX;
 }
 
+/* The requests under way at each endpoint leave this much room. */
+static uint32_t room_of(const cp_endpoint *at)
+{
+    return cp_breaker_room(&at->breaker, at->in_flight, TRANSFERS_MOST);
+}
+
+static void in_flight_count(cp_flusher *flusher)
+{
+    for (uint32_t i = 0; i < CP_ENDPOINT_PLACES; i++)
+        flusher->endpoints.places[i].in_flight = 0;
+    for (uint32_t i = 0; i < flusher->table_count; i++)
+        cp_delivery_at(flusher->deliveries[i])->in_flight += cp_delivery_is_sending(flusher->deliveries[i]);
+}
+
 /* Does what is due, in the order of the schedule and as far as transfers are left. Returns when to call again. */
 static uint64_t deliveries_step(cp_flusher *flusher, uint64_t now_ns, bool cut, bool urgent)
 {
     cp_schedule *schedule = &flusher->schedule;
     uint64_t next_ns = UINT64_MAX;
-    uint32_t in_flight = 0;
     schedule->count = flusher->table_count;
+    in_flight_count(flusher);
     for (uint32_t i = 0; i < flusher->table_count; i++) {
         const uint64_t at = delivery_due(flusher, i, now_ns, cut, urgent);
         cp_schedule_want(schedule, i, at <= now_ns);
         next_ns = at > now_ns && at < next_ns ? at : next_ns;
-        in_flight += cp_delivery_is_sending(flusher->deliveries[i]);
         schedule->critical[i] = cp_delivery_is_critical(flusher->deliveries[i]);
     }
-    uint32_t room = cp_breaker_room(&flusher->breaker, in_flight, TRANSFERS_MOST);
-    int table = room > 0 ? cp_schedule_next(schedule) : -1;
-    while (table >= 0) {
+    for (int table = cp_schedule_next(schedule); table >= 0; table = cp_schedule_next(schedule)) {
         cp_delivery *delivery = flusher->deliveries[table];
+        cp_endpoint *at = cp_delivery_at(delivery);
+        if (room_of(at) == 0) {
+            cp_schedule_want(schedule, (uint32_t)table, false);
+            continue;
+        }
         if (may_send(flusher, (uint32_t)table)) /* still: what others sent counts, too */
-            room -= cp_delivery_step(delivery, now_ns);
+            at->in_flight += cp_delivery_step(delivery, now_ns);
         cp_schedule_served(schedule, (uint32_t)table, cp_delivery_cost(delivery));
-        const uint64_t at = delivery_due(flusher, (uint32_t)table, now_ns, cut, urgent);
-        next_ns = at < next_ns ? at : next_ns;
-        table = room > 0 ? cp_schedule_next(schedule) : -1;
+        const uint64_t due_ns = delivery_due(flusher, (uint32_t)table, now_ns, cut, urgent);
+        next_ns = due_ns < next_ns ? due_ns : next_ns;
     }
     return next_ns;
 }
 
-static cp_endpoint_health health_judge(cp_flusher *flusher)
+static cp_endpoint_health health_judge(cp_flusher *flusher, const cp_endpoint *at, uint64_t now_ns)
 {
     if (!any_may_send(flusher)) /* nobody asks it */
         return CP_ENDPOINT_UNKNOWN;
-    const bool known = cp_abilities_known(flusher->abilities);
-    if (flusher->breaker.state == CP_BREAKER_OPEN || cp_abilities_failures(flusher->abilities) > 0)
+    if (cp_endpoint_is_down(at, now_ns))
         return CP_ENDPOINT_DOWN;
-    if (!known) /* a probe is under way: it says */
-        return flusher->health;
+    if (!cp_abilities_known(at->abilities)) /* a probe is under way: it says */
+        return at->health;
     /* Half open with nothing to try is no trouble. */
-    bool trouble = flusher->breaker.state != CP_BREAKER_CLOSED && !cp_flusher_idle(flusher);
+    bool trouble = at->breaker.state != CP_BREAKER_CLOSED && !cp_flusher_idle(flusher) &&
+                   at == cp_endpoints_chosen(&flusher->endpoints);
     for (uint32_t i = 0; i < flusher->table_count; i++)
-        trouble = trouble || cp_delivery_in_trouble(flusher->deliveries[i]);
+        trouble = trouble || (cp_delivery_at(flusher->deliveries[i]) == at &&
+                              cp_delivery_in_trouble(flusher->deliveries[i]));
     return trouble ? CP_ENDPOINT_DEGRADED : CP_ENDPOINT_HEALTHY;
 }
 
-static void health_show(cp_flusher *flusher)
+/* One endpoint's view, if the place is not free. True: it says something new. */
+static bool view_make(cp_flusher *flusher, cp_endpoint *at, cp_endpoint_view *view, uint64_t now_ns)
 {
-    const cp_endpoint_health health = health_judge(flusher);
+    const bool chosen = at == cp_endpoints_chosen(&flusher->endpoints);
+    const cp_endpoint_health health = health_judge(flusher, at, now_ns);
+    const char *reason = health == CP_ENDPOINT_DOWN ? at->reason : "";
+    const bool news = health != at->health || chosen != at->told_chosen || at->leaving != at->told_leaving ||
+                      !at->told || strcmp(reason, at->told_reason) != 0;
+    *view = (cp_endpoint_view){at->base, health, chosen, at->leaving, at->told_reason};
+    at->health = health;
+    at->told_chosen = chosen;
+    at->told_leaving = at->leaving;
+    at->told = true;
+    snprintf(at->told_reason, sizeof at->told_reason, "%s", reason);
+    return news;
+}
+
+static void health_show(cp_flusher *flusher, uint64_t now_ns)
+{
+    cp_endpoints *endpoints = &flusher->endpoints;
+    cp_endpoint_view views[CP_ENDPOINT_PLACES];
+    uint32_t count = 0;
+    bool news = false;
+    for (uint32_t i = 0; i < endpoints->count; i++)
+        news |= view_make(flusher, &endpoints->places[endpoints->order[i]], &views[count++], now_ns);
+    for (uint32_t i = 0; i < CP_ENDPOINT_PLACES; i++) {
+        if (endpoints->places[i].leaving)
+            news |= view_make(flusher, &endpoints->places[i], &views[count++], now_ns);
+    }
+    news |= count != flusher->told_count;
+    flusher->told_count = count;
+    const cp_endpoint_health health = cp_endpoints_chosen(endpoints)->health;
+    if (news && flusher->events.endpoints)
+        flusher->events.endpoints(flusher->events.ctx, views, count);
     if (health != flusher->health && flusher->events.health)
         flusher->events.health(flusher->events.ctx, health);
     flusher->health = health;
+}
+
+/* Something is under way to an endpoint that is to leave. */
+static bool endpoint_is_busy(const void *ctx, const cp_endpoint *endpoint)
+{
+    const cp_flusher *flusher = ctx;
+    bool busy = false;
+    for (uint32_t i = 0; i < flusher->table_count; i++) {
+        if (!cp_delivery_endpoint(flusher->deliveries[i]))
+            cp_delivery_turn(flusher->deliveries[i]);
+        busy = busy || cp_delivery_at(flusher->deliveries[i]) == endpoint;
+    }
+    return busy;
 }
 
 static bool may_end(const cp_flusher *flusher, uint64_t now_ns, uint64_t stop_at)
@@ -494,11 +589,13 @@ static void *flusher_main(void *arg)
             parked_ask(flusher);
         flusher->was_urgent = urgent;
         const uint64_t probe_ns =
-            any_may_send(flusher) ? cp_abilities_step(flusher->abilities, now_ns) : UINT64_MAX;
+            any_may_send(flusher) ? cp_endpoints_step(&flusher->endpoints, now_ns) : UINT64_MAX;
+        (void)cp_endpoints_choose(&flusher->endpoints, now_ns);
         const uint64_t step_ns = deliveries_step(flusher, now_ns, stop_at == 0, urgent);
         if (may_end(flusher, now_ns, stop_at))
             break;
-        health_show(flusher);
+        cp_endpoints_leave(&flusher->endpoints, endpoint_is_busy, flusher);
+        health_show(flusher, now_ns);
         idle_trim(flusher, now_ns, cp_flusher_idle(flusher));
         cp_http_poll(flusher->http, poll_timeout(flusher, now_ns, probe_ns < step_ns ? probe_ns : step_ns),
                      on_done, flusher);
@@ -595,9 +692,9 @@ bool cp_flusher_idle(cp_flusher *flusher)
     return true;
 }
 
-cp_guarantee cp_flusher_guarantee(const cp_flusher *flusher, uint32_t table)
+cp_guarantee cp_flusher_guarantee(cp_flusher *flusher, uint32_t table)
 {
-    return cp_abilities_guarantee(flusher->abilities, table);
+    return cp_abilities_guarantee(cp_endpoints_chosen(&flusher->endpoints)->abilities, table);
 }
 
 void cp_flusher_stop(cp_flusher *flusher, uint64_t deadline_ns)

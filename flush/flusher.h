@@ -1,4 +1,4 @@
-/* The flusher: one thread that ships chunks of any number of tables to one ClickHouse.
+/* The flusher: one thread that ships chunks of any number of tables to ClickHouse, at one of several endpoints (endpoints.h).
  *
  *   drain thread ── cp_flusher_submit ──► queue of the table ──► batch ──► Native ──► zstd ──► POST
  *                ◄── events.delivered, release ◄─────── when all its rows are settled ◄─────────┘
@@ -23,9 +23,14 @@
 /* AUTO: zstd or none, whichever is measured to bring rows to the server sooner. */
 typedef enum cp_compression { CP_COMPRESS_NONE, CP_COMPRESS_ZSTD, CP_COMPRESS_AUTO } cp_compression;
 
+enum { CP_MAX_ENDPOINTS = 8 };
+
 /* Strings are copied. */
 typedef struct cp_sink_config {
-    const char *url;      /* "http://host:8123" or https; no path, no credentials */
+    const char *url; /* "http://host:8123" or https; no path, no credentials */
+    const char *others[CP_MAX_ENDPOINTS - 1]; /* further endpoints in order of preference; NULL behind the last */
+    const char *abandoned[CP_MAX_ENDPOINTS];  /* endpoints that will not come back; NULL behind the last */
+    uint64_t failback_ns; /* an endpoint that is preferred is used again when it has been up for this long */
     const char *user;     /* NULL: no credentials are sent */
     const char *password; /* sent as the X-ClickHouse-Key header, never in the URL, never logged */
     const char *database; /* for tables whose DDL names none */
@@ -129,6 +134,8 @@ typedef struct cp_batch_intent {
     cp_lsn_range range;
     cp_batch_piece piece;
     const char *token; /* the batch's; a piece's has "/first-rows" behind it */
+    uint64_t endpoint; /* where it is sent: cp_endpoint_id */
+    uint64_t group;    /* of the replicas there that share its token: cp_abilities_group; 0: none does */
     uint32_t rows;
     uint32_t span_count;
     const cp_span *spans;
@@ -137,17 +144,28 @@ typedef struct cp_batch_intent {
 /* What a predecessor left of a batch that it had under way. */
 typedef struct cp_batch_left {
     const char *token;
+    uint64_t endpoint; /* as in its intent; 0: not known, any will do */
+    uint64_t group;
     cp_lsn_range range;
     cp_batch_piece piece;
 } cp_batch_left;
 
-/* How the server does, all tables together. */
+/* How a server does, all tables together. */
 typedef enum cp_endpoint_health {
     CP_ENDPOINT_UNKNOWN, /* it has not answered, and not failed to answer, yet */
     CP_ENDPOINT_HEALTHY,
     CP_ENDPOINT_DOWN, /* it does not answer, or refuses everything: nothing is sent but probes */
     CP_ENDPOINT_DEGRADED /* it answers, but some table's batch has to be sent again, or waits for somebody to act */
 } cp_endpoint_health;
+
+/* What is known of an endpoint. */
+typedef struct cp_endpoint_view {
+    const char *url;
+    cp_endpoint_health health;
+    bool chosen;        /* new batches go there */
+    bool leaving;       /* the configuration does not name it any more: only what may be there already goes there */
+    const char *reason; /* for being down, with the remedy; or "" */
+} cp_endpoint_view;
 
 /* Calls out of the flusher's thread. ctx is the owner's. */
 typedef struct cp_flush_events {
@@ -166,9 +184,11 @@ typedef struct cp_flush_events {
     bool (*shed)(void *ctx, uint32_t table, const cp_chunk *chunk);
     void (*attempt)(void *ctx, uint32_t table, const cp_attempt *attempt);
     void (*delivered)(void *ctx, uint32_t table, const cp_batch_intent *batch);
-    /* What is known of the server as a whole has changed. NULL is allowed. */
+    /* What is known of the chosen endpoint has changed, or another is. NULL is allowed. */
     void (*health)(void *ctx, cp_endpoint_health health);
-    /* A probe ended: the server answers, or does not (text says why; "" when it does). NULL is allowed. */
+    /* What is known of endpoints has changed: all of them, the configured ones first, in order of preference. NULL is allowed. */
+    void (*endpoints)(void *ctx, const cp_endpoint_view *views, uint32_t count);
+    /* A probe of the chosen endpoint ended: it answers, or does not (text says why; "" when it does). NULL is allowed. */
     void (*server)(void *ctx, bool up, const char *text);
     /* in_flight: rows in the batch under way; queued: rows and their oldest first_seen_ns (0 = none) behind
      * it */
@@ -200,7 +220,8 @@ void cp_flusher_set_source(cp_flusher *flusher, uint32_t table, const cp_batch_s
  * token, go out before all else of the table, without another prepare; or, when it went in pieces, the piece that was under way,
  * then the rest. Before start, once per table, and after the last add_table. The chunks stay the caller's; they are needed
  * until the batch is delivered, unless the table has a source. CP_E_TOO_BIG: the batch does not fit the table's
- * policy, which must have been larger then; CP_E_CORRUPT: there is no such piece; errors of reading the quarantine. */
+ * policy, which must have been larger then; CP_E_CORRUPT: there is no such piece; CP_E_CONFIG: it may have been stored at an
+ * endpoint that the configuration does not name; errors of reading the quarantine. */
 int cp_flusher_resume(cp_flusher *flusher, uint32_t table, cp_chunk *const *chunks, uint32_t count,
                       const cp_batch_left *left, cp_error *err);
 
@@ -210,8 +231,8 @@ int cp_flusher_start(cp_flusher *flusher, int cpu, cp_error *err);
 /* Changes the configuration of a flusher that runs, all of it between two steps of its thread, and waits until that is done
  * (a fraction of a second). Of sink everything but database and instance, which stay; policies: one per table, whose
  * max_bytes must not be over the one the table was added with. Requests under way end as they began; the next ones go to the new
- * server, with the new credentials, once it has answered a probe. The owner's thread, between start and stop. Nothing is
- * changed on an error: CP_E_INVAL, CP_E_NOMEM. */
+ * endpoints, with the new credentials, once one has answered a probe. The owner's thread, between start and stop. Nothing is
+ * changed on an error: CP_E_INVAL, CP_E_NOMEM, CP_E_CONFIG (a batch may have been stored at an endpoint that is named no more). */
 int cp_flusher_configure(cp_flusher *flusher, const cp_sink_config *sink, const cp_batch_policy *policies,
                          cp_error *err);
 
@@ -228,8 +249,8 @@ void cp_flusher_set_urgent(cp_flusher *flusher, bool urgent);
 /* True when no table has anything queued or under way. Any thread. */
 bool cp_flusher_idle(cp_flusher *flusher);
 
-/* The delivery guarantee of a table. Any thread. */
-cp_guarantee cp_flusher_guarantee(const cp_flusher *flusher, uint32_t table);
+/* The delivery guarantee of a table at the chosen endpoint. The flusher's thread. */
+cp_guarantee cp_flusher_guarantee(cp_flusher *flusher, uint32_t table);
 
 /* The most memory in bytes that a table with this policy can ever touch: `own` for its frozen batch, and `shared`, of
  * which the flusher has one, as large as its largest table's, for encoding. Address space is taken when the table is

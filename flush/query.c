@@ -76,15 +76,9 @@ static int query_setup(query *q, const cp_sink_config *config, struct curl_slist
 
 static int net_error(CURLcode net, const char *text, const cp_sink_config *config, cp_error *err)
 {
-    const char *remedy = "";
-    if (net == CURLE_COULDNT_CONNECT)
-        remedy = " — is ClickHouse running there?";
-    else if (net == CURLE_COULDNT_RESOLVE_HOST)
-        remedy = " — is the host name right?";
-    else if (net == CURLE_PEER_FAILED_VERIFICATION || net == CURLE_SSL_CACERT_BADFILE)
-        remedy = " — is ca_file the authority that signed the server's certificate?";
+    const cp_http_reply reply = {.net = (int)net};
     return cp_error_set(err, CP_E_NET, "ClickHouse at %s: %s%s", config->url,
-                        text[0] ? text : curl_easy_strerror(net), remedy);
+                        text[0] ? text : curl_easy_strerror(net), cp_error_remedy_of_reply(&reply));
 }
 
 static int server_error(query *q, long status, const cp_sink_config *config, cp_error *err)
@@ -98,8 +92,7 @@ static int server_error(query *q, long status, const cp_sink_config *config, cp_
     char text[CP_ERROR_TEXT / 2];
     cp_http_reply_text(&reply, text, sizeof text);
     return cp_error_set(err, CP_E_SERVER, "ClickHouse at %s: %s%s", config->url, text,
-                        code == 0 && status == 404 ? " — is this ClickHouse's HTTP port?"
-                                                   : cp_error_remedy(code));
+                        cp_error_remedy_of_reply(&reply));
 }
 
 static int query_perform(query *q, const cp_sink_config *config, const char *url, const char *sql,

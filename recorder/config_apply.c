@@ -89,5 +89,10 @@ void cp_config_sink(const cp_config *config, cp_sink_config *sink)
         .stamp_environment = config->stamp_environment,
         .quarantine_dir = config->quarantine_dir,
         .quarantine_limit = config->quarantine_limit,
+        .failback_ns = config->failback_ns,
     };
+    for (uint32_t i = 0; i < CP_MAX_ENDPOINTS - 1; i++)
+        sink->others[i] = config->others[i];
+    for (uint32_t i = 0; i < CP_MAX_ENDPOINTS; i++)
+        sink->abandoned[i] = config->abandoned[i];
 }

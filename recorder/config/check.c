@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/address.h"
@@ -35,6 +36,37 @@ static void check_required(cp_config_layers *layers)
                               "no tables are configured");
 }
 
+/* Whether a list of URLs has this one, written alike. */
+static bool urls_have(const char *list, const char *url, size_t size)
+{
+    for (; list && *list; list += strspn(list, ", ")) {
+        const size_t length = strcspn(list, ", ");
+        if (length == size && strncasecmp(list, url, size) == 0)
+            return true;
+        list += length;
+    }
+    return false;
+}
+
+/* No endpoint stands in the list twice, or is named and abandoned. */
+static void check_endpoints(cp_config_layers *layers)
+{
+    const cp_config_value *url = &layers->global[CP_KEY_URL];
+    const cp_config_value *abandoned = &layers->global[CP_KEY_ABANDONED];
+    for (const char *at = url->text; at && *at; at += strspn(at, ", ")) {
+        const size_t length = strcspn(at, ", ");
+        const char *rest = at + length + strspn(at + length, ", ");
+        if (urls_have(rest, at, length))
+            cp_config_problem_add(&layers->problems, &url->place, "name each endpoint once",
+                                  "clickhouse.url has %.*s twice", (int)length, at);
+        if (urls_have(abandoned->text, at, length))
+            cp_config_problem_add(&layers->problems, &abandoned->place,
+                                  "an endpoint that is used is not abandoned: take it out of one of the two",
+                                  "clickhouse.abandoned has %.*s, and so has clickhouse.url", (int)length, at);
+        at += length;
+    }
+}
+
 static void check_clickhouse(cp_config_layers *layers)
 {
     const cp_config_value *password = &layers->global[CP_KEY_PASSWORD],
@@ -43,11 +75,12 @@ static void check_clickhouse(cp_config_layers *layers)
         cp_config_problem_add(&layers->problems, &password->place, "keep one of the two",
                               "clickhouse.password and clickhouse.password_file are both given");
     const cp_config_value *ca = &layers->global[CP_KEY_CA_FILE], *url = &layers->global[CP_KEY_URL];
+    check_endpoints(layers);
     if (ca->set && access(ca->text, R_OK) < 0)
         cp_config_problem_add(&layers->problems, &ca->place,
                               "name a PEM file that the recorder's user can read",
                               "clickhouse.ca_file: %s: %s", ca->text, strerror(errno));
-    if (ca->set && (!url->set || strncasecmp(url->text, "https:", 6) != 0))
+    if (ca->set && (!url->set || !strcasestr(url->text, "https:")))
         cp_config_problem_warn(&layers->problems, &ca->place, "write https:// in clickhouse.url to use it",
                                "clickhouse.ca_file has no effect over http");
     uint64_t min, max;

@@ -86,7 +86,6 @@ static int fill_names(cp_config *config, cp_config_layers *layers)
                    copy_text(&config->namespace_name, &global[CP_KEY_NAMESPACE], "") &&
                    copy_text(&config->region_group, &global[CP_KEY_REGION_GROUP], NULL) &&
                    copy_text(&config->control_group, &global[CP_KEY_CONTROL_GROUP], NULL) &&
-                   copy_text(&config->url, &global[CP_KEY_URL], cp_config_keys[CP_KEY_URL].fallback) &&
                    copy_text(&config->user, &global[CP_KEY_USER], config->password ? "default" : NULL) &&
                    copy_text(&config->database, &global[CP_KEY_DATABASE], database) &&
                    copy_text(&config->ca_file, &global[CP_KEY_CA_FILE], NULL) &&
@@ -101,12 +100,44 @@ static int fill_names(cp_config *config, cp_config_layers *layers)
                : CP_E_NOMEM;
 }
 
+/* One text for each URL of the list. */
+static int fill_urls(const char *list, char **urls, uint32_t room)
+{
+    for (uint32_t i = 0; i < room && list && *list; i++) {
+        list += strspn(list, " ");
+        const size_t size = strcspn(list, ", ");
+        urls[i] = strndup(list, size);
+        if (!urls[i])
+            return CP_E_NOMEM;
+        if (size > 0 && urls[i][size - 1] == '/')
+            urls[i][size - 1] = '\0';
+        list += size;
+        list += strspn(list, ", ");
+    }
+    return CP_OK;
+}
+
+static int fill_endpoints(cp_config *config, const cp_config_layers *layers)
+{
+    const cp_config_value *url = &layers->global[CP_KEY_URL];
+    char *urls[CP_MAX_ENDPOINTS] = {NULL};
+    int rc = fill_urls(url->set ? url->text : cp_config_keys[CP_KEY_URL].fallback, urls, CP_MAX_ENDPOINTS);
+    config->url = urls[0];
+    memcpy(config->others, urls + 1, sizeof config->others);
+    config->failback_ns = number_of(layers, CP_KEY_FAILBACK_AFTER);
+    if (rc == CP_OK)
+        rc = fill_urls(layers->global[CP_KEY_ABANDONED].text, config->abandoned, CP_MAX_ENDPOINTS);
+    return config->url ? rc : CP_E_NOMEM;
+}
+
 static int fill_globals(cp_config *config, cp_config_layers *layers)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error"};
     int rc = fill_password(config, layers);
     if (rc == CP_OK)
         rc = fill_names(config, layers);
+    if (rc == CP_OK)
+        rc = fill_endpoints(config, layers);
     if (rc < 0)
         return rc;
     config->region_mode = (unsigned)number_of(layers, CP_KEY_REGION_MODE);
@@ -413,6 +444,10 @@ void cp_config_free(cp_config *config)
                            config->stamp_environment};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free(texts[i]);
+    for (size_t i = 0; i < CP_MAX_ENDPOINTS - 1; i++)
+        free(config->others[i]);
+    for (size_t i = 0; i < CP_MAX_ENDPOINTS; i++)
+        free(config->abandoned[i]);
     free(config->tables);
     cp_config_layers_free(config->origins);
     free(config);

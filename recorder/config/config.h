@@ -68,7 +68,10 @@ typedef struct cp_config {
     uint64_t stop_timeout_ns;
     char *control_group; /* recorder/command_socket.h; or NULL */
     char *log_level;
-    char *url;
+    char *url;                          /* of the preferred endpoint */
+    char *others[CP_MAX_ENDPOINTS - 1]; /* the other ones in order of preference; NULL behind the last */
+    char *abandoned[CP_MAX_ENDPOINTS];  /* likewise */
+    uint64_t failback_ns;
     char *user;
     char *password; /* from password_file, $COLDPATH_CLICKHOUSE__PASSWORD or $CREDENTIALS_DIRECTORY */
     char *database;

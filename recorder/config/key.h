@@ -21,6 +21,8 @@ typedef enum cp_config_key_id {
     CP_KEY_CONTROL_GROUP,
     CP_KEY_LOG_LEVEL,
     CP_KEY_URL,
+    CP_KEY_ABANDONED,
+    CP_KEY_FAILBACK_AFTER,
     CP_KEY_USER,
     CP_KEY_PASSWORD,
     CP_KEY_PASSWORD_FILE,

@@ -92,7 +92,8 @@ static char *keep_text(const cp_config_layers *layers, const cp_config_key *key,
 static bool is_text_kind(cp_config_kind kind)
 {
     return kind == CP_CONFIG_TEXT || kind == CP_CONFIG_NAME || kind == CP_CONFIG_PATH ||
-           kind == CP_CONFIG_URL || kind == CP_CONFIG_NAMES || kind == CP_CONFIG_LISTEN;
+           kind == CP_CONFIG_URL || kind == CP_CONFIG_URLS || kind == CP_CONFIG_NAMES ||
+           kind == CP_CONFIG_LISTEN;
 }
 
 /* The text may be set; else the problem is added. */
@@ -157,11 +158,12 @@ static void add_not_mapping(cp_config_layers *layers, const cp_yaml_node *node, 
 static int set_from_node(cp_config_layers *layers, cp_config_value *value, const cp_config_key *key,
                          const cp_yaml_node *node)
 {
-    const bool list = key->kind == CP_CONFIG_NAMES;
+    const bool list = key->kind == CP_CONFIG_NAMES || key->kind == CP_CONFIG_URLS;
     if (node->kind != CP_YAML_SCALAR && !(list && node->kind == CP_YAML_SEQUENCE && !node->nested)) {
         cp_config_problem_add(&layers->problems, &node->place,
                               list ? "write [a, b]" : "write one value behind the colon",
-                              list ? "%s takes a list of names" : "%s takes a single value", key->path);
+                              list ? "%s takes a list of %s" : "%s takes a single value", key->path,
+                              key->kind == CP_CONFIG_URLS ? "URLs" : "names");
         return CP_OK;
     }
     if (node->null || !node->text) { /* back to the default */

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "base/address.h"
+#include "flush/flusher.h"
 
 enum { QUOTE_BYTES = 60, NEAREST_BYTES = 64 };
 
@@ -292,8 +293,12 @@ static bool parse_one_name(const cp_config_key *key, const char *text, size_t le
     return true;
 }
 
-static bool parse_names(const cp_config_key *key, const char *text, size_t len, uint64_t *number,
-                        cp_config_refusal *why)
+typedef bool parse_item(const cp_config_key *key, const char *text, size_t len, uint64_t *number,
+                        cp_config_refusal *why);
+
+/* Items between commas, without the blanks around them. */
+static bool parse_list(const cp_config_key *key, const char *text, size_t len, parse_item *parse,
+                       uint64_t *number, cp_config_refusal *why)
 {
     size_t at = 0;
     while (at <= len) {
@@ -305,8 +310,9 @@ static bool parse_names(const cp_config_key *key, const char *text, size_t len, 
         while (end > at && text[end - 1] == ' ')
             end--;
         if (end == at)
-            return refuse(why, "write [a, b]", "%s: a name in the list is empty", key->path);
-        if (!parse_one_name(key, text + at, end - at, number, why))
+            return refuse(why, "write [a, b]", "%s: %s in the list is empty", key->path,
+                          key->kind == CP_CONFIG_NAMES ? "a name" : "one URL");
+        if (!parse(key, text + at, end - at, number, why))
             return false;
         at = next;
     }
@@ -374,6 +380,18 @@ static bool parse_url(const cp_config_key *key, const char *text, size_t len, cp
     return true;
 }
 
+/* One of a list of URLs, which are counted. */
+static bool parse_one_url(const cp_config_key *key, const char *text, size_t len, uint64_t *number,
+                          cp_config_refusal *why)
+{
+    if (!parse_url(key, text, len, why))
+        return false;
+    if (++*number > CP_MAX_ENDPOINTS)
+        return refuse(why, "leave out those that are needed least", "%s: more than %d URLs", key->path,
+                      CP_MAX_ENDPOINTS);
+    return true;
+}
+
 bool cp_config_value_parse(const cp_config_key *key, const char *text, size_t len, uint64_t *number,
                            cp_config_refusal *why)
 {
@@ -397,7 +415,9 @@ bool cp_config_value_parse(const cp_config_key *key, const char *text, size_t le
     case CP_CONFIG_MODE:
         return parse_mode(key, text, len, number, why);
     case CP_CONFIG_NAMES:
-        return parse_names(key, text, len, number, why);
+        return parse_list(key, text, len, parse_one_name, number, why);
+    case CP_CONFIG_URLS:
+        return parse_list(key, text, len, parse_one_url, number, why);
     default:
         return parse_number(key, text, len, number, why);
     }
