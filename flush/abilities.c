@@ -350,8 +350,8 @@ static cp_probe_result probe_done(cp_abilities *abilities)
 {
     abilities->probing = false;
     if (!abilities->known)
-        cp_log(CP_LOG_INFO, "ClickHouse answers", "url=%s version=%s tokens=%s zstd=%s",
-               abilities->base, abilities->version, cp_abilities_has_token(abilities) ? "yes" : "no",
+        cp_log(CP_LOG_INFO, "ClickHouse answers", "url=%s version=%s tokens=%s zstd=%s", abilities->base,
+               abilities->version, cp_abilities_has_token(abilities) ? "yes" : "no",
                cp_abilities_has_zstd(abilities) ? "yes" : "no");
     abilities->known = true;
     abilities->wanted = false;

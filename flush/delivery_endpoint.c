@@ -67,8 +67,9 @@ void cp_delivery_aim_(cp_delivery *delivery)
         return;
     if (under_way && delivery->tied)
         cp_log(CP_LOG_WARN,
-               delivery->at->abandoned ? "a batch that may have been stored at an abandoned endpoint goes to another"
-                                       : "a batch that may have been stored goes to another replica",
+               delivery->at->abandoned
+                   ? "a batch that may have been stored at an abandoned endpoint goes to another"
+                   : "a batch that may have been stored goes to another replica",
                "table=%s rows=%u from=%s to=%s", delivery->table->name, delivery->batch.rows,
                delivery->at->base, to->base);
     delivery->at = to;

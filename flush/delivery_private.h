@@ -77,7 +77,7 @@ struct cp_delivery {
     cp_endpoint *at; /* where what is under way goes, and where url points */
     bool tied;       /* it may have been stored there, without an answer that says so */
     uint64_t group;  /* of what is tied: the replicas that share its token; 0: none does */
-    char *url; /* the constant part, url_head bytes, then settings and token */
+    char *url;       /* the constant part, url_head bytes, then settings and token */
     size_t url_head;
     size_t url_capacity;
     bool encoded;      /* the body holds what is to be sent */

@@ -50,14 +50,16 @@ static int resume_piece(cp_delivery *delivery, cp_batch_piece piece, cp_error *e
 static int resume_tie(cp_delivery *delivery, const cp_batch_left *left, cp_error *err)
 {
     cp_endpoint *at = cp_endpoints_find(delivery->env->endpoints, left->endpoint);
-    const bool anywhere = left->endpoint == 0 || cp_endpoints_is_abandoned(delivery->env->endpoints, left->endpoint);
+    const bool anywhere =
+        left->endpoint == 0 || cp_endpoints_is_abandoned(delivery->env->endpoints, left->endpoint);
     if (!at && !anywhere)
-        return cp_error_set(err, CP_E_CONFIG,
-                            "table %s: a batch of %u rows may have been stored at a ClickHouse endpoint that "
-                            "clickhouse.url does not name any more: name it again, if only as the last of the "
-                            "list, until the batch is delivered; or, when it will not come back, under "
-                            "clickhouse.abandoned",
-                            delivery->table->name, delivery->batch.rows);
+        return cp_error_set(
+            err, CP_E_CONFIG,
+            "table %s: a batch of %u rows may have been stored at a ClickHouse endpoint that "
+            "clickhouse.url does not name any more: name it again, if only as the last of the "
+            "list, until the batch is delivered; or, when it will not come back, under "
+            "clickhouse.abandoned",
+            delivery->table->name, delivery->batch.rows);
     if (at) {
         delivery->at = at;
         (void)cp_delivery_url_head_(delivery);

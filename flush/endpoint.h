@@ -18,12 +18,14 @@ typedef struct cp_endpoint {
     cp_abilities *abilities;
     cp_breaker breaker;
     bool leaving;
-    bool abandoned;         /* the configuration says that it will not come back: what may be there is sent elsewhere */
-    uint64_t refuses_until; /* it refused an insert for what concerns all of them; 0: it did not, or took one since */
-    uint64_t probed_ns;     /* when its last probe ended */
-    uint32_t in_flight;     /* requests */
-    cp_endpoint_health health;       /* as last told */
-    char reason[CP_ENDPOINT_REASON]; /* of being down, with the remedy; "" */
+    bool
+        abandoned; /* the configuration says that it will not come back: what may be there is sent elsewhere */
+    uint64_t
+        refuses_until; /* it refused an insert for what concerns all of them; 0: it did not, or took one since */
+    uint64_t probed_ns;                   /* when its last probe ended */
+    uint32_t in_flight;                   /* requests */
+    cp_endpoint_health health;            /* as last told */
+    char reason[CP_ENDPOINT_REASON];      /* of being down, with the remedy; "" */
     bool told, told_chosen, told_leaving; /* as health; likewise the reason */
     char told_reason[CP_ENDPOINT_REASON];
 } cp_endpoint;

@@ -42,13 +42,23 @@ static int plan_read(cp_endpoints_plan *plan, const cp_sink_config *config, cp_e
     return rc;
 }
 
+/* One that is leaving may be gone when the plan is taken. */
+static bool is_configured(const cp_endpoints *endpoints, const char *base)
+{
+    for (uint32_t i = 0; i < endpoints->count; i++) {
+        if (strcmp(endpoints->places[endpoints->order[i]].base, base) == 0)
+            return true;
+    }
+    return false;
+}
+
 int cp_endpoints_plan_make(cp_endpoints_plan *plan, cp_endpoints *endpoints, const cp_sink_config *config,
                            cp_error *err)
 {
     int rc = plan_read(plan, config, err);
     const cp_endpoint *known = cp_endpoints_chosen(endpoints);
     for (uint32_t i = 0; rc == CP_OK && i < plan->count; i++) {
-        if (cp_endpoints_find(endpoints, cp_endpoint_id(plan->bases[i])))
+        if (is_configured(endpoints, plan->bases[i]))
             continue;
         rc = cp_endpoint_init(&plan->fresh[i], plan->bases[i], endpoints->http, endpoints->config, err);
         if (rc == CP_OK && known &&
@@ -273,7 +283,8 @@ bool cp_endpoints_choose(cp_endpoints *endpoints, uint64_t now_ns)
     const cp_endpoint *to = cp_endpoints_chosen(endpoints);
     const bool back = from->reason[0] == '\0';
     cp_log(back ? CP_LOG_INFO : CP_LOG_WARN,
-           back ? "rows go to a preferred ClickHouse endpoint again" : "rows go to another ClickHouse endpoint",
+           back ? "rows go to a preferred ClickHouse endpoint again"
+                : "rows go to another ClickHouse endpoint",
            "from=%s to=%s", from->base, to->base);
     return true;
 }

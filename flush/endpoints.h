@@ -14,10 +14,10 @@ enum { CP_ENDPOINT_PLACES = 2 * CP_MAX_ENDPOINTS }; /* those configured, and as 
 typedef struct cp_endpoints {
     const cp_sink_config *config;
     cp_http *http;
-    uint32_t count;                   /* configured */
-    uint32_t order[CP_MAX_ENDPOINTS]; /* their places, by preference */
-    _Atomic uint32_t chosen;          /* place */
-    cp_failover failover;             /* of those in order */
+    uint32_t count;                       /* configured */
+    uint32_t order[CP_MAX_ENDPOINTS];     /* their places, by preference */
+    _Atomic uint32_t chosen;              /* place */
+    cp_failover failover;                 /* of those in order */
     uint64_t abandoned[CP_MAX_ENDPOINTS]; /* ids; 0 behind the last */
     cp_endpoint places[CP_ENDPOINT_PLACES];
 } cp_endpoints;
@@ -27,7 +27,7 @@ typedef struct cp_endpoints_plan {
     uint32_t count;
     char bases[CP_MAX_ENDPOINTS][CP_ENDPOINT_BASE];
     uint64_t abandoned[CP_MAX_ENDPOINTS]; /* ids; 0 behind the last */
-    cp_endpoint fresh[CP_MAX_ENDPOINTS];  /* of bases that had no place when it was made; else free */
+    cp_endpoint fresh[CP_MAX_ENDPOINTS];  /* of bases that were not configured when it was made; else free */
     uint64_t failback_ns;
 } cp_endpoints_plan;
 

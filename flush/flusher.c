@@ -186,8 +186,8 @@ int cp_flusher_add_table(cp_flusher *flusher, const cp_table *table, const cp_ba
     if (rc < 0)
         return rc;
     const char *database = table->database ? table->database : flusher->config.database;
-    if (cp_endpoints_add_table(&flusher->endpoints, database ? database : "default",
-                               cp_table_target(table)) < 0) {
+    if (cp_endpoints_add_table(&flusher->endpoints, database ? database : "default", cp_table_target(table)) <
+        0) {
         cp_delivery_free(delivery);
         return cp_error_set(err, CP_E_NOMEM, "table %s: out of memory", table->name);
     }
@@ -270,11 +270,12 @@ static bool update_refuse(const cp_flusher *flusher, flusher_update *update)
         if (!at || !cp_delivery_holds_on(flusher->deliveries[i]) ||
             cp_endpoints_plan_has(update->endpoints, at))
             continue;
-        cp_error_set(&update->refusal, CP_E_CONFIG,
-                     "clickhouse.url does not name %s any more, where a batch of table %s may have been stored: "
-                     "keep it, if only as the last of the list, until the batch is delivered; or, when it will "
-                     "not come back, name it under clickhouse.abandoned",
-                     at->base, cp_delivery_table(flusher->deliveries[i])->name);
+        cp_error_set(
+            &update->refusal, CP_E_CONFIG,
+            "clickhouse.url does not name %s any more, where a batch of table %s may have been stored: "
+            "keep it, if only as the last of the list, until the batch is delivered; or, when it will "
+            "not come back, name it under clickhouse.abandoned",
+            at->base, cp_delivery_table(flusher->deliveries[i])->name);
         return true;
     }
     if (!cp_endpoints_plan_fits(update->endpoints, &flusher->endpoints)) {
@@ -521,7 +522,12 @@ static bool view_make(cp_flusher *flusher, cp_endpoint *at, cp_endpoint_view *vi
     const char *reason = health == CP_ENDPOINT_DOWN ? at->reason : "";
     const bool news = health != at->health || chosen != at->told_chosen || at->leaving != at->told_leaving ||
                       !at->told || strcmp(reason, at->told_reason) != 0;
-    *view = (cp_endpoint_view){at->base, health, chosen, at->leaving, at->told_reason};
+    *view = (cp_endpoint_view){.url = at->base,
+                               .id = at->id,
+                               .health = health,
+                               .chosen = chosen,
+                               .leaving = at->leaving,
+                               .reason = at->told_reason};
     at->health = health;
     at->told_chosen = chosen;
     at->told_leaving = at->leaving;
@@ -692,9 +698,10 @@ bool cp_flusher_idle(cp_flusher *flusher)
     return true;
 }
 
-cp_guarantee cp_flusher_guarantee(cp_flusher *flusher, uint32_t table)
+cp_guarantee cp_flusher_guarantee(const cp_flusher *flusher, uint32_t table)
 {
-    return cp_abilities_guarantee(cp_endpoints_chosen(&flusher->endpoints)->abilities, table);
+    const cp_endpoint *at = &flusher->endpoints.places[atomic_load(&flusher->endpoints.chosen)];
+    return cp_abilities_guarantee(at->abilities, table);
 }
 
 void cp_flusher_stop(cp_flusher *flusher, uint64_t deadline_ns)

@@ -28,8 +28,9 @@ enum { CP_MAX_ENDPOINTS = 8 };
 /* Strings are copied. */
 typedef struct cp_sink_config {
     const char *url; /* "http://host:8123" or https; no path, no credentials */
-    const char *others[CP_MAX_ENDPOINTS - 1]; /* further endpoints in order of preference; NULL behind the last */
-    const char *abandoned[CP_MAX_ENDPOINTS];  /* endpoints that will not come back; NULL behind the last */
+    const char
+        *others[CP_MAX_ENDPOINTS - 1]; /* further endpoints in order of preference; NULL behind the last */
+    const char *abandoned[CP_MAX_ENDPOINTS]; /* endpoints that will not come back; NULL behind the last */
     uint64_t failback_ns; /* an endpoint that is preferred is used again when it has been up for this long */
     const char *user;     /* NULL: no credentials are sent */
     const char *password; /* sent as the X-ClickHouse-Key header, never in the URL, never logged */
@@ -161,10 +162,13 @@ typedef enum cp_endpoint_health {
 /* What is known of an endpoint. */
 typedef struct cp_endpoint_view {
     const char *url;
+    uint64_t id;
     cp_endpoint_health health;
-    bool chosen;        /* new batches go there */
-    bool leaving;       /* the configuration does not name it any more: only what may be there already goes there */
-    const char *reason; /* for being down, with the remedy; or "" */
+    bool chosen;  /* new batches go there */
+    bool leaving; /* the configuration does not name it any more: only what may be there already goes there */
+    const char *reason;    /* for being down, with the remedy; or "" */
+    uint64_t held_rows;    /* set aside for it, */
+    uint32_t held_batches; /* in so many batches */
 } cp_endpoint_view;
 
 /* Calls out of the flusher's thread. ctx is the owner's. */
@@ -249,8 +253,8 @@ void cp_flusher_set_urgent(cp_flusher *flusher, bool urgent);
 /* True when no table has anything queued or under way. Any thread. */
 bool cp_flusher_idle(cp_flusher *flusher);
 
-/* The delivery guarantee of a table at the chosen endpoint. The flusher's thread. */
-cp_guarantee cp_flusher_guarantee(cp_flusher *flusher, uint32_t table);
+/* The delivery guarantee of a table at the chosen endpoint. Any thread, while the configuration stays. */
+cp_guarantee cp_flusher_guarantee(const cp_flusher *flusher, uint32_t table);
 
 /* The most memory in bytes that a table with this policy can ever touch: `own` for its frozen batch, and `shared`, of
  * which the flusher has one, as large as its largest table's, for encoding. Address space is taken when the table is

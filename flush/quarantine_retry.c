@@ -39,7 +39,9 @@ typedef struct retry_progress {
     uint32_t piece_rows;
     uint64_t delivered;
     uint64_t refused;
-    char token[CP_TOKEN_MAX];
+    char token[CP_TOKEN_MAX - 16];
+    uint64_t endpoint; /* as in cp_batch_intent; of an earlier program 0; likewise group */
+    uint64_t group;
 } retry_progress;
 
 struct cp_quarantine_retry {
@@ -290,6 +292,8 @@ static bool on_prepare(void *ctx, uint32_t table, const cp_batch_intent *intent)
     (void)table;
     retry->progress.lo = intent->range.lo;
     retry->progress.hi = intent->range.hi;
+    retry->progress.endpoint = intent->endpoint;
+    retry->progress.group = intent->group;
     retry->progress.piece_first = intent->piece.first;
     retry->progress.piece_rows = intent->piece.rows;
     snprintf(retry->progress.token, sizeof retry->progress.token, "%s", intent->token);
@@ -448,6 +452,8 @@ static int batch_resume(cp_quarantine_retry *retry, cp_error *err)
                    ? err->code
                    : cp_error_set(err, CP_E_CORRUPT, "a batch that was under way cannot be read whole");
     const cp_batch_left left = {.token = progress->token,
+                                .endpoint = progress->endpoint,
+                                .group = progress->group,
                                 .range = {progress->lo, progress->hi},
                                 .piece = {progress->piece_first, progress->piece_rows}};
     return cp_flusher_resume(retry->flusher, 0, retry->pointers, count, &left, err);

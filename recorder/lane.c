@@ -367,16 +367,16 @@ void cp_lane_init(cp_lane *lane, const cp_region_owner *region, uint32_t table, 
     gauge_set(&lane->counters->parked_since_ns, 0);
 }
 
-/* A later piece of the batch that stands in the intent. */
+/* The batch that stands in the intent: a later piece of it, or it is sent elsewhere. */
 static bool is_under_way(const cp_lane *lane, const cp_batch_intent *batch)
 {
-    return batch->piece.rows > 0 &&
-           __atomic_load_n(&lane->intent->state, __ATOMIC_RELAXED) == CP_INTENT_SENDING &&
+    return __atomic_load_n(&lane->intent->state, __ATOMIC_RELAXED) == CP_INTENT_SENDING &&
            strncmp(lane->intent->token, batch->token, sizeof lane->intent->token) == 0;
 }
 
 void cp_lane_prepare(cp_lane *lane, const cp_batch_intent *batch)
 {
+    cp_intent_aim(lane->intent, batch->endpoint, batch->group);
     if (is_under_way(lane, batch)) {
         cp_intent_piece(lane->intent, batch->piece.first, batch->piece.rows);
         cp_failpoint(CP_FP_PIECE_PREPARED);

@@ -510,6 +510,8 @@ static bool checkpoint_store(cp_log_lane *log_lane, const cp_batch_intent *batch
         intents[count].rows = batch->rows;
         intents[count].piece_first = batch->piece.first;
         intents[count].piece_rows = batch->piece.rows;
+        intents[count].endpoint = batch->endpoint;
+        intents[count].group = batch->group;
         snprintf(intents[count++].token, sizeof intents[0].token, "%s", batch->token);
     }
     if (cp_wal_checkpoint_write(log_lane->wal, log_lane->next - 1, intents, count, &err) < 0) {
@@ -582,6 +584,8 @@ static int resume_intent(cp_log_lane *log_lane, const cp_wal_intent *intent, cp_
            (unsigned long long)intent->hi);
     cp_failpoint(CP_FP_RESUME_READ);
     const cp_batch_left left = {.token = intent->token,
+                                .endpoint = intent->endpoint,
+                                .group = intent->group,
                                 .range = {intent->lo, intent->hi},
                                 .piece = {intent->piece_first, intent->piece_rows}};
     rc = cp_flusher_resume(flusher, log_lane->lane->index, log_lane->buffer->pointers, count, &left, err);

@@ -68,6 +68,8 @@ static int checkpoint_make(cp_wal *wal, reconciling *found, cp_error *err)
         found->intent.rows = batch->rows;
         found->intent.piece_first = batch->piece_first;
         found->intent.piece_rows = batch->piece_rows;
+        found->intent.endpoint = batch->endpoint;
+        found->intent.group = batch->group;
         memcpy(found->intent.token, batch->token,
                strlen(batch->token)); /* short enough: see batch_under_way */
     }

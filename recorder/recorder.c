@@ -18,6 +18,7 @@
 #include "recorder/config/change.h"
 #include "recorder/config_apply.h"
 #include "recorder/confine.h"
+#include "recorder/endpoint_board.h"
 #include "recorder/gate.h"
 #include "recorder/ladder_lane.h"
 #include "recorder/lane.h"
@@ -180,6 +181,12 @@ static void on_health(void *ctx, cp_endpoint_health health)
            names[health]);
 }
 
+static void on_endpoints(void *ctx, const cp_endpoint_view *views, uint32_t count)
+{
+    const cp_recorder *recorder = ctx;
+    cp_endpoint_board_show(recorder->region.control.endpoints, views, count);
+}
+
 static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)
 {
     cp_recorder *recorder = ctx;
@@ -279,6 +286,7 @@ static int make_flusher(cp_recorder *recorder, cp_error *err)
         .delivered = on_delivered,
         .server = on_server,
         .health = on_health,
+        .endpoints = on_endpoints,
         .progress = on_progress,
     };
     int rc = cp_flusher_create(&recorder->flusher, &sink, &events, err);

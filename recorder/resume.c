@@ -84,6 +84,8 @@ static int batch_hand_over(const cp_resumed *job, cp_flusher *flusher, cp_drain 
     for (uint32_t i = 0; i < job->chunk_count; i++)
         chunks[i] = (cp_chunk *)(uintptr_t)&job->chunks[i];
     const cp_batch_left left = {.token = job->intent.token,
+                                .endpoint = job->intent.endpoint,
+                                .group = job->intent.group,
                                 .piece = {job->intent.piece_first, job->intent.piece_rows}};
     const int rc = cp_flusher_resume(flusher, job->table, chunks, job->chunk_count, &left, err);
     cp_failpoint(CP_FP_RESUME_DONE);

@@ -24,6 +24,12 @@ void cp_intent_begin(cp_abi_intent *intent, const char *token, uint64_t rows, co
     intent_set(intent, CP_INTENT_SENDING);
 }
 
+void cp_intent_aim(cp_abi_intent *intent, uint64_t endpoint, uint64_t group)
+{
+    __atomic_store_n(&intent->group, group, __ATOMIC_RELEASE);
+    __atomic_store_n(&intent->endpoint, endpoint, __ATOMIC_RELEASE);
+}
+
 typedef union piece_word {
     struct {
         uint32_t first;

@@ -11,6 +11,9 @@
 void cp_intent_begin(cp_abi_intent *intent, const char *token, uint64_t rows, const cp_abi_intent_span *spans,
                      uint32_t count);
 
+/* Where the batch is sent; before cp_intent_begin, or when that changes before it is sent again. */
+void cp_intent_aim(cp_abi_intent *intent, uint64_t endpoint, uint64_t group);
+
 /* True when no batch stands in it. */
 static inline bool cp_intent_is_open(const cp_abi_intent *intent)
 {

@@ -48,7 +48,7 @@ enum {
     CP_WAL_RECORD_MAGIC = 0x524c5743, /* "CWLR" */
     CP_WAL_RINGS = 64,                /* producer slots of one table */
     CP_WAL_INTENTS = 4,               /* batches that may be in doubt at once */
-    CP_WAL_TOKEN = 504,               /* a deduplication token and its NUL */
+    CP_WAL_TOKEN = 488,               /* a deduplication token and its NUL */
     CP_WAL_UUID = 16
 };
 
@@ -139,12 +139,15 @@ static_assert(sizeof(cp_wal_record) == CP_WAL_RECORD_HEADER, "record header");
  *
  *   valid rows of the records lo to hi:   0 ── settled ── piece_first ── in doubt ── + piece_rows ── not sent yet ── rows
  *
- * A batch that is sent in pieces names the one under way. Earlier programs left those eight bytes 0: the whole batch. */
+ * A batch that is sent in pieces names the one under way. Earlier programs left those eight bytes 0: the whole batch; and
+ * endpoint and group, which were the end of the token's room. */
 typedef struct cp_wal_intent {
     uint64_t lo; /* first and last LSN */
     uint64_t hi;
     uint64_t rows; /* valid ones, of all these records */
     char token[CP_WAL_TOKEN];
+    uint64_t endpoint; /* names where it is sent; 0: not known */
+    uint64_t group;    /* names the replicas there that share its token; 0: none does */
     uint32_t piece_first;
     uint32_t piece_rows; /* 0, and piece_first 0: the whole batch is in doubt */
 } cp_wal_intent;

@@ -62,7 +62,8 @@ static void check_endpoints(cp_config_layers *layers)
         if (urls_have(abandoned->text, at, length))
             cp_config_problem_add(&layers->problems, &abandoned->place,
                                   "an endpoint that is used is not abandoned: take it out of one of the two",
-                                  "clickhouse.abandoned has %.*s, and so has clickhouse.url", (int)length, at);
+                                  "clickhouse.abandoned has %.*s, and so has clickhouse.url", (int)length,
+                                  at);
         at += length;
     }
 }

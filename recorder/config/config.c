@@ -109,8 +109,6 @@ static int fill_urls(const char *list, char **urls, uint32_t room)
         urls[i] = strndup(list, size);
         if (!urls[i])
             return CP_E_NOMEM;
-        if (size > 0 && urls[i][size - 1] == '/')
-            urls[i][size - 1] = '\0';
         list += size;
         list += strspn(list, ", ");
     }

@@ -79,21 +79,42 @@ static char *resolve_path(const cp_config_layers *layers, const char *text, size
     return strndup(text, len);
 }
 
+/* Written alike however they were written: "a, b", without a slash at the end of each. */
+static char *urls_text(const char *text, size_t len)
+{
+    char *kept = malloc(2 * len + 1); /* a comma may gain a blank */
+    size_t used = 0;
+    for (size_t at = 0; kept && at < len; at += strspn(text + at, ", ")) {
+        const size_t begin = at;
+        while (at < len && text[at] != ',' && text[at] != ' ')
+            at++;
+        const size_t size = at - begin - (at > begin && text[at - 1] == '/');
+        if (used > 0) {
+            memcpy(kept + used, ", ", 2);
+            used += 2;
+        }
+        memcpy(kept + used, text + begin, size);
+        used += size;
+    }
+    if (kept)
+        kept[used] = '\0';
+    return kept;
+}
+
 static char *keep_text(const cp_config_layers *layers, const cp_config_key *key, const char *text, size_t len,
                        bool in_file)
 {
     if (key->kind == CP_CONFIG_PATH)
         return resolve_path(layers, text, len, in_file);
-    if (key->kind == CP_CONFIG_URL && text[len - 1] == '/')
-        len--;
+    if (key->kind == CP_CONFIG_URLS)
+        return urls_text(text, len);
     return strndup(text, len);
 }
 
 static bool is_text_kind(cp_config_kind kind)
 {
     return kind == CP_CONFIG_TEXT || kind == CP_CONFIG_NAME || kind == CP_CONFIG_PATH ||
-           kind == CP_CONFIG_URL || kind == CP_CONFIG_URLS || kind == CP_CONFIG_NAMES ||
-           kind == CP_CONFIG_LISTEN;
+           kind == CP_CONFIG_URLS || kind == CP_CONFIG_NAMES || kind == CP_CONFIG_LISTEN;
 }
 
 /* The text may be set; else the problem is added. */

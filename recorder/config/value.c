@@ -406,8 +406,6 @@ bool cp_config_value_parse(const cp_config_key *key, const char *text, size_t le
         return true;
     case CP_CONFIG_NAME:
         return parse_name(key, text, len, why);
-    case CP_CONFIG_URL:
-        return parse_url(key, text, len, why);
     case CP_CONFIG_LISTEN:
         return parse_listen(key, text, len, why);
     case CP_CONFIG_CHOICE:

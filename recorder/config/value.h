@@ -10,11 +10,10 @@
 #include <stdint.h>
 
 typedef enum cp_config_kind {
-    CP_CONFIG_TEXT,     /* anything printable */
-    CP_CONFIG_NAME,     /* letters, digits, - and _ : a namespace, a database, a group */
-    CP_CONFIG_PATH,     /* a file or directory */
-    CP_CONFIG_URL,      /* http(s)://host[:port] */
-    CP_CONFIG_URLS,     /* a list of them, or one text with commas; the number says how many */
+    CP_CONFIG_TEXT, /* anything printable */
+    CP_CONFIG_NAME, /* letters, digits, - and _ : a namespace, a database, a group */
+    CP_CONFIG_PATH, /* a file or directory */
+    CP_CONFIG_URLS, /* http(s)://host[:port]; or a list, or one text with commas; the number says how many */
     CP_CONFIG_LISTEN,   /* an IP address and a port: 127.0.0.1:9464, [::1]:9464 */
     CP_CONFIG_COUNT,    /* a whole number */
     CP_CONFIG_SIZE,     /* bytes: 64MiB, 512k, 1048576 */

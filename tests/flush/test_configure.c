@@ -34,6 +34,7 @@ typedef struct fixture {
     uint64_t position;
     uint64_t made;
     atomic_ullong delivered; /* rows */
+    atomic_uint attempts;
 } fixture;
 
 static void on_release(void *ctx, cp_chunk *chunk)
@@ -44,9 +45,10 @@ static void on_release(void *ctx, cp_chunk *chunk)
 
 static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)
 {
-    (void)ctx;
+    fixture *f = ctx;
     (void)table;
     (void)attempt;
+    atomic_fetch_add(&f->attempts, 1);
 }
 
 static void on_delivered(void *ctx, uint32_t table, const cp_batch_intent *batch)
@@ -169,8 +171,8 @@ static void test_to_another_server(void **state)
     end(f);
 }
 
-/* The old server has taken a batch and does not answer: it is not cut off, nor waited for; then the same batch goes to the
- * new one. */
+/* The old server has taken a batch and does not answer: it is not cut off, nor waited for by the reload. It may have stored the
+ * batch, which therefore goes to the new one only when the old one is said not to come back. */
 static void test_under_way(void **state)
 {
     (void)state;
@@ -181,7 +183,8 @@ static void test_under_way(void **state)
     while (fake_server_inserts(f->old) == 0)
         usleep(1000);
     const uint64_t begin = cp_boottime_ns();
-    const cp_sink_config config = moved(f);
+    cp_sink_config config = moved(f);
+    config.abandoned[0] = fake_server_url(f->old);
     assert_int_equal(cp_flusher_configure(f->flusher, &config, &eager, &err), CP_OK);
     assert_true(cp_boottime_ns() - begin < REQUEST_MS * (uint64_t)CP_NS_PER_MS / 2);
     wait_delivered(f, 10);
@@ -190,6 +193,33 @@ static void test_under_way(void **state)
     assert_int_equal(fake_server_inserts(f->new), 1);
     assert_string_equal(fake_server_insert(f->old, 0).token, fake_server_insert(f->new, 0).token);
     assert_int_equal(fake_server_insert(f->old, 0).body_hash, fake_server_insert(f->new, 0).body_hash);
+    end(f);
+}
+
+/* A batch that may have been stored at an endpoint keeps it: a configuration without it is refused, and says what to do. */
+static void test_in_doubt(void **state)
+{
+    (void)state;
+    static const fake_step silent[] = {{.act = FAKE_SILENT}};
+    fixture *f = start(silent, 1);
+    cp_error err = {0};
+    cp_sink_config config = f->config;
+    config.retry_min_ms = 60000; /* it is not sent again meanwhile */
+    assert_int_equal(cp_flusher_configure(f->flusher, &config, &eager, &err), CP_OK);
+    submit(f, 10);
+    const uint64_t deadline = cp_boottime_ns() + WAIT_S * (uint64_t)CP_NS_PER_S;
+    while (atomic_load(&f->attempts) == 0 && cp_boottime_ns() < deadline)
+        usleep(1000);
+    const cp_sink_config other = moved(f);
+    assert_int_equal(cp_flusher_configure(f->flusher, &other, &eager, &err), CP_E_CONFIG);
+    assert_non_null(strstr(err.text, fake_server_url(f->old)));
+    assert_non_null(strstr(err.text, "clickhouse.abandoned"));
+    config.others[0] = fake_server_url(f->new); /* another one beside it is no trouble */
+    config.password = "mended";
+    assert_int_equal(cp_flusher_configure(f->flusher, &config, &eager, &err), CP_OK);
+    wait_delivered(f, 10); /* where it was sent */
+    assert_int_equal(fake_server_inserts(f->old), 2);
+    assert_int_equal(fake_server_inserts(f->new), 0);
     end(f);
 }
 
@@ -247,9 +277,8 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_to_another_server),
-        cmocka_unit_test(test_under_way),
-        cmocka_unit_test(test_a_pause_ends),
+        cmocka_unit_test(test_to_another_server), cmocka_unit_test(test_under_way),
+        cmocka_unit_test(test_in_doubt),          cmocka_unit_test(test_a_pause_ends),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

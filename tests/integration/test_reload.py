@@ -282,8 +282,10 @@ class Reload(unittest.TestCase):
                 killed = True
             self.recorder.settings["tables"]["quotes"]["flush"] = {"interval": f"{10 + reloads % 7}ms", "rows": 100 + reloads}
             self.recorder.settings["tables"]["trades"]["flush"] = {"interval": f"{10 + reloads % 5}ms", "max_rows": 100000 + reloads}
+            names = [self.server.url, self.server.url.replace("127.0.0.1", "localhost")]
+            url = names.pop(reloads % 2)
             code, _, said = self.change("clickhouse", {"compression": ("none", "zstd")[reloads % 2], "retry_min": f"{10 + reloads % 9}ms",
-                                                       "url": self.server.url.replace("127.0.0.1", ("127.0.0.1", "localhost")[reloads % 2])})
+                                                       "url": url, "abandoned": names})  # both are this server: it knows each token
             self.assertEqual(code, 0, said)
             reloads += 1
         put = json.loads(market.communicate()[0])

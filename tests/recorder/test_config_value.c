@@ -18,7 +18,7 @@ static const cp_config_key count_key = {.path = "k", .kind = CP_CONFIG_COUNT, .m
 static const cp_config_key any_count = {.path = "k", .kind = CP_CONFIG_COUNT, .max = UINT64_MAX};
 static const cp_config_key cpu_key = {.path = "k", .kind = CP_CONFIG_CPU, .max = 4095};
 static const cp_config_key mode_key = {.path = "k", .kind = CP_CONFIG_MODE};
-static const cp_config_key url_key = {.path = "k", .kind = CP_CONFIG_URL};
+static const cp_config_key url_key = {.path = "k", .kind = CP_CONFIG_URLS};
 static const cp_config_key name_key = {.path = "k", .kind = CP_CONFIG_NAME};
 static const cp_config_key choice_key = {.path = "k", .kind = CP_CONFIG_CHOICE, .choices = fruits};
 
@@ -119,7 +119,7 @@ static void urls(void **state)
     cp_config_refusal why;
     (void)state;
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
-        takes(&url_key, good[i], 0);
+        takes(&url_key, good[i], 1); /* one URL */
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         if (cp_config_value_parse(&url_key, bad[i], strlen(bad[i]), &number, &why))
             fail_msg("%s was taken", bad[i]);
