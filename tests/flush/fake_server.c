@@ -13,7 +13,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { CONNECTIONS = 64, BODY_MAX = 64 * 1024 * 1024, HEAD_MAX = 128 * 1024, POLL_MS = 20 };
+enum { CONNECTIONS = 512, BODY_MAX = 64 * 1024 * 1024, HEAD_MAX = 128 * 1024, POLL_MS = 20 };
 
 struct fake_server {
     int listener;
@@ -23,6 +23,8 @@ struct fake_server {
     char version[64];
     const char *settings;
     _Atomic bool stopping;
+    _Atomic bool away;
+    _Atomic unsigned long group;
     pthread_t acceptor;
     pthread_t workers[CONNECTIONS];
     _Atomic unsigned worker_count;
@@ -191,6 +193,11 @@ static void drip(const connection *c)
 /* Answers one request. False: the connection is over. */
 static bool answer(connection *c)
 {
+    const struct linger hard = {1, 0};
+    if (atomic_load(&c->server->away)) {
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+        return false;
+    }
     if (!strstr(c->head, "&query=INSERT")) {
         char body[2048] = "";
         if (strstr(c->body, "version()")) {
@@ -201,14 +208,16 @@ static bool answer(connection *c)
             snprintf(body, sizeof body, "0\n");
         } else if (strncmp(c->body, "SELECT count(), ", 16) == 0) {
             snprintf(body, sizeof body, "%s", take_count(c->server));
+        } else if (strstr(c->body, "system.replicas")) {
+            snprintf(body, sizeof body, "1\t%lu\n", atomic_load(&c->server->group));
         } else {
-            snprintf(body, sizeof body, "1\tMergeTree\t10000\n");
+            snprintf(body, sizeof body, "1\t%s\n",
+                     atomic_load(&c->server->group) ? "ReplicatedMergeTree\t" : "MergeTree\t10000");
         }
         reply(c, 200, NULL, body);
         return true;
     }
     const fake_step step = take_insert(c);
-    const struct linger hard = {1, 0};
     switch (step.act) {
     case FAKE_OK:
         reply(c, 200, NULL, "");
@@ -216,6 +225,10 @@ static bool answer(connection *c)
     case FAKE_REPLY:
         reply(c, step.status, step.headers, step.body ? step.body : "");
         return true;
+    case FAKE_DIES:
+        atomic_store(&c->server->away, true);
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+        return false;
     case FAKE_RESET:
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
         return false;
@@ -290,6 +303,16 @@ fake_server *fake_server_start(const fake_step *steps, unsigned count, const cha
     snprintf(server->url, sizeof server->url, "http://127.0.0.1:%d", ntohs(address.sin_port));
     pthread_create(&server->acceptor, NULL, acceptor_main, server);
     return server;
+}
+
+void fake_server_set_away(fake_server *server, bool away)
+{
+    atomic_store(&server->away, away);
+}
+
+void fake_server_set_group(fake_server *server, unsigned long group)
+{
+    atomic_store(&server->group, group);
 }
 
 const char *fake_server_url(const fake_server *server)

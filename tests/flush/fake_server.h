@@ -13,7 +13,8 @@ typedef enum fake_act {
     FAKE_REPLY,  /* status, headers, body as given */
     FAKE_RESET,  /* takes the request, then resets the connection */
     FAKE_SILENT, /* takes the request and never answers */
-    FAKE_DRIP    /* answers a byte per 50 ms, without ever ending */
+    FAKE_DRIP,   /* answers a byte per 50 ms, without ever ending */
+    FAKE_DIES    /* as FAKE_RESET, and then is away */
 } fake_act;
 
 typedef struct fake_step {
@@ -59,6 +60,12 @@ fake_insert fake_server_insert(fake_server *server, unsigned index);
 /* Counts of rows (SELECT count() …) are answered by these; before the first request. And how many came. */
 void fake_server_set_counts(fake_server *server, const fake_count *counts, unsigned count);
 unsigned fake_server_counted(fake_server *server);
+
+/* Away: every request is reset without an answer. */
+void fake_server_set_away(fake_server *server, bool away);
+
+/* The table is a ReplicatedMergeTree with this path's hash; 0, as at first: a MergeTree. */
+void fake_server_set_group(fake_server *server, unsigned long group);
 
 void fake_server_stop(fake_server *server);
 
