@@ -161,7 +161,7 @@ static void speed_learn(const cp_delivery *delivery, uint64_t now_ns)
 {
     const cp_delivery_env *env = delivery->env;
     const cp_batch *batch = &delivery->batch;
-    if (env->compressor && delivery->attempts == 1 && cp_abilities_has_zstd(env->abilities))
+    if (env->compressor && delivery->attempts == 1 && cp_abilities_has_zstd(delivery->at->abilities))
         cp_compressor_learn(env->compressor, batch->zstd, batch->plain_size,
                             batch->made_ns + now_ns - delivery->sent_at);
 }

@@ -20,6 +20,7 @@
 #include "flush/error_class.h"
 #include "flush/http.h"
 #include "flush/schedule.h"
+#include "flush/sink_config.h"
 
 enum {
     TEXT_ROOM = 512,
@@ -74,60 +75,6 @@ struct cp_flusher {
 
 /* ---- creating ------------------------------------------------------------------------------------------------- */
 
-static char *copy_text(const char *text, bool *failed)
-{
-    char *copy = text ? strdup(text) : NULL;
-    *failed |= text && !copy;
-    return copy;
-}
-
-/* Wipes and frees a string that config owns. */
-static void drop_text(const char *text)
-{
-    if (!text)
-        return;
-    void *bytes = (void *)(uintptr_t)text;
-    explicit_bzero(bytes, strlen(text));
-    free(bytes);
-}
-
-static bool config_copy(cp_sink_config *to, const cp_sink_config *from)
-{
-    bool failed = false;
-    *to = *from;
-    to->url = copy_text(from->url, &failed);
-    for (uint32_t i = 0; i < CP_MAX_ENDPOINTS - 1; i++)
-        to->others[i] = copy_text(from->others[i], &failed);
-    for (uint32_t i = 0; i < CP_MAX_ENDPOINTS; i++)
-        to->abandoned[i] = copy_text(from->abandoned[i], &failed);
-    to->user = copy_text(from->user, &failed);
-    to->password = copy_text(from->password, &failed);
-    to->database = copy_text(from->database, &failed);
-    to->ca_file = copy_text(from->ca_file, &failed);
-    to->instance = copy_text(from->instance ? from->instance : "", &failed);
-    to->stamp_source = copy_text(from->stamp_source, &failed);
-    to->stamp_environment = copy_text(from->stamp_environment, &failed);
-    to->quarantine_dir = copy_text(from->quarantine_dir, &failed);
-    return !failed;
-}
-
-static void config_drop(cp_sink_config *config)
-{
-    drop_text(config->url);
-    for (uint32_t i = 0; i < CP_MAX_ENDPOINTS - 1; i++)
-        drop_text(config->others[i]);
-    for (uint32_t i = 0; i < CP_MAX_ENDPOINTS; i++)
-        drop_text(config->abandoned[i]);
-    drop_text(config->user);
-    drop_text(config->password);
-    drop_text(config->database);
-    drop_text(config->ca_file);
-    drop_text(config->instance);
-    drop_text(config->stamp_source);
-    drop_text(config->stamp_environment);
-    drop_text(config->quarantine_dir);
-}
-
 int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_flush_events *events,
                       cp_error *err)
 {
@@ -139,7 +86,7 @@ int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_f
     flusher->poll_ms = POLL_LONGEST_MS;
     sem_init(&flusher->updated, 0, 0);
     int rc = CP_OK;
-    if (!config_copy(&flusher->config, config))
+    if (!cp_sink_config_copy(&flusher->config, config))
         rc = cp_error_set(err, CP_E_NOMEM, "no memory for the flusher");
     else
         rc = cp_http_create(&flusher->http, &flusher->config, err);
@@ -217,23 +164,12 @@ void cp_flusher_free(cp_flusher *flusher)
     cp_http_free(flusher->http);
     cp_compressor_free(flusher->compressor);
     cp_arena_unmap(&flusher->arena);
-    config_drop(&flusher->config);
+    cp_sink_config_drop(&flusher->config);
     sem_destroy(&flusher->updated);
     free(flusher);
 }
 
 /* ---- a changed configuration ---------------------------------------------------------------------------------- */
-
-static bool text_differs(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) != 0 : a != b;
-}
-
-static bool credentials_differ(const cp_sink_config *a, const cp_sink_config *b)
-{
-    return text_differs(a->user, b->user) || text_differs(a->password, b->password) ||
-           text_differs(a->ca_file, b->ca_file);
-}
 
 static int update_make(flusher_update *update, cp_flusher *flusher, const cp_sink_config *sink,
                        const cp_batch_policy *policies, cp_error *err)
@@ -242,13 +178,13 @@ static int update_make(flusher_update *update, cp_flusher *flusher, const cp_sin
     config.database = flusher->config.database;
     config.instance = flusher->config.instance;
     update->policies = policies;
-    update->renewed = credentials_differ(sink, &flusher->config);
+    update->renewed = cp_sink_credentials_differ(sink, &flusher->config);
     for (uint32_t i = 0; i < flusher->table_count; i++) {
         if (policies[i].max_rows < 1 || policies[i].max_rows > CP_MAX_BATCH_ROWS ||
             policies[i].max_bytes < 1 || policies[i].max_bytes > flusher->max_bytes[i])
             return cp_error_set(err, CP_E_INVAL, "table %u: max_rows or max_bytes is out of range", i);
     }
-    if (!config_copy(&update->config, &config))
+    if (!cp_sink_config_copy(&update->config, &config))
         return cp_error_set(err, CP_E_NOMEM, "no memory for another configuration");
     update->endpoints = calloc(1, sizeof *update->endpoints);
     if (!update->endpoints)
@@ -337,7 +273,7 @@ int cp_flusher_configure(cp_flusher *flusher, const cp_sink_config *sink, const 
     free(update.endpoints);
     cp_http_headers_free(update.headers);
     cp_compressor_free(update.compressor);
-    config_drop(&update.config);
+    cp_sink_config_drop(&update.config);
     return rc;
 }
 
