@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "flush/delivery_private.h"
 
 /* Books the settled rows that are in the quarantine. A row of the piece itself that is there says that the piece was refused. */
@@ -46,20 +47,23 @@ static int resume_piece(cp_delivery *delivery, cp_batch_piece piece, cp_error *e
     return CP_OK;
 }
 
-/* Ties the batch to the endpoint that may have it. */
+/* Ties the batch to the endpoint that may have it. When a single one is configured, it is taken for the same ClickHouse at another
+ * address; among several nobody can say. */
 static int resume_tie(cp_delivery *delivery, const cp_batch_left *left, cp_error *err)
 {
-    cp_endpoint *at = cp_endpoints_find(delivery->env->endpoints, left->endpoint);
-    const bool anywhere =
-        left->endpoint == 0 || cp_endpoints_is_abandoned(delivery->env->endpoints, left->endpoint);
-    if (!at && !anywhere)
-        return cp_error_set(
-            err, CP_E_CONFIG,
-            "table %s: a batch of %u rows may have been stored at a ClickHouse endpoint that "
-            "clickhouse.url does not name any more: name it again, if only as the last of the "
-            "list, until the batch is delivered; or, when it will not come back, under "
-            "clickhouse.abandoned",
-            delivery->table->name, delivery->batch.rows);
+    cp_endpoints *endpoints = delivery->env->endpoints;
+    cp_endpoint *at = cp_endpoints_find(endpoints, left->endpoint);
+    const bool gone = left->endpoint != 0 && !at;
+    if (gone && endpoints->count > 1 && !cp_endpoints_is_abandoned(endpoints, left->endpoint))
+        return cp_error_set(err, CP_E_CONFIG,
+                            "table %s: a batch of %u rows may have been stored at a ClickHouse endpoint that "
+                            "clickhouse.url does not name any more: name it again, if only as the last of the "
+                            "list, until the batch is delivered; or, when it will not come back, under "
+                            "clickhouse.abandoned",
+                            delivery->table->name, delivery->batch.rows);
+    if (gone)
+        cp_log(CP_LOG_WARN, "a batch that may have been stored goes to another endpoint than before",
+               "table=%s rows=%u to=%s", delivery->table->name, delivery->batch.rows, delivery->at->base);
     if (at) {
         delivery->at = at;
         (void)cp_delivery_url_head_(delivery);
