@@ -148,7 +148,7 @@ static uint64_t hash_text(uint64_t hash, const char *text)
 /* What makes two events the same. */
 static uint64_t event_key(const char *msg, const char *fields)
 {
-    static const char *const subjects[] = {"table", "slot", "key"};
+    static const char *const subjects[] = {"table", "slot", "key", "url", "class", "code"};
     char value[SUBJECT_ROOM];
     uint64_t hash = hash_text(UINT64_C(0xcbf29ce484222325), msg);
     for (size_t i = 0; i < sizeof subjects / sizeof subjects[0]; i++) {

@@ -5,7 +5,7 @@
  * Under systemd (JOURNAL_STREAM set) lines begin with the syslog priority, "<4>", and carry no time. A line is
  * one write(2); it may be cut at CP_LOG_LINE bytes, never split. Thread-safe. The library never logs.
  *
- * Warnings and errors that say the same of the same thing (message, and what the fields table, slot and key name) are limited
+ * Warnings and errors that say the same of the same thing (message, and what the fields table, slot, key, url, class and code say) are limited
  * (log_limit.h): when some were left out, the next line of them ends with left_out=N. */
 #ifndef CP_BASE_LOG_H
 #define CP_BASE_LOG_H
