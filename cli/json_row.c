@@ -148,11 +148,14 @@ static int object_set(cp_json_row *json, json_object *object, cp_row *row, cp_er
 {
     struct json_object_iterator it = json_object_iter_begin(object);
     const struct json_object_iterator end = json_object_iter_end(object);
+    /* Of two members of one name json-c keeps one: their places are then not those of the line. */
+    const bool sized = json->sized_digits && json->scan.members == (size_t)json_object_object_length(object);
     for (uint32_t place = 0; !json_object_iter_equal(&it, &end); place++) {
         const char *name = json_object_iter_peek_name(&it);
         const int column = column_find(json, place, name);
         int rc = CP_OK;
         json_object *value = json_object_iter_peek_value(&it);
+        row->sized_digits = sized && cp_json_scan_is_string(&json->scan, place);
         if (column >= 0 && !is_default(json, (uint32_t)column, value))
             rc = value_set(row, (uint32_t)column, value, err);
         else if (column < 0 && !json->skip_unknown)

@@ -17,6 +17,7 @@ typedef struct cp_json_row {
     /* Null in a column that is not Nullable gives its default, as ClickHouse has it; set after init. */
     bool defaults_for_null;
     json_tokener *tokener;
+    bool sized_digits; /* times that are strings of digits alone: cp_row.sized_digits; numbers stay counts */
     cp_json_scan scan; /* of the line under way */
     uint32_t order_count;
     uint16_t order[CP_MAX_COLUMNS]; /* columns in the order of the line before */

@@ -86,6 +86,7 @@ int cp_json_scan_line(cp_json_scan *scan, const char *line, size_t len)
         return CP_E_NOMEM;
     char *out = scan->text;
     scan->members = 0;
+    memset(scan->numbers, 0, sizeof scan->numbers);
     while (i < len) {
         const char c = line[i];
         size_t end = i + 1;
@@ -95,6 +96,8 @@ int cp_json_scan_line(cp_json_scan *scan, const char *line, size_t len)
         } else if ((is_digit(c) || c == '-') && (before == ':' || before == '[' || before == ',')) {
             const size_t number = number_end(line, len, i);
             quote = number > i && value_ends(line, len, number);
+            if (quote && depth == 1 && before == ':' && scan->members <= CP_JSON_MARKED)
+                scan->numbers[(scan->members - 1) / 64] |= (uint64_t)1 << (scan->members - 1) % 64;
             end = quote ? number : end;
         }
         depth += c == '{' || c == '[';

@@ -22,6 +22,7 @@ struct cp_row_source {
     cp_column_map map;
     bool header_due;
     uint64_t line_number;
+    bool line_ended;
 };
 
 const char *const cp_format_names[] = {"JSONEachRow",           "CSV",       "TSV",    "CSVWithNames",
@@ -118,6 +119,11 @@ uint64_t cp_row_source_line(const cp_row_source *source)
     return source->line_number;
 }
 
+bool cp_row_source_line_ended(const cp_row_source *source)
+{
+    return source->line_ended;
+}
+
 /* Counts a line out: to the reject file (unless skipped by the reader, which has put it there), with its
  * place in front of the message. Always CP_E_PARSE. */
 static int line_reject(cp_row_source *source, const cp_line *line, cp_error *err)
@@ -149,6 +155,7 @@ static int record_next(cp_row_source *source, cp_line *line, cp_error *err)
         const int rc = source->csv ? cp_csv_record_next(source->csv, line, err)
                                    : cp_line_reader_next(source->reader, line, err);
         source->line_number = line->number;
+        source->line_ended = line->ended;
         if (rc != 1)
             return rc;
         const bool tsv = source->options.format == CP_FORMAT_TSV; /* where blanks are fields */

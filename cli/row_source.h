@@ -64,6 +64,9 @@ int cp_row_source_next(cp_row_source *source, cp_row *row, void *buffer, uint32_
 /* The number of the line that the last row began with, from 1. */
 uint64_t cp_row_source_line(const cp_row_source *source);
 
+/* False when that line is the input's last and lacks its newline: whoever writes it may not have finished. */
+bool cp_row_source_line_ended(const cp_row_source *source);
+
 void cp_row_source_close(cp_row_source *source);
 
 #endif

@@ -77,6 +77,15 @@ int cp_row_reserve(cp_row *row, uint32_t column, uint64_t size, uint32_t align, 
     return CP_OK;
 }
 
+static bool digits_alone(const char *text, size_t len)
+{
+    const size_t sign = len > 0 && (text[0] == '-' || text[0] == '+');
+    size_t digits = sign;
+    while (digits < len && text[digits] >= '0' && text[digits] <= '9')
+        digits++;
+    return digits == len && digits > sign;
+}
+
 int cp_row_write(cp_row *row, uint32_t column, const char *text, size_t len, uint32_t at, cp_error *err)
 {
     const cp_type *type = &row->table->columns[column].type;
@@ -94,10 +103,14 @@ int cp_row_write(cp_row *row, uint32_t column, const char *text, size_t len, uin
     }
     char strict[CP_BEST_EFFORT_TEXT];
     const bool time = type->kind >= CP_DATE && type->kind <= CP_DATETIME64;
-    const size_t rewritten = time && row->best_effort ? cp_best_effort_time(type, text, len, strict) : 0;
+    const bool sized = time && row->sized_digits && digits_alone(text, len);
+    const size_t rewritten =
+        time && (row->best_effort || sized) ? cp_best_effort_time(type, text, len, strict) : 0;
     if (rewritten && !cp_value_parse(type, strict, rewritten, row->bytes + at))
         return CP_OK;
-    const char *problem = cp_value_parse(type, text, len, row->bytes + at);
+    const char *problem =
+        sized ? "is digits alone, but neither a count of s, ms, µs or ns since 1970 nor YYYYMMDD[hhmmss]"
+              : cp_value_parse(type, text, len, row->bytes + at);
     return problem ? cp_row_fail(row, column, CP_E_PARSE, text, len, problem, err) : CP_OK;
 }
 

@@ -25,6 +25,8 @@ typedef struct cp_row {
     uint32_t capacity; /* of it */
     uint32_t used;     /* bytes of the row so far: fixed part and tail */
     bool best_effort;  /* dates and times in other forms, too (best_effort.h); cp_row_begin says no */
+    bool
+        sized_digits; /* a time of digits alone is no count: its length says what it is, as in best_effort; cp_row_begin says no */
     uint64_t set[CP_MAX_COLUMNS / 64]; /* which columns have been given */
 } cp_row;
 

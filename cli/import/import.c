@@ -49,6 +49,7 @@ int cp_import_json(cp_import *import, cp_import_table *table, const char *text, 
     if (!table->json_ready) {
         rc = cp_json_row_init(&table->json, table->table, import->skip_unknown, err);
         table->json.defaults_for_null = import->defaults_for_null;
+        table->json.sized_digits = import->best_effort;
         table->json_ready = rc == CP_OK;
     }
     if (rc == CP_OK)
@@ -250,10 +251,16 @@ static int batch_fill(cp_import *import, const cp_import_source *source, cp_erro
 int cp_import_run(cp_import *import, const cp_import_source *source, bool follow, cp_error *err)
 {
     while (!cp_import_stopped) {
-        const int seen = batch_fill(import, source, err);
-        int rc = seen < 0 ? seen : staged_put(import, err);
+        cp_error problem = {0};
+        const int seen = batch_fill(import, source, &problem);
+        int rc =
+            staged_put(import, err); /* also when the source failed: what it gave before is not kept back */
         if (rc == CP_OK)
             rc = safe_wait(import, err);
+        if (rc == CP_OK && seen < 0) {
+            *err = problem;
+            rc = seen;
+        }
         if (rc < 0 || (seen == 0 && !follow))
             return rc;
         if (seen == 0)

@@ -87,7 +87,10 @@ typedef struct cp_import_file {
     FILE *rejects; /* the bytes of the line that was rejected last */
     char *rejected;
     size_t rejected_len;
-    int64_t done; /* lines staged before */
+    int64_t done;        /* lines staged before */
+    int64_t last;        /* line that was read last */
+    cp_error problem;    /* why reading ended early: said when what was read before is safe */
+    char name[PATH_MAX]; /* the path without symbolic links: what is noted about the file stands under it */
 } cp_import_file;
 struct cp_row_source_options;
 int cp_import_file_open(cp_import_file *file, cp_import *import, const struct cp_row_source_options *options,
@@ -105,8 +108,11 @@ typedef struct cp_import_wal {
     char path[PATH_MAX]; /* of the one being read */
     struct cp_line_reader *reader;
     cp_import_table *table; /* of the lines that come; NULL: the region has none */
-    int64_t done;
-    uint64_t files;
+    char key[PATH_MAX +
+             NAME_MAX]; /* file and table as it calls it: what is staged of that is noted under this */
+    int64_t done;       /* line of these up to which they are staged */
+    int64_t last;       /* the same, not noted yet */
+    cp_error problem;   /* of the first file that could not be read; the others are */
 } cp_import_wal;
 int cp_import_wal_open(cp_import_wal *wal, const char *dir, char *const *maps, cp_error *err);
 int cp_import_wal_fill(void *self, cp_import *import, int rows, cp_error *err);

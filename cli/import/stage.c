@@ -40,6 +40,11 @@ int cp_staging_fail(const cp_staging *stage, const char *doing, cp_error *err)
         ours = CP_E_BUSY;
     else if (code == SQLITE_NOMEM)
         ours = CP_E_NOMEM;
+    else if (code == SQLITE_CORRUPT)
+        return cp_error_set(
+            err, CP_E_IO,
+            "%s: %s: %s. `sqlite3 %s .recover | sqlite3 NEW` saves what can be read; import NEW then",
+            stage->path, doing, sqlite3_errmsg(stage->db), stage->path);
     return cp_error_set(err, ours, "%s: %s: %s", stage->path, doing,
                         stage->db ? sqlite3_errmsg(stage->db) : "no memory");
 }
@@ -72,6 +77,20 @@ static int lock_take(cp_staging *stage, cp_error *err)
     return cp_error_set(err, CP_E_BUSY, "%s is being imported by another process", stage->path);
 }
 
+/* Whether the database is a spool of the old writer's. */
+static int spool_check(cp_staging *stage, cp_error *err)
+{
+    sqlite3_stmt *statement = NULL;
+    const int code =
+        sqlite3_prepare_v2(stage->db, "SELECT id, table_name, payload FROM queue", -1, &statement, NULL);
+    sqlite3_finalize(statement);
+    if (code != SQLITE_ERROR)
+        return code == SQLITE_OK ? CP_OK : cp_staging_fail(stage, "is no spool", err);
+    return cp_error_set(err, CP_E_INVAL,
+                        "%s: is no spool of ch_writer, whose table is queue(id, table_name, payload, …): %s",
+                        stage->path, sqlite3_errmsg(stage->db));
+}
+
 int cp_staging_open(cp_staging *stage, const char *path, bool create, cp_error *err)
 {
     *stage = (cp_staging){.lock_fd = -1, .path = strdup(path)};
@@ -87,6 +106,10 @@ int cp_staging_open(cp_staging *stage, const char *path, bool create, cp_error *
     if (sqlite3_open_v2(path, &stage->db, flags, NULL) != SQLITE_OK)
         return cp_staging_fail(stage, "cannot be opened", err);
     sqlite3_busy_timeout(stage->db, BUSY_MS);
+    if (!create)
+        rc = spool_check(stage, err); /* before anything is written into it */
+    if (rc < 0)
+        return rc;
     rc = create ? cp_staging_run(stage, "PRAGMA journal_mode=WAL", err) : CP_OK;
     if (rc == CP_OK)
         rc = cp_staging_run(stage, "PRAGMA synchronous=NORMAL", err);

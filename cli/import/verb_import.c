@@ -405,6 +405,10 @@ int cp_verb_import(int argc, char **argv)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     cp_sigbus_install();
+    /* The same file is the same under every name: what is noted about it lies beside it. */
+    char source[PATH_MAX];
+    if (realpath(args.path, source))
+        args.path = source; /* else opening it says what is wrong */
     import_run run = {.args = &args};
     const int status = import_execute(&run);
     run_close(&run);

@@ -4,12 +4,15 @@
  *     batch_<ns>.jsonl and the   rows of several; {"__wal_table__":"orders","__row_count__":5} in front of each
  *     like, when so headed       table's
  *
- * taken in the order of their times. How many lines of each are staged is noted with the rows; a file that was finished is
- * not read again. Files are left where they are; those that are still being written (".tmp") are not ours. */
+ * taken in the order of their times. How many lines of each are staged is noted with the rows, for every table of a file by itself:
+ * lines of a table that the region has not are imported when it has, or when they are mapped to one. Files are left where they
+ * are; those that are still being written (".tmp") are not ours. One that cannot be read keeps no other back. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/line_reader.h"
@@ -57,6 +60,13 @@ static int name_add(cp_import_wal *wal, const char *name, size_t *capacity)
     return wal->names[wal->count] ? (wal->count++, CP_OK) : CP_E_NOMEM;
 }
 
+/* A directory or pipe of such a name is no log. What cannot be looked at is said when it cannot be opened. */
+static bool is_file(DIR *stream, const char *name)
+{
+    struct stat status;
+    return fstatat(dirfd(stream), name, &status, 0) != 0 || S_ISREG(status.st_mode);
+}
+
 int cp_import_wal_open(cp_import_wal *wal, const char *dir, char *const *maps, cp_error *err)
 {
     *wal = (cp_import_wal){.dir = dir, .maps = maps};
@@ -67,7 +77,9 @@ int cp_import_wal_open(cp_import_wal *wal, const char *dir, char *const *maps, c
     int rc = CP_OK;
     const struct dirent *entry;
     while (rc == CP_OK && (entry = readdir(stream)))
-        rc = time_of(entry->d_name) ? name_add(wal, entry->d_name, &capacity) : CP_OK;
+        rc = time_of(entry->d_name) && is_file(stream, entry->d_name)
+                 ? name_add(wal, entry->d_name, &capacity)
+                 : CP_OK;
     closedir(stream);
     if (rc < 0)
         return cp_error_set(err, rc, "no memory for the names of the files in %s", dir);
@@ -96,22 +108,46 @@ static cp_import_table *table_find(const cp_import_wal *wal, cp_import *import, 
     return cp_import_find(import, name, len);
 }
 
+/* Notes how far the lines of the table at hand are staged. */
+static int section_leave(cp_import_wal *wal, cp_import *import, cp_error *err)
+{
+    const int rc =
+        wal->last > wal->done ? cp_staging_set_progress(&import->stage, wal->key, wal->last, err) : CP_OK;
+    if (rc == CP_OK && wal->last > wal->done)
+        wal->done = wal->last;
+    return rc;
+}
+
+/* Lines of another table follow, or of the first. */
+static int section_enter(cp_import_wal *wal, cp_import *import, const char *table, size_t len, cp_error *err)
+{
+    const int rc = section_leave(wal, import, err);
+    if (rc < 0)
+        return rc;
+    wal->table = table_find(wal, import, table, len);
+    snprintf(wal->key, sizeof wal->key, "%s\t%.*s", wal->names[wal->next],
+             (int)(len < NAME_MAX ? len : NAME_MAX), table);
+    wal->last = 0;
+    return cp_staging_progress(&import->stage, wal->key, &wal->done, err);
+}
+
 static int file_open(cp_import_wal *wal, cp_import *import, cp_error *err)
 {
     const char *name = wal->names[wal->next];
     const int len = snprintf(wal->path, sizeof wal->path, "%s/%s", wal->dir, name);
     if (len >= (int)sizeof wal->path)
         return cp_error_set(err, CP_E_TOO_BIG, "%s/%s: the path is too long", wal->dir, name);
-    wal->table = table_find(wal, import, name, (size_t)(time_of(name) - 1 - name));
-    const int rc = cp_staging_progress(&import->stage, name, &wal->done, err);
+    wal->last = wal->done = 0;
+    const int rc = section_enter(wal, import, name, (size_t)(time_of(name) - 1 - name), err);
     return rc < 0 ? rc : cp_line_reader_open(&wal->reader, wal->path, CP_LINE_MAX, err);
 }
 
-/* True for a header line, which says whose rows follow. */
-static bool header_read(cp_import_wal *wal, cp_import *import, const cp_line *line)
+/* 1 for a header line, which says whose rows follow; 0, or an error. */
+static int header_read(cp_import_wal *wal, cp_import *import, const cp_line *line, cp_error *err)
 {
     if (!memmem(line->text, line->len, header_key, sizeof header_key - 1))
-        return false;
+        return 0;
+    int rc = 0;
     char *copy = strndup(line->text, line->len);
     json_object *object = copy ? json_tokener_parse(copy) : NULL;
     json_object *name = NULL;
@@ -119,11 +155,11 @@ static bool header_read(cp_import_wal *wal, cp_import *import, const cp_line *li
                            json_object_object_get_ex(object, header_key, &name) &&
                            json_object_is_type(name, json_type_string);
     if (is_header)
-        wal->table =
-            table_find(wal, import, json_object_get_string(name), (size_t)json_object_get_string_len(name));
+        rc = section_enter(wal, import, json_object_get_string(name),
+                           (size_t)json_object_get_string_len(name), err);
     json_object_put(object);
     free(copy);
-    return is_header;
+    return rc < 0 ? rc : is_header;
 }
 
 static int line_take(cp_import_wal *wal, cp_import *import, const cp_line *line, const cp_error *too_long,
@@ -131,15 +167,19 @@ static int line_take(cp_import_wal *wal, cp_import *import, const cp_line *line,
 {
     cp_row row;
     cp_error problem = *too_long;
-    if (!too_long->code && (line->len == 0 || header_read(wal, import, line)))
+    if (!too_long->code && line->len == 0)
         return CP_OK;
+    int rc = too_long->code ? 0 : header_read(wal, import, line, err);
+    if (rc != 0)
+        return rc < 0 ? rc : CP_OK;
     if ((int64_t)line->number <= wal->done)
         return CP_OK;
     if (!wal->table) {
         import->left++;
         return CP_OK;
     }
-    int rc = too_long->code;
+    wal->last = (int64_t)line->number;
+    rc = too_long->code;
     if (rc == CP_OK)
         rc = cp_import_json(import, wal->table, line->text, line->len, &row, &problem);
     if (rc == CP_OK) {
@@ -153,8 +193,15 @@ static int line_take(cp_import_wal *wal, cp_import *import, const cp_line *line,
                           err);
 }
 
-/* Lines of the file that is open: how many, 0 at its end. */
-static int lines_fill(cp_import_wal *wal, cp_import *import, int rows, int64_t *last, cp_error *err)
+/* The first is what the import says in the end. */
+static void problem_note(cp_import_wal *wal, const cp_error *problem)
+{
+    if (!wal->problem.code)
+        wal->problem = *problem;
+}
+
+/* Lines of the file that is open: how many, 0 at its end, or where it cannot be read further. */
+static int lines_fill(cp_import_wal *wal, cp_import *import, int rows, cp_error *err)
 {
     int count = 0;
     cp_line line;
@@ -164,14 +211,13 @@ static int lines_fill(cp_import_wal *wal, cp_import *import, int rows, int64_t *
         if (rc == 0)
             break;
         if (rc < 0 && rc != CP_E_TOO_BIG) {
-            if (err)
-                *err = problem;
-            return rc;
+            if (!cp_import_stopped)
+                problem_note(wal, &problem);
+            break;
         }
         rc = line_take(wal, import, &line, &problem, err);
         if (rc < 0)
             return rc;
-        *last = (int64_t)line.number;
         count++;
     }
     return count;
@@ -182,17 +228,20 @@ int cp_import_wal_fill(void *self, cp_import *import, int rows, cp_error *err)
     cp_import_wal *wal = self;
     int count = 0;
     while (count == 0 && wal->next < wal->count && !cp_import_stopped) {
-        int64_t last = 0;
-        int rc = wal->reader ? CP_OK : file_open(wal, import, err);
-        if (rc == CP_OK)
-            rc = cp_staging_begin(&import->stage, err);
+        cp_error problem = {0};
+        if (!wal->reader && file_open(wal, import, &problem) < 0) {
+            problem_note(wal, &problem);
+            wal->next++;
+            continue;
+        }
+        int rc = cp_staging_begin(&import->stage, err);
         if (rc < 0)
             return rc;
-        rc = count = lines_fill(wal, import, rows, &last, err);
+        rc = count = lines_fill(wal, import, rows, err);
         if (rc > 0)
             rc = cp_rejects_sync(&import->quarantine, err);
-        if (rc == CP_OK && last > wal->done)
-            rc = cp_staging_set_progress(&import->stage, wal->names[wal->next], last, err);
+        if (rc >= 0)
+            rc = section_leave(wal, import, err);
         rc = cp_staging_end(&import->stage, rc, err);
         if (rc < 0)
             return rc;
@@ -200,8 +249,11 @@ int cp_import_wal_fill(void *self, cp_import *import, int rows, cp_error *err)
             cp_line_reader_close(wal->reader);
             wal->reader = NULL;
             wal->next++;
-            wal->files++;
         }
+    }
+    if (count == 0 && wal->problem.code && !cp_import_stopped) {
+        *err = wal->problem;
+        return wal->problem.code;
     }
     return count;
 }

@@ -1,11 +1,13 @@
 """`coldpath import`: old spools and files into ClickHouse, each row once, while the old writer goes on and the import is killed."""
 import calendar
+import gzip
 import json
 import os
 import pathlib
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -166,18 +168,26 @@ def test_times_as_the_old_writer_sent_them(recorder, work):
     day = time.strftime("%Y-%m-%d")
     forms = [f"{day}T10:00:00.123456+00:00", f"{day}T10:00:00.123Z", f"{day} 10:00:00.123999", f"{day.replace('-', '/')} 10:00:00.123",
              calendar.timegm(time.strptime(day, "%Y-%m-%d")) * 1000 + 36_000_123]
+    forms += [str(forms[-1]), str(forms[-1]) + "999"]  # digits in a string: by their number, not ticks of the column
     Spool(path).fill(("obf_universe", {"ts": form, "symbol": str(i)}) for i, form in enumerate(forms))
     assert run_import(recorder, "spool", path)["rows_put"] == len(forms)
     recorder.wait_delivered()
     assert recorder.sql("SELECT count(), groupUniqArray(toString(ts)) FROM obf_universe") == f"{len(forms)}\t['{day} 10:00:00.123']"
+    Spool(path).fill(("obf_universe", {"ts": digits}) for digits in ("12345", "-5", "17762695"))
+    assert run_import(recorder, "spool", path, expect=1)["rows_quarantined"] == 3
 
 
 def test_not_a_spool(recorder, work):
     (work / "text").write_text("this is no database, but text that is long enough to look at" * 10)
-    for path, says in ((work / "text", "not a database"), (work / "absent", "No such file"), (work, "")):
+    other = sqlite3.connect(work / "other.sqlite3")
+    other.execute("CREATE TABLE precious (x)")
+    other.close()
+    for path, says in ((work / "text", "not a database"), (work / "absent", "No such file"), (work, ""), (work / "other.sqlite3", "no spool")):
         done = recorder.run("coldpath", "import", "spool", path)
         assert done.returncode not in (0, 69), done.stderr
         assert says in done.stderr.decode()
+    held = sqlite3.connect(work / "other.sqlite3").execute("SELECT name FROM sqlite_master").fetchall()
+    assert held == [("precious",)], "nothing is written into another's database"
     for args in ((), ("spoool", "x"), ("spool", "-"), ("jsonl", "x"), ("wal", "x", "--follow"), ("wal", "x", "--map", "x")):
         assert recorder.run("coldpath", "import", *args).returncode == 64, args
     assert recorder.run("coldpath", "import", "jsonl", "nowhere", work / "text").returncode == 64
@@ -225,6 +235,64 @@ def test_jsonl_and_csv(recorder, work):
     recorder.wait_delivered()
     assert recorder.sql("SELECT count(), uniqExact(scan_uuid) FROM trade_events") == "3000\t3000"
     assert recorder.sql("SELECT count(), uniqExact(capital), any(posture) FROM status_snapshots") == "2000\t2000\tA\\nB"
+
+
+def test_a_file_under_other_names_and_another_under_its_name(recorder, work):
+    path = work / "rows.jsonl"
+    row = '{{"ts":"2099-01-01","capital":{}}}'.format
+    path.write_text(row(0) + "\n" + row(1) + "\n")
+    (work / "link.jsonl").symlink_to(path)
+    put = [run_import(recorder, "jsonl", "status_snapshots", name)["rows_put"]
+           for name in (path, os.path.relpath(path), work / "link.jsonl", work / ".." / work.name / "rows.jsonl")]
+    assert put == [2, 0, 0, 0]
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(row(2) + "\n" + row(3)[:12])
+    answer = run_import(recorder, "jsonl", "status_snapshots", path, expect=1)
+    assert answer["rows_put"] == 1 and answer["rows_quarantined"] == 0 and "lacks its newline" in answer["error"]
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(row(3)[12:])
+    assert run_import(recorder, "jsonl", "status_snapshots", path)["rows_put"] == 1
+    whole = path.read_text()
+    path.write_text(row(0) + "\n")
+    assert b"begins otherwise" in recorder.run("coldpath", "import", "jsonl", "status_snapshots", path).stderr
+    path.write_text(whole)
+    assert run_import(recorder, "jsonl", "status_snapshots", path)["rows_put"] == 0
+    recorder.wait_delivered()
+    assert recorder.sql("SELECT count(), uniqExact(capital), max(capital) FROM status_snapshots") == "4\t4\t3"
+
+
+def test_gzip_that_is_cut_short(recorder, work):
+    path = work / "rows.jsonl.gz"
+    source = random.Random(SEED)
+    data = gzip.compress("".join(f'{{"ts":"2099-01-01","capital":{i},"posture":"{source.getrandbits(64)}"}}\n' for i in range(30_000)).encode())
+    path.write_bytes(data[:len(data) * 9 // 10])
+    answer = run_import(recorder, "jsonl", "status_snapshots", path, expect=1)
+    assert 20_000 < answer["rows_put"] < 30_000 and "cut short" in answer["error"], "what was read is not kept back"
+    path.write_bytes(data)
+    assert run_import(recorder, "jsonl", "status_snapshots", path)["rows_put"] == 30_000 - answer["rows_put"]
+    recorder.wait_delivered()
+    assert recorder.sql("SELECT count(), uniqExact(capital) FROM status_snapshots") == "30000\t30000"
+
+
+def test_wal_with_what_is_no_log_and_tables_that_come_later(recorder, work):
+    row = '{"ts":"2099-01-01","capital":%d}'
+    (work / "snapshots_1.jsonl").write_text(row % 0 + "\n" + row % 1 + "\n")
+    (work / "batch_2.jsonl").write_text("\n".join(['{"__wal_table__":"status_snapshots"}', row % 2, '{"__wal_table__":"snapshots"}', row % 3,
+                                                   '{"__wal_table__":"status_snapshots"}', row % 4, ""]))
+    (work / "status_snapshots_3.jsonl").mkdir()
+    os.mkfifo(work / "status_snapshots_4.jsonl")
+    (work / "status_snapshots_5.jsonl").write_text(row % 5 + "\n")
+    (work / "status_snapshots_6.jsonl").write_bytes(gzip.compress(row.encode() * 1000)[:30])
+    (work / "status_snapshots_7.jsonl").write_text(row % 6 + "\n")
+    first = run_import(recorder, "wal", work, expect=1)
+    assert first["rows_put"] == 4 and first["rows_left"] == 3 and "cut short" in first["error"]
+    again = run_import(recorder, "wal", work, expect=1)
+    assert again["rows_put"] == 0 and again["rows_left"] == 3
+    (work / "status_snapshots_6.jsonl").unlink()
+    mapped = run_import(recorder, "wal", work, "--map", "snapshots=status_snapshots")
+    assert mapped["rows_put"] == 3 and mapped["rows_left"] == 0
+    recorder.wait_delivered()
+    assert recorder.sql("SELECT count(), uniqExact(capital), max(capital) FROM status_snapshots") == "7\t7\t6"
 
 
 def test_wal_directory(recorder, work):
