@@ -22,6 +22,7 @@ static const wish wishes[] = {
     {"insert_deduplication_token", NULL},
     {"async_insert", "0"},
     {"insert_deduplicate", "1"},
+    {"insert_distributed_sync", "1"}, /* a Distributed table answers when its shards have the rows */
     {"deduplicate_insert", "enable"},
     {"deduplicate_blocks_in_dependent_materialized_views", "1"},
     {"max_insert_block_size", "1048449"},

@@ -123,8 +123,9 @@ static int query_perform(query *q, const cp_sink_config *config, const char *url
     return rc;
 }
 
-int cp_query_run(const cp_sink_config *config, const char *database, const char *sql, cp_query_sink *sink,
-                 void *ctx, cp_error *err)
+/* settings: further parameters of the URL, "&name=value". */
+static int query_send(const cp_sink_config *config, const char *database, const char *settings,
+                      const char *sql, cp_query_sink *sink, void *ctx, cp_error *err)
 {
     char base[BASE_ROOM];
     char text[URL_ROOM];
@@ -135,6 +136,7 @@ int cp_query_run(const cp_sink_config *config, const char *database, const char 
     cp_url_begin(&url, text, sizeof text);
     cp_url_add(&url, base);
     cp_url_add(&url, "/?wait_end_of_query=1");
+    cp_url_add(&url, settings);
     if (database) {
         cp_url_add(&url, "&database=");
         cp_url_add_encoded(&url, database);
@@ -149,4 +151,16 @@ int cp_query_run(const cp_sink_config *config, const char *database, const char 
     const int result = query_perform(q, config, text, sql, err);
     free(q);
     return result;
+}
+
+int cp_query_run(const cp_sink_config *config, const char *database, const char *sql, cp_query_sink *sink,
+                 void *ctx, cp_error *err)
+{
+    return query_send(config, database, "", sql, sink, ctx, err);
+}
+
+int cp_query_insert(const cp_sink_config *config, const char *database, const char *sql, cp_error *err)
+{
+    /* the name that servers since 18 know; now distributed_foreground_insert */
+    return query_send(config, database, "&insert_distributed_sync=1", sql, NULL, NULL, err);
 }

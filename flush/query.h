@@ -20,4 +20,7 @@ typedef int cp_query_sink(void *ctx, const void *data, size_t size);
 int cp_query_run(const cp_sink_config *config, const char *database, const char *sql, cp_query_sink *sink,
                  void *ctx, cp_error *err);
 
+/* The same for an INSERT … SELECT, without a result: what it puts into a Distributed table is on its shards when this returns. */
+int cp_query_insert(const cp_sink_config *config, const char *database, const char *sql, cp_error *err);
+
 #endif
