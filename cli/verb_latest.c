@@ -73,7 +73,8 @@ static void keys_write(FILE *out, const latest_query *query, bool time)
 }
 
 /* SELECT * FROM t WHERE (key, ts) GLOBAL IN (SELECT key, max(ts) FROM t GROUP BY key) ORDER BY key LIMIT 1 BY key
- * GLOBAL is for Distributed tables, whose shards each have some of the rows; the setting lets a key that is NULL find itself. */
+ * GLOBAL is for Distributed tables, whose shards each have some of the rows; a key that is NULL finds itself with
+ * transform_null_in, which servers before 20 do not know. */
 static char *sql_make(const latest_query *query, const char *format)
 {
     char *text = NULL;
@@ -101,7 +102,10 @@ static char *sql_make(const latest_query *query, const char *format)
     } else {
         fputs(") LIMIT 1", out);
     }
-    fprintf(out, " SETTINGS transform_null_in = 1 FORMAT %s", format);
+    bool nullable = false;
+    for (uint32_t i = 0; i < query->key_count; i++)
+        nullable = nullable || query->keys[i]->type.nullable;
+    fprintf(out, "%s FORMAT %s", nullable ? " SETTINGS transform_null_in = 1" : "", format);
     if (fclose(out) == 0)
         return text;
     free(text);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "cli/query_text.h"
@@ -49,6 +50,7 @@ static char *partitions_sql(const cp_retention *r, const char *only)
     return stream_end(out, &text);
 }
 
+/* In a cluster: of one replica of each shard, and the most parts that one server has. */
 static char *parts_sql(const cp_retention *r)
 {
     char *text = NULL;
@@ -56,12 +58,24 @@ static char *parts_sql(const cp_retention *r)
     FILE *out = open_memstream(&text, &len);
     if (!out)
         return NULL;
-    fputs("SELECT partition_id, count(), sum(bytes_on_disk) FROM system.parts WHERE active AND database = ",
+    fputs("SELECT id, max(parts), sum(bytes) FROM (SELECT hostName() AS host, partition_id AS id, count() AS "
+          "parts, "
+          "sum(bytes_on_disk) AS bytes FROM ",
           out);
+    if (r->cluster) {
+        fputs("cluster(", out);
+        cp_sql_write_text(out, r->cluster);
+        fputs(", system.parts)", out);
+    } else {
+        fputs("system.parts", out);
+    }
+    fputs(" WHERE active AND database = ", out);
     cp_sql_write_text(out, r->database);
+    char name[CP_MAX_NAME + sizeof "_local"];
+    snprintf(name, sizeof name, "%s%s", cp_table_target(r->table->table), r->cluster ? "_local" : "");
     fputs(" AND table = ", out);
-    cp_sql_write_text(out, cp_table_target(r->table->table));
-    fputs(" GROUP BY partition_id FORMAT TSVRaw", out);
+    cp_sql_write_text(out, name);
+    fputs(" GROUP BY host, id) GROUP BY id FORMAT TSVRaw", out);
     return stream_end(out, &text);
 }
 
@@ -170,17 +184,18 @@ static int rollups_check(cp_retention *r, const cp_sink_config *sink, cp_error *
 }
 
 int cp_retention_load(cp_retention *retention, const cp_config *config, const cp_table_config *table,
-                      const cp_sink_config *sink, cp_error *err)
+                      const char *cluster, const cp_sink_config *sink, cp_error *err)
 {
     uint64_t seconds = 0;
-    *retention = (cp_retention){.table = table, .database = cp_table_database(config, table->table)};
+    *retention = (cp_retention){
+        .table = table, .database = cp_table_database(config, table->table), .cluster = cluster};
     char *front = cp_ttl_split(table->table->ttl, &seconds);
     if (front && !(retention->ttl = cp_expression_canonical(table->table->ttl))) {
         free(front);
         return cp_error_set(err, CP_E_NOMEM, "no memory for a TTL");
     }
     free(front);
-    int rc = cp_rollup_load(&retention->rollup, config, cp_table_target(table->table), err);
+    int rc = cp_rollup_load(&retention->rollup, config, cp_table_target(table->table), cluster, err);
     if (rc == CP_OK && retention->ttl)
         rc = lines_run(retention, sink, partitions_sql(retention, NULL), 5, partition_take, err);
     if (rc == CP_OK)
@@ -190,11 +205,28 @@ int cp_retention_load(cp_retention *retention, const cp_config *config, const cp
     return rc;
 }
 
+int cp_retention_clock(const cp_sink_config *sink, cp_error *err)
+{
+    uint64_t theirs = 0;
+    const int rc = cp_query_number(sink, NULL, "SELECT toUInt32(now()) FORMAT TSV", &theirs, err);
+    if (rc < 0)
+        return rc;
+    const int64_t apart = (int64_t)theirs - (int64_t)time(NULL);
+    if (apart <= CP_CLOCK_APART_SECONDS && apart >= -CP_CLOCK_APART_SECONDS)
+        return CP_OK;
+    return cp_error_set(
+        err, CP_E_SERVER,
+        "ClickHouse's clock is %" PRId64
+        " s %s this host's: one of the two is wrong, and what is over cannot be told; nothing is "
+        "dropped",
+        apart < 0 ? -apart : apart, apart < 0 ? "behind" : "ahead of");
+}
+
 /* Just before it is dropped: as many rows as when it was looked at, and all of them over. */
 static int still_expired(const cp_retention *r, const cp_partition *p, const cp_sink_config *sink,
                          cp_error *err)
 {
-    cp_retention now = {.table = r->table, .database = r->database};
+    cp_retention now = {.table = r->table, .database = r->database, .cluster = r->cluster};
     int rc = lines_run(&now, sink, partitions_sql(r, p->id), 5, partition_take, err);
     if (rc == CP_OK &&
         (now.count != 1 || now.partitions[0].rows != p->rows || now.partitions[0].fate != CP_FATE_DROP))
@@ -213,10 +245,7 @@ static int partition_drop(const cp_retention *r, const cp_partition *p, const cp
     FILE *out = rc == CP_OK ? open_memstream(&text, &len) : NULL;
     if (!out)
         return rc == CP_OK ? cp_error_set(err, CP_E_NOMEM, "no memory for a statement") : rc;
-    fputs("ALTER TABLE ", out);
-    table_write(out, r);
-    fputs(" DROP PARTITION ID ", out);
-    cp_sql_write_text(out, p->id);
+    cp_partition_drop_write(out, r->database, cp_table_target(r->table->table), r->cluster, p->id);
     char *sql = stream_end(out, &text);
     rc = sql ? cp_query_run(sink, r->database, sql, NULL, NULL, err)
              : cp_error_set(err, CP_E_NOMEM, "no memory for a statement");

@@ -6,6 +6,7 @@
 #include "cli/maintain/rollup.h"
 
 enum {
+    CP_CLOCK_APART_SECONDS = 300, /* far more than clocks that are kept, far less than any retention */
     CP_PARTITION_ID = 256,
     CP_PARTITION_PARTS_MANY =
         300, /* active parts of one partition: merges do not keep up; servers begin to slow inserts at
@@ -31,6 +32,7 @@ typedef struct cp_partition {
 typedef struct cp_retention {
     const cp_table_config *table;
     const char *database;
+    const char *cluster; /* the table is Distributed, in front of …_local on all its servers; or NULL */
     char *ttl; /* the expression; NULL: none is declared, or none of the form "… + INTERVAL n unit" */
     cp_rollup rollup;
     size_t count;
@@ -38,9 +40,14 @@ typedef struct cp_retention {
     uint64_t parts_most; /* of one partition */
 } cp_retention;
 
-/* Asks the server. Errors as cp_query_run, and of the roll-up's file. To be ended with cp_retention_free in any case. */
+/* Asks the server; with a cluster's name (or NULL) all its shards. Errors as cp_query_run, and of the roll-up's file. To be ended
+ * with cp_retention_free in any case. */
 int cp_retention_load(cp_retention *retention, const cp_config *config, const cp_table_config *table,
-                      const cp_sink_config *sink, cp_error *err);
+                      const char *cluster, const cp_sink_config *sink, cp_error *err);
+
+/* CP_E_SERVER when the server's clock is more than CP_CLOCK_APART_SECONDS away from this host's, by which somebody's clock would
+ * have partitions dropped that are not over. */
+int cp_retention_clock(const cp_sink_config *sink, cp_error *err);
 
 /* Does with a partition what its fate says. A partition that got rows since it was looked at is not dropped (CP_E_BUSY). */
 int cp_retention_do(const cp_retention *retention, cp_partition *partition, const cp_sink_config *sink,

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "cli/query_text.h"
+#include "schema/cluster.h"
 #include "schema/ddl_parser.h"
 #include "schema/sql_write.h"
 #include "schema/text_file.h"
@@ -39,12 +40,13 @@ static int rollup_parse(cp_rollup *rollup, const char *path, const char *text, s
     return ddl.failed;
 }
 
-int cp_rollup_load(cp_rollup *rollup, const cp_config *config, const char *table, cp_error *err)
+int cp_rollup_load(cp_rollup *rollup, const cp_config *config, const char *table, const char *cluster,
+                   cp_error *err)
 {
     char *path = NULL;
     char *text = NULL;
     size_t len = 0;
-    *rollup = (cp_rollup){0};
+    *rollup = (cp_rollup){.cluster = cluster};
     if (asprintf(&path, "%s%s%s/rollups/%s.sql", config->schema_dir, config->schema_set ? "/" : "",
                  config->schema_set ? config->schema_set : "", table) < 0)
         return cp_error_set(err, CP_E_NOMEM, "no memory for a path");
@@ -58,27 +60,45 @@ int cp_rollup_load(cp_rollup *rollup, const cp_config *config, const char *table
     return rc;
 }
 
-/* One of: SELECT sum(ticks) …, ALTER TABLE … DROP PARTITION ID …, or the roll-up itself. malloc'd. */
-static char *statement(const cp_rollup *rollup, const char *database, const char *partition,
-                       const char *before, const char *between)
+void cp_partition_drop_write(FILE *out, const char *database, const char *table, const char *cluster,
+                             const char *partition)
+{
+    fputs("ALTER TABLE ", out);
+    cp_cluster_write_name(out, database, table, cluster);
+    if (cluster) {
+        fputs(" ON CLUSTER ", out);
+        cp_sql_write_name(out, cluster);
+    }
+    fputs(" DROP PARTITION ID ", out);
+    cp_sql_write_text(out, partition);
+}
+
+typedef enum rollup_step { STEP_COUNT_TICKS, STEP_TAKE_BACK, STEP_MAKE } rollup_step;
+
+/* malloc'd. */
+static char *statement(const cp_rollup *rollup, const char *database, const char *partition, rollup_step step)
 {
     char *text = NULL;
     size_t len = 0;
+    const char *at = strstr(rollup->text, placeholder);
     FILE *out = open_memstream(&text, &len);
     if (!out)
         return NULL;
-    if (before) {
-        fputs(before, out);
-        cp_sql_write_name(out, database);
-        putc('.', out);
-        cp_sql_write_name(out, rollup->target);
-        fputs(between, out);
+    switch (step) {
+    case STEP_COUNT_TICKS:
+        fputs("SELECT sum(ticks) FROM ", out);
+        cp_cluster_write_name(out, database, rollup->target, NULL);
+        fputs(" WHERE _partition_id = ", out);
         cp_sql_write_text(out, partition);
-    } else {
-        const char *at = strstr(rollup->text, placeholder);
+        break;
+    case STEP_TAKE_BACK:
+        cp_partition_drop_write(out, database, rollup->target, rollup->cluster, partition);
+        break;
+    case STEP_MAKE:
         fwrite(rollup->text, 1, (size_t)(at - rollup->text), out);
         cp_sql_write_text(out, partition);
         fputs(at + strlen(placeholder), out);
+        break;
     }
     if (fclose(out) == 0)
         return text;
@@ -89,7 +109,7 @@ static char *statement(const cp_rollup *rollup, const char *database, const char
 int cp_rollup_held(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,
                    const char *partition, uint64_t *ticks, cp_error *err)
 {
-    char *sql = statement(rollup, database, partition, "SELECT sum(ticks) FROM ", " WHERE _partition_id = ");
+    char *sql = statement(rollup, database, partition, STEP_COUNT_TICKS);
     const int rc = sql ? cp_query_number(sink, database, sql, ticks, err)
                        : cp_error_set(err, CP_E_NOMEM, "no memory for a statement");
     free(sql);
@@ -97,11 +117,16 @@ int cp_rollup_held(const cp_rollup *rollup, const cp_sink_config *sink, const ch
 }
 
 static int run(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,
-               const char *partition, const char *before, const char *between, cp_error *err)
+               const char *partition, rollup_step step, cp_error *err)
 {
-    char *sql = statement(rollup, database, partition, before, between);
-    const int rc = sql ? cp_query_run(sink, database, sql, NULL, NULL, err)
-                       : cp_error_set(err, CP_E_NOMEM, "no memory for a statement");
+    char *sql = statement(rollup, database, partition, step);
+    int rc = CP_OK;
+    if (!sql)
+        rc = cp_error_set(err, CP_E_NOMEM, "no memory for a statement");
+    else if (step == STEP_MAKE && rollup->cluster) /* what is counted next is to be on its shards */
+        rc = cp_query_insert(sink, database, sql, err);
+    else
+        rc = cp_query_run(sink, database, sql, NULL, NULL, err);
     free(sql);
     return rc;
 }
@@ -112,9 +137,9 @@ int cp_rollup_run(const cp_rollup *rollup, const cp_sink_config *sink, const cha
     uint64_t held = 0;
     int rc = cp_rollup_held(rollup, sink, database, partition, &held, err);
     if (rc == CP_OK && held > 0) /* of a run that was broken off, or before late rows came */
-        rc = run(rollup, sink, database, partition, "ALTER TABLE ", " DROP PARTITION ID ", err);
+        rc = run(rollup, sink, database, partition, STEP_TAKE_BACK, err);
     if (rc == CP_OK)
-        rc = run(rollup, sink, database, partition, NULL, NULL, err);
+        rc = run(rollup, sink, database, partition, STEP_MAKE, err);
     if (rc == CP_OK)
         rc = cp_rollup_held(rollup, sink, database, partition, &held, err);
     if (rc == CP_OK && held < rows)

@@ -10,17 +10,24 @@
 #define CP_CLI_MAINTAIN_ROLLUP_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 #include "flush/query.h"
 #include "recorder/config/config.h"
 
 typedef struct cp_rollup {
-    char *target; /* table */
-    char *text;   /* the statement, with {partition:String} in it */
+    char *target;        /* table */
+    char *text;          /* the statement, with {partition:String} in it */
+    const char *cluster; /* both tables are Distributed, in front of …_local; or NULL */
 } cp_rollup;
 
-/* Reads the roll-up of a table; target is NULL when it has none. CP_E_PARSE, with file, line and column. */
-int cp_rollup_load(cp_rollup *rollup, const cp_config *config, const char *table, cp_error *err);
+/* Reads the roll-up of a table; target is NULL when it has none. cluster: or NULL. CP_E_PARSE, with file, line and column. */
+int cp_rollup_load(cp_rollup *rollup, const cp_config *config, const char *table, const char *cluster,
+                   cp_error *err);
+
+/* Writes "ALTER TABLE … DROP PARTITION ID '…'": of the table, or of all of a cluster's local ones. */
+void cp_partition_drop_write(FILE *out, const char *database, const char *table, const char *cluster,
+                             const char *partition);
 
 /* Rows of the partition that the target stands for (sum of ticks). */
 int cp_rollup_held(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,

@@ -15,13 +15,14 @@
 #include "cli/verb.h"
 #include "recorder/config_apply.h"
 
-enum { OPTION_YES = 'y', OPTION_CONFIRM = 'c', OPTION_DRY_RUN = 'n' };
+enum { OPTION_YES = 'y', OPTION_CONFIRM = 'c', OPTION_DRY_RUN = 'n', OPTION_CLUSTER = 256 };
 
 enum { MAX_CONFIRMED = 64 };
 
 typedef struct maintain_args {
     cp_common common;
-    const char *table; /* NULL: all */
+    const char *table;   /* NULL: all */
+    const char *cluster; /* or NULL */
     bool yes;
     bool dry_run;
     uint32_t confirmed_count;
@@ -63,8 +64,10 @@ static const cp_drift *drift_find(const maintain_run *run, const cp_retention *r
             continue;
         for (uint32_t i = 0; i < database->drifts.count; i++) {
             const cp_drift *drift = &database->drifts.items[i];
-            if (strcmp(drift->what, what) == 0 &&
-                strcmp(drift->object, cp_table_target(r->table->table)) == 0)
+            const char *table = cp_table_target(r->table->table);
+            const size_t len = strlen(table);
+            if (strcmp(drift->what, what) == 0 && strncmp(drift->object, table, len) == 0 &&
+                (drift->object[len] == '\0' || (r->cluster && strcmp(drift->object + len, "_local") == 0)))
                 return drift;
         }
     }
@@ -170,7 +173,7 @@ static int table_maintain(maintain_run *run, const cp_table_config *table, cp_er
 {
     cp_retention retention;
     cp_error why = {0};
-    int rc = cp_retention_load(&retention, run->config, table, &run->sink, &why);
+    int rc = cp_retention_load(&retention, run->config, table, run->args->cluster, &run->sink, &why);
     if (rc < 0 && drift_find(run, &retention, "table missing")) {
         cp_retention_free(&retention);
         cp_message("table %s is not on the server; `coldpath schema apply` creates it", table->name);
@@ -228,10 +231,13 @@ static int maintain_prepare(maintain_run *run, cp_error *err)
     if (rc < 0)
         return rc;
     cp_config_sink(run->config, &run->sink);
+    rc = cp_retention_clock(&run->sink, err);
+    if (rc < 0)
+        return rc;
     run->plan = calloc(1, sizeof *run->plan);
     if (!run->plan)
         return cp_error_set(err, CP_E_NOMEM, "no memory for a plan");
-    *run->plan = (cp_plan){.config = run->config, .table = only};
+    *run->plan = (cp_plan){.config = run->config, .table = only, .cluster = run->args->cluster};
     return cp_plan_make(run->plan, err);
 }
 
@@ -277,6 +283,11 @@ static const struct argp_option maintain_options[] = {
     {"yes", OPTION_YES, NULL, 0, "Do it", 0},
     {"confirm", OPTION_CONFIRM, "TABLE", 0,
      "Partitions of this critical table may go, too; can be given several times", 0},
+    {"cluster", OPTION_CLUSTER, "NAME", 0,
+     "The tables are those of `coldpath schema apply --cluster NAME`: all shards are looked at, and dropped "
+     "from ON "
+     "CLUSTER NAME",
+     0},
     {"dry-run", OPTION_DRY_RUN, NULL, 0, "Only say what would be done; so it is without --yes", 0},
     {0},
 };
@@ -294,6 +305,9 @@ static error_t maintain_parse(int key, char *arg, struct argp_state *state)
     case OPTION_DRY_RUN:
         args->dry_run = true;
         return 0;
+    case OPTION_CLUSTER:
+        args->cluster = arg;
+        return 0;
     case OPTION_CONFIRM:
         if (args->confirmed_count == MAX_CONFIRMED)
             argp_error(state, "--confirm can be given %d times", MAX_CONFIRMED);
@@ -305,6 +319,8 @@ static error_t maintain_parse(int key, char *arg, struct argp_state *state)
         args->table = arg;
         return 0;
     case ARGP_KEY_END:
+        if (args->cluster && (!*args->cluster || strlen(args->cluster) > CP_MAX_NAME))
+            argp_error(state, "a cluster's name has 1 to %d bytes", CP_MAX_NAME);
         if (args->yes && args->dry_run)
             argp_error(state, "--yes or --dry-run?");
         return 0;
@@ -326,7 +342,9 @@ int cp_verb_maintain(int argc, char **argv)
                                             "nothing to do; 1 failed, or critical "
                                             "partitions wait for --confirm; 2 a TTL on the server is not the "
                                             "declared one, a table is missing, or a "
-                                            "partition has too many parts.",
+                                            "partition has too many parts. Where ClickHouse's clock and this "
+                                            "host's are more than five minutes "
+                                            "apart, nothing is done.",
                                      .children = children};
     maintain_args args = {0};
     argp_parse(&argp, argc, argv, 0, NULL, &args);

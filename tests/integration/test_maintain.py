@@ -3,11 +3,14 @@ minutes rolled up before equal an aggregation of the detail itself; a roll-up th
 --yes nothing is touched, critical tables need --confirm; TTLs and parts are looked at."""
 
 import datetime
+import http.server
 import json
 import pathlib
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import unittest
 
 from tests.support.chdb import SKIP, ChdbServer, build_dir, engine_present
@@ -39,10 +42,10 @@ class Maintain(unittest.TestCase):
         self.database = self.id().rpartition(".")[2]
         self.configure({"market_data": {}, "market_data_1m": {}}, {"set": "trading"})
 
-    def configure(self, tables, schema):
+    def configure(self, tables, schema, url=None):
         self.config = self.work / "coldpath.yaml"
         self.config.write_text(json.dumps({"namespace": "test", "schema": schema, "tables": tables, "clickhouse":
-                                           {"url": self.server.url, "database": self.database}}))
+                                           {"url": url or self.server.url, "database": self.database}}))
 
     def coldpath(self, *args, code=0):
         done = subprocess.run([build_dir() / "bin/coldpath", *args, "--config", self.config], capture_output=True, text=True,
@@ -170,6 +173,31 @@ class Maintain(unittest.TestCase):
         self.assertIn("is left to the server", done.stderr)
         self.assertIn("all partitions stay", done.stdout)
         self.assertEqual(self.ask("SELECT count() FROM t"), "4\n")
+
+    def test_wrong_clock(self):
+        """Whose clock is wrong cannot be told, so nothing is dropped: not by a server an hour ahead, nor by one a year behind."""
+        asked = []
+
+        class Clock(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                asked.append(self.rfile.read(int(self.headers["Content-Length"])))
+                answer = f"{int(time.time()) + self.server.ahead}\n".encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Clock) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.addCleanup(server.shutdown)
+            (self.work / "t.sql").write_text(self.TABLE)
+            self.configure({"t": {}}, {"dir": str(self.work)}, f"http://127.0.0.1:{server.server_port}")
+            for server.ahead, words in ((3600, "ahead of this host's"), (-365 * 86400, "behind this host's")):
+                self.assertIn(words, self.coldpath("maintain", "--yes", code=1).stderr)
+            self.assertEqual(asked, [b"SELECT toUInt32(now()) FORMAT TSV"] * 2)
 
     def test_bad_rollup(self):
         (self.work / "rollups").mkdir()
