@@ -15,6 +15,7 @@
 #include "cli/cli.h"
 #include "cli/limits.h"
 #include "cli/place.h"
+#include "cli/status_endpoints.h"
 #include "cli/text_table.h"
 #include "cli/verb.h"
 #include "flush/error_class.h"
@@ -221,6 +222,7 @@ static int status_json(const status_view *view)
     cp_json_add_string(recorder, "mode", cp_mode_name(header->mode));
     cp_json_add_string(recorder, "clickhouse", cp_sink_state_name(header->sink_state));
     cp_json_add_string(recorder, "last_reload", cp_reload_result_name(header->reload_result));
+    cp_json_add(recorder, "endpoints", cp_status_endpoints_json(&observer->control));
     cp_json_add(answer, "recorder", recorder);
     cp_json_add(answer, "canary", canary_json(&view->canary));
     bool balanced = true;
@@ -273,10 +275,11 @@ static void recorder_print(const cp_observer *observer, const cp_health *health,
     else
         printf("recorder    absent (last: %s)\n",
                cp_recorder_state_name(cp_control_state(&observer->control)));
-    printf("clickhouse  %s%s\n", cp_sink_state_name(header->sink_state),
+    printf("clickhouse  %s%s", cp_sink_state_name(header->sink_state),
            header->mode == CP_MODE_WAL_FIRST  ? "; mode wal_first: critical tables wait for `coldpath replay`"
            : header->mode == CP_MODE_DISABLED ? "; mode disabled: nothing is sent"
                                               : "");
+    cp_status_endpoints_print(&observer->control);
     reload_print(header);
     canary_print(canary);
     putchar('\n');

@@ -312,6 +312,63 @@ static double canary_arrived(const cp_watch_view *view)
     return view->present && view->canary.interval_ns ? boot_to_unix(view, view->canary.arrived_ns) : 0;
 }
 
+/* One sample for each ClickHouse endpoint. */
+static void endpoint_samples(const cp_watch_view *view, const char *name, FILE *out,
+                             double (*value)(const cp_abi_endpoint *endpoint))
+{
+    for (uint32_t i = 0; view->present && view->observer->control.endpoints && i < CP_ABI_ENDPOINTS; i++) {
+        cp_abi_endpoint endpoint = view->observer->control.endpoints[i];
+        endpoint.url[sizeof endpoint.url - 1] = '\0';
+        if (endpoint.role == CP_ENDPOINT_NONE)
+            continue;
+        fprintf(out, "%s{endpoint=", name);
+        cp_metric_label(endpoint.url, out);
+        fputs("} ", out);
+        cp_metric_number(value(&endpoint), out);
+        fputc('\n', out);
+    }
+}
+
+static double endpoint_state_of(const cp_abi_endpoint *endpoint)
+{
+    return endpoint->state;
+}
+
+static double endpoint_chosen_of(const cp_abi_endpoint *endpoint)
+{
+    return endpoint->role == CP_ENDPOINT_CHOSEN;
+}
+
+static double endpoint_switches_of(const cp_abi_endpoint *endpoint)
+{
+    return (double)endpoint->chosen;
+}
+
+static double endpoint_held_of(const cp_abi_endpoint *endpoint)
+{
+    return (double)endpoint->held_rows;
+}
+
+static void endpoint_states(const cp_watch_view *view, const char *name, FILE *out)
+{
+    endpoint_samples(view, name, out, endpoint_state_of);
+}
+
+static void endpoint_chosen(const cp_watch_view *view, const char *name, FILE *out)
+{
+    endpoint_samples(view, name, out, endpoint_chosen_of);
+}
+
+static void endpoint_switches(const cp_watch_view *view, const char *name, FILE *out)
+{
+    endpoint_samples(view, name, out, endpoint_switches_of);
+}
+
+static void endpoint_held(const cp_watch_view *view, const char *name, FILE *out)
+{
+    endpoint_samples(view, name, out, endpoint_held_of);
+}
+
 static void canary_rows(const cp_watch_view *view, const char *name, FILE *out)
 {
     const struct {
@@ -368,6 +425,26 @@ const cp_metric cp_metrics[] = {
     OF_RECORDER("recorder_sink_state", CP_METRIC_GAUGE, sink_state,
                 "ClickHouse: 0 not asked yet, 1 healthy, 2 down, 3 degraded: some rows are not taken, or not "
                 "at once"),
+    {.name = "recorder_endpoint_state",
+     .type = CP_METRIC_GAUGE,
+     .labels = "endpoint",
+     .help = "A ClickHouse endpoint, as recorder_sink_state",
+     .samples = endpoint_states},
+    {.name = "recorder_endpoint_chosen",
+     .type = CP_METRIC_GAUGE,
+     .labels = "endpoint",
+     .help = "1 for the endpoint that new batches go to",
+     .samples = endpoint_chosen},
+    {.name = "recorder_endpoint_chosen_total",
+     .type = CP_METRIC_COUNTER,
+     .labels = "endpoint",
+     .help = "How often an endpoint was chosen for new batches",
+     .samples = endpoint_switches},
+    {.name = "recorder_endpoint_held_rows",
+     .type = CP_METRIC_GAUGE,
+     .labels = "endpoint",
+     .help = "Rows set aside: they may have been stored at an endpoint that does not answer, and wait for it",
+     .samples = endpoint_held},
     OF_TABLE("recorder_queue_usage", CP_METRIC_GAUGE, usage, "How full the table's fullest ring is, 0 to 1"),
     OF_TABLE("recorder_queue_peak_usage", CP_METRIC_GAUGE, usage_peak,
              "The fullest a ring of the table has been, as the drain thread saw it, 0 to 1"),
