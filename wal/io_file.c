@@ -76,9 +76,10 @@ int cp_io_file_open(cp_io *io, const char *name, unsigned flags)
     if (file < 0)
         return -errno;
     struct stat st;
-    if (fstat(file, &st) != 0 || !S_ISREG(st.st_mode)) {
+    const int failed = fstat(file, &st) != 0 ? errno : S_ISREG(st.st_mode) ? 0 : EINVAL;
+    if (failed) {
         close(file);
-        return -EINVAL;
+        return -failed;
     }
     return file;
 }

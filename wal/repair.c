@@ -37,6 +37,8 @@ typedef struct rebuild {
     uint64_t offset; /* of the stage in the file */
     uint64_t next_lsn;
     uint64_t last_lsn;
+    uint64_t sound_end; /* the records that go over end there in the old file, */
+    uint64_t missing;   /* and at most so many empty ones come in addition */
     uint32_t previous_crc;
     uint64_t schema_hash;
     uint64_t purge_lo; /* records that are left out though they are sound; 0: none */
@@ -186,9 +188,8 @@ static int on_record(void *ctx, const cp_wal_record *record, const uint8_t *payl
 static int rebuild_begin(rebuild *b)
 {
     cp_wal_segment_header *header = b->header;
-    const uint64_t room = CP_WAL_FIRST_FRAME +
-                          (b->last_lsn + 1 - header->base_lsn) * (uint64_t)CP_WAL_RECORD_HEADER +
-                          CP_WAL_BLOCK;
+    const uint64_t room = cp_wal_block_up(b->sound_end) +
+                          cp_wal_block_up(b->missing * (uint64_t)CP_WAL_RECORD_HEADER) + CP_WAL_BLOCK;
     header->flags |= CP_WAL_SEGMENT_REPAIRED;
     if (header->size < room)
         header->size = cp_wal_block_up(room);
@@ -331,6 +332,8 @@ static int segment_rebuild(cp_wal_repair *repair, const cp_wal_view_segment *seg
     int code = rebuild_init(&b, repair, segment->end_lsn, err);
     b.purge_lo = purge_lo;
     b.purge_hi = purge_hi;
+    b.sound_end = segment->end > CP_WAL_FIRST_FRAME ? segment->end : CP_WAL_FIRST_FRAME;
+    b.missing = segment->end_lsn + 1 - segment->origin.base_lsn - segment->records;
     const int initialised = cp_wal_scan_init(&scan, err);
     if (code == CP_OK)
         code = initialised;
@@ -387,6 +390,8 @@ static int segment_substitute(cp_wal_repair *repair, cp_wal_view_segment *segmen
     }
     rebuild b;
     int code = rebuild_init(&b, repair, segment->end_lsn, err);
+    b.sound_end = CP_WAL_FIRST_FRAME;
+    b.missing = segment->end_lsn + 1 - segment->origin.base_lsn;
     if (code == CP_OK) {
         memcpy(b.header->uuid, view->uuid, CP_WAL_UUID);
         b.header->id = segment->origin.id ? segment->origin.id : 1;

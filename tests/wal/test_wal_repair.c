@@ -20,7 +20,7 @@
 #include "wal/log_private.h"
 #include "wal/repair.h"
 
-enum { RECORDS = 150, ROUNDS = 60, DELIVERED = 20 };
+enum { RECORDS = 150, ROUNDS = 60, DELIVERED = 20, SEGMENTS_MOST = 64 };
 
 static uint64_t rng;
 
@@ -265,6 +265,53 @@ static void test_all_missing(void **state)
     log_remove(&s);
 }
 
+/* A frame a record, until a segment is full to its last byte and another one has begun, which is then removed: its records are
+ * made good behind the full one's, for which the file must become longer. */
+static void test_missing_behind_full(void **state)
+{
+    (void)state;
+    scratch s;
+    cp_error err = {0};
+    uint64_t lsn = 0;
+    uint64_t first = 0;
+    static uint8_t checkpoint[2 * CP_WAL_BLOCK];
+    char path[300];
+    char checkpoint_path[300];
+    scratch_init(&s, CP_WAL_POSIX);
+    s.config.limit = SEGMENTS_MOST * (uint64_t)SCRATCH_SEGMENT;
+    scratch_open(&s);
+    while (!first) {
+        lsn++;
+        assert_true(scratch_append(&s, lsn, lsn));
+        assert_true(scratch_wait(&s, lsn));
+        cp_wal_view *view = look(&s);
+        const cp_wal_view_segment *newest = &view->segments[view->segment_count - 1];
+        if (newest->previous_end == SCRATCH_SEGMENT && newest->records == 1) {
+            first = newest->origin.base_lsn;
+            scratch_segment(&s, newest->origin.id, path);
+        }
+        cp_wal_view_free(view);
+    }
+    const cp_wal_known known = {cp_wal_id(s.wal), lsn};
+    snprintf(checkpoint_path, sizeof checkpoint_path, "%s/" CP_WAL_CHECKPOINT_FILE, s.dir);
+    const int fd = open(checkpoint_path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(pread(fd, checkpoint, sizeof checkpoint, 0), sizeof checkpoint);
+    scratch_close(&s);
+    assert_int_equal(pwrite(fd, checkpoint, sizeof checkpoint, 0), sizeof checkpoint);
+    close(fd);
+    assert_int_equal(unlink(path), 0);
+    cp_wal_repair *repair = NULL;
+    assert_int_equal(cp_wal_repair_begin(&repair, s.dir, &known, &err), CP_OK);
+    assert_int_equal(cp_wal_repair_run(repair, &err), CP_OK);
+    cp_wal_repair_end(repair);
+    cp_wal_view *view = look(&s);
+    print_message("  %" PRIu64 " records, from %" PRIu64 " on made good\n", lsn, first);
+    assert_int_equal(view->fault_count, 0);
+    assert_int_equal(view->end_lsn, lsn);
+    cp_wal_view_free(view);
+    log_remove(&s);
+}
+
 /* The newest segment gone, and no checkpoint since that would tell: nothing on the disk does, memory does. */
 static void test_newest_missing(void **state)
 {
@@ -407,10 +454,11 @@ int main(void)
     rng = rng ? rng : 1;
     printf("CP_SEED=%" PRIu64 "\n", rng);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sound),         cmocka_unit_test(test_beside_writer),
-        cmocka_unit_test(test_one_record),    cmocka_unit_test(test_all_missing),
-        cmocka_unit_test(test_random_damage), cmocka_unit_test(test_newest_missing),
-        cmocka_unit_test(test_purge),         cmocka_unit_test(test_purge_of_damage),
+        cmocka_unit_test(test_sound),           cmocka_unit_test(test_beside_writer),
+        cmocka_unit_test(test_one_record),      cmocka_unit_test(test_all_missing),
+        cmocka_unit_test(test_random_damage),   cmocka_unit_test(test_missing_behind_full),
+        cmocka_unit_test(test_newest_missing),  cmocka_unit_test(test_purge),
+        cmocka_unit_test(test_purge_of_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
