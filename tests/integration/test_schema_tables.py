@@ -9,6 +9,7 @@ import json
 import math
 import pathlib
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -20,7 +21,9 @@ from tests.support.chdb import SKIP, ChdbServer, build_dir, engine_present
 from tests.support.recorder import Recorder
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
+REFERENCE = pathlib.Path(__file__).with_name("dolphin_reference.txt")
 GROUPS = {"dolphin": 14, "trading": 9, "platform": 6}
+FEEDS = ["l2_updates", "quotes", "system_stats", "trades", "recorder_events", "recorder_canary"]
 ROWS = 20
 FLUSH = {"interval": "20ms"}
 WORDS = ["", "BTCUSDT", "venue-1", "tab\there", "quote'\"", "back\\slash", "ü €", "line\nbreak", "x" * 300]
@@ -72,6 +75,8 @@ class Values:
             return [self.of(inner) for _ in range(self.random.choice([0, 1, 10]))]
         if name in ("DateTime64", "DateTime"):
             return self.time(int(arguments.split(",")[0]) if name == "DateTime64" else 0)
+        if name == "Bool":
+            return self.random.random() < 0.5
         if name == "Date":
             return self.time(0)[:10]
         if name == "Decimal":
@@ -129,7 +134,9 @@ class Tables(unittest.TestCase):
         recorder.run("coldpath", "put", table, "--format", "JSONEachRow", input=data, check=True)
 
     def every_table(self, group):
-        recorder = self.recorder(group, f"all_{group}")
+        self.every_row(group, self.recorder(group, f"all_{group}"), GROUPS[group])
+
+    def every_row(self, group, recorder, tables):
         values = Values(SEED)
         sent = {}
         for table in recorder.settings["tables"]:
@@ -138,17 +145,50 @@ class Tables(unittest.TestCase):
             rows = [{name: values.of(kind) for name, kind in columns.items()} for _ in range(ROWS)]
             self.put(recorder, table, rows)
             sent[table] = (columns, rows)
-        self.assertEqual(len(sent), GROUPS[group])
+        self.assertEqual(len(sent), tables)
         recorder.wait_delivered()
         for table, (columns, rows) in sent.items():
             names = ", ".join(f"`{name}`" for name in columns)
             lines = self.server.query(f"SELECT {names} FROM all_{group}.{table} FORMAT JSONEachRow", **SETTINGS).splitlines()
+            lines = list(map(json.loads, lines))
             both = [sorted(({name: comparable(row[name], kind) for name, kind in columns.items()} for row in side),
-                           key=order) for side in (rows, map(json.loads, lines))]
+                           key=order) for side in (rows, lines)]
+            if table.startswith("recorder_"):  # it puts rows of its own there
+                both[1] = [row for row in both[1] if row in both[0]]
             self.assertEqual(*both, (group, table, f"seed {SEED}"))
 
     def test_dolphin(self):
         self.every_table("dolphin")
+
+    def test_feeds(self):
+        """The tables of no set: those of the feeds, and the recorder's own (of which it has a slot itself)."""
+        recorder = Recorder(self.server, {name: {"ring_size": "1MiB", "slots": 2, "flush": FLUSH} for name in FEEDS},
+                            database="all_feeds", init=False)
+        self.addCleanup(recorder.close)
+        recorder.run("coldpath", "schema", "apply", check=True)
+        self.assertEqual(recorder.run("coldpath", "schema", "diff").returncode, 0)
+        self.assertEqual(sorted(FEEDS), sorted(path.stem for path in (SOURCE / "schema/ddl").glob("*.sql")))
+        self.every_row("feeds", recorder.start(), len(FEEDS))
+
+    def test_reference(self):
+        """Columns, types, engine, keys and TTLs on the server are those that the Dolphin tables' programs know."""
+        recorder = Recorder(self.server, tables_of("dolphin"), database="reference", extra={"schema": {"set": "dolphin"}}, init=False)
+        self.addCleanup(recorder.close)
+        recorder.run("coldpath", "schema", "apply", check=True)
+        text = "".join(line for line in REFERENCE.read_text().splitlines(True) if not line.startswith("#"))
+        parts = re.findall(r"^(\w+): (.*)\n((?:    .*\n)+)", text, re.M)
+        self.assertEqual(len(parts), 11 + 5)
+        for name, known, columns in parts:
+            wanted = " ".join(columns.split())
+            what = "name" if known == "view" else "name || ' ' || type"
+            got = self.server.query(f"SELECT arrayStringConcat(groupArray({what}), ', ') FROM (SELECT name, type FROM system.columns "
+                                    f"WHERE database = 'reference' AND table = '{name}' ORDER BY position) FORMAT TSVRaw")
+            self.assertEqual(got.strip(), wanted, name)
+            if known in ("view", "?"):
+                continue
+            got = self.server.query("SELECT engine, partition_key, sorting_key, extract(create_table_query, 'TTL (.*?) SETTINGS') "
+                                    f"FROM system.tables WHERE database = 'reference' AND name = '{name}' FORMAT TSVRaw")
+            self.assertEqual(got.rstrip("\n").split("\t"), (known + " ").split("; ")[:3] + [known.split(";")[3].strip()], name)
 
     def test_trading(self):
         self.every_table("trading")
@@ -313,7 +353,7 @@ class Queries(Tables):
                           (4, "BTCUSDT", -2.0)])
         self.assertEqual(self.ask("SELECT count() FROM dolphin.v_scan_causal_chain WHERE trade_ts IS NULL"), [(97,)])
 
-    test_dolphin = test_trading = test_platform = test_classes = test_stamp = test_best_effort = None
+    test_dolphin = test_reference = test_feeds = test_trading = test_platform = test_classes = test_stamp = test_best_effort = None
 
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ typedef struct bad_ddl {
 static const bad_ddl bad_ddls[] = {
 #include "tests/schema/bad_ddl.inc"
 };
+enum { BAD_DDLS = sizeof bad_ddls / sizeof bad_ddls[0], AT_LEAST = 120 };
+_Static_assert(BAD_DDLS >= AT_LEAST, "of many kinds");
 
 static void bad_statements_say_where_and_what(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof bad_ddls / sizeof bad_ddls[0]; i++) {
+    for (size_t i = 0; i < BAD_DDLS; i++) {
         cp_table *table = NULL;
         cp_error err = {0, ""};
         const int code = cp_table_parse(&table, "t.sql", bad_ddls[i].ddl, strlen(bad_ddls[i].ddl), &err);
