@@ -60,6 +60,7 @@ typedef struct export_run {
     const cp_column *time;
     const char *dir;
     json_object *files; /* NULL: text */
+    uint64_t days;      /* that have rows */
     uint64_t rows;      /* of the files written by this run */
 } export_run;
 
@@ -224,6 +225,7 @@ static int days_export(export_run *run, cp_error *err)
         char *end = NULL;
         const int64_t day = strtoll(line, &end, 10);
         uint64_t rows = 0;
+        run->days++;
         if (*end != '\t' || !cp_number_parse(end + 1, 0, UINT64_MAX, &rows))
             rc = cp_error_set(err, CP_E_SERVER, "ClickHouse's list of days has a line that is none: %.100s",
                               line);
@@ -268,6 +270,8 @@ static int export_execute(const export_args *args)
         cp_json_add_string(answer, "error", rc < 0 ? err.text : NULL);
         printed = cp_json_end(answer);
     } else {
+        if (rc == CP_OK && run.days == 0)
+            puts("no rows in these days");
         printed = cp_output_finish();
     }
     cp_config_free(run.config);

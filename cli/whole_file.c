@@ -5,6 +5,8 @@
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -12,6 +14,29 @@
 static int there_error(const char *path, cp_error *err)
 {
     return cp_error_set(err, CP_E_INVAL, "%s is there already; --force writes it anew", path);
+}
+
+/* The .part file, empty and locked. One that is left has either one name, and is begun anew, or two: its writer was killed when it
+ * had named it, and what has the other name must not be touched. None: its writer has just ended. */
+static int part_open(const char *part, cp_error *err)
+{
+    enum { TRIES = 3 };
+    for (int i = 0; i < TRIES; i++) {
+        struct stat is;
+        const int fd = open(part, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+        if (fd < 0)
+            return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot write %s", part);
+        if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+            close(fd);
+            break;
+        }
+        if (fstat(fd, &is) == 0 && is.st_nlink == 1 && ftruncate(fd, 0) == 0)
+            return fd;
+        if (is.st_nlink > 1)
+            unlink(part);
+        close(fd);
+    }
+    return cp_error_set(err, CP_E_BUSY, "%s is being written by another run; wait for it", part);
 }
 
 int cp_whole_file_begin(cp_whole_file *file, const char *path, bool replace, cp_error *err)
@@ -24,9 +49,9 @@ int cp_whole_file_begin(cp_whole_file *file, const char *path, bool replace, cp_
         return cp_error_set(err, CP_E_TOO_BIG, "the path of a file is over %d bytes", PATH_MAX - 6);
     if (!replace && access(path, F_OK) == 0)
         return there_error(path, err);
-    const int fd = open(file->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    const int fd = part_open(file->part, err);
     if (fd < 0)
-        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot write %s", file->part);
+        return fd;
     file->stream = fdopen(fd, "w");
     if (file->stream)
         return CP_OK;

@@ -1,6 +1,7 @@
 """`coldpath export` and `coldpath latest` against the embedded engine: the recorded quotes as Parquet, Arrow and JSON, read
 back by the engine, equal the table; a run that was broken off goes on; nothing is written over; the newest row of every key."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -97,6 +98,27 @@ class Cold(unittest.TestCase):
         self.export("--from", "2024-02-27", "--force")
         self.assertEqual(self.read_back("Parquet", "parquet", out), self.server.query(HASH + f"{self.database}.t"))
 
+    def test_part_files(self):
+        """A .part file that another run writes is left to it; one whose run was killed when it had named the file does not cost
+        that file."""
+        self.fill()
+        self.export("--from", "2024-02-27")
+        whole, part, third = (self.work / "t" / name for name in ("2024-02-27.parquet", "2024-02-27.parquet.part", "third"))
+        content = whole.read_bytes()
+        for name in (part, third):
+            os.link(whole, name)
+        self.export("--from", "2024-02-27", "--force")
+        self.assertEqual(third.read_bytes(), content)
+        self.assertEqual(whole.stat().st_nlink, 1)
+        self.assertFalse(part.exists())
+        with open(part, "wb") as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            other.write(b"half")
+            self.assertIn("written by another run", self.export("--from", "2024-02-27", "--force", code=69)["error"])
+        self.assertEqual(part.read_bytes(), b"half")
+        self.export("--from", "2024-02-27", "--force")
+        self.assertFalse(part.exists())
+
     def test_server_dies(self):
         """Whenever the server goes away, what has a file's name is a whole file; the next run completes the rest."""
         server = ChdbServer(path=self.work / "chdb").start()
@@ -128,6 +150,7 @@ class Cold(unittest.TestCase):
         answer = self.export("--from", "2024-03-02", "--to", "2100-01-01")
         self.assertEqual([file["result"] for file in answer["files"]], ["written", "left out: the day is not over"])
         self.assertEqual(self.export("--from", "2020-01-01")["files"], [])
+        self.assertEqual(self.run_program("export", "t", "--from", "2020-01-01").stdout, "no rows in these days\n")
         for day in ("2024-02-30", "2024-2-3", "yesterday", "2024-02-27 "):
             self.run_program("export", "t", "--from", day, code=64)
         self.run_program("export", "t", "--from", "2024-02-02", "--to", "2024-02-01", code=64)
