@@ -14,6 +14,7 @@ const cp_verb cp_verbs[] = {
     {"top", "", "The recorder, its logs and every table, live", false, cp_verb_top},
     {"doctor", "", "What is wrong with this host, the region or ClickHouse's tables, and how to mend it",
      false, cp_verb_doctor},
+    {"errors", "", "What went wrong, each kind once, with or without a recorder", false, cp_verb_errors},
     {"tables", "", "The tables of the region", false, cp_verb_tables},
     {"schema", "ACTION [TABLE]", "Declarations: show, gen, diff; apply changes the server", true,
      cp_verb_schema},

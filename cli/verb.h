@@ -28,6 +28,7 @@ int cp_verb_check(int argc, char **argv);
 int cp_verb_completion(int argc, char **argv);
 int cp_verb_degrade(int argc, char **argv);
 int cp_verb_doctor(int argc, char **argv);
+int cp_verb_errors(int argc, char **argv);
 int cp_verb_export(int argc, char **argv);
 int cp_verb_flush(int argc, char **argv);
 int cp_verb_help(int argc, char **argv);

@@ -19,6 +19,7 @@
 #include "recorder/config_apply.h"
 #include "recorder/confine.h"
 #include "recorder/endpoint_board.h"
+#include "recorder/error_notes.h"
 #include "recorder/gate.h"
 #include "recorder/ladder_lane.h"
 #include "recorder/lane.h"
@@ -348,6 +349,7 @@ int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err
     if (rc == CP_OK) {
         set_state(recorder, CP_RECORDER_STARTING);
         signs_reset(recorder->region.control.header);
+        cp_error_notes_open(config, &recorder->region);
         /* Before there are threads: those would keep their rights. */
         rc = config->confine ? cp_confine(err) : CP_OK;
     }
@@ -394,6 +396,7 @@ void cp_recorder_free(cp_recorder *recorder)
     cp_event_ring_close(recorder->events);
     cp_drain_free(recorder->drain);
     cp_gate_close(&recorder->gate);
+    cp_error_notes_close();
     cp_region_release(&recorder->region);
     sem_destroy(&recorder->started);
     free(recorder->flush_targets);

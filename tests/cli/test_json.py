@@ -129,14 +129,23 @@ def in_trouble(answers, server):
         if time.monotonic() > deadline:
             raise AssertionError("not parked")
         time.sleep(0.1)
+    # Behind the batch that is under way.
+    answers.ask("put", "critical", input=rows(600, 100))
+    while answers.recorder.status()["tables"][1]["rows_in_log"] < 200:
+        if time.monotonic() > deadline:
+            raise AssertionError("not in the log")
+        time.sleep(0.1)
     look(answers, 0, 2)
     answers.recorder.stop()
     answers.ask("put", "lossy", input=rows(500, 10))
     look(answers, 0, 2, 69)
     answers.ask("wal dump", "critical")
+    answers.ask("errors")
     server.query("RENAME TABLE test.away TO test.critical")
     answers.ask("wal repair", "critical")
-    answers.ask("purge", "critical", "--before", "2030-01-01", codes=(2,))
+    answers.ask("wal ls")
+    last = answers.seen["wal ls"][-1]["tables"][0]["end_lsn"]
+    answers.ask("purge", "critical", "--range", f"{last}-{last}", codes=(2,))
     answers.ask("replay", "--offline")
     monitor = answers.recorder.popen("coldpath", "monitor", "--listen", "127.0.0.1:0", "--json", stdout=subprocess.PIPE)
     try:

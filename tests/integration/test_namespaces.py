@@ -189,13 +189,13 @@ class Namespaces(unittest.TestCase):
             dolphin = self.make(name, DOLPHIN, mode="0660")
             dolphin.start(umask=umask)
             self.assertEqual(dolphin.put().returncode, 0)
-            self.assertEqual(self.modes(dolphin), {"": 0o750, "control": 0o640, "recorder.lock": 0o644, "recorder.socket": 0o600,
+            self.assertEqual(self.modes(dolphin), {"": 0o750, "control": 0o640, "errors": 0o640, "recorder.lock": 0o644, "recorder.socket": 0o600,
                                                     "replay.lock": 0o600, "ring": 0o660})
             dolphin.stop()
             dolphin.settings["region"]["mode"] = "0600"
             dolphin.write()
             dolphin.start(umask=umask)
-            self.assertEqual(self.modes(dolphin), {"": 0o700, "control": 0o600, "recorder.lock": 0o644, "recorder.socket": 0o600,
+            self.assertEqual(self.modes(dolphin), {"": 0o700, "control": 0o600, "errors": 0o600, "recorder.lock": 0o644, "recorder.socket": 0o600,
                                                     "replay.lock": 0o600, "ring": 0o600})
             for path in (self.wal / name).rglob("*"):
                 self.assertEqual(path.stat().st_mode & 0o007, 0, path)
