@@ -256,6 +256,7 @@ static void look_rings(cp_limits *limits, const cp_observer *observer)
         if (most > table->entry->ring_size)
             most = table->entry->ring_size;
         limit_add(limits, most, table->entry->ring_size, "ring of %s", table->entry->name)->ring = true;
+        limits->list[limits->count - 1].judged = true;
     }
 }
 
@@ -271,6 +272,7 @@ static void look_day(cp_limits *limits, const cp_observer *observer)
         return;
     const uint64_t sent = now_s / DAY_S == day ? __atomic_load_n(&header->sent_bytes, __ATOMIC_RELAXED) : 0;
     cp_limit *limit = limit_add(limits, sent, most, "bytes sent today (UTC)");
+    limit->judged = sent >= most;
     const unsigned minutes = (unsigned)((DAY_S - now_s % DAY_S) / 60);
     snprintf(limit->note, sizeof limit->note, "%sthe next day begins in %u h %u min",
              sent >= most ? "nothing is sent; " : "", minutes / 60, minutes % 60);

@@ -33,6 +33,7 @@ typedef struct cp_limit {
     uint64_t taken; /* or needed; bytes */
     uint64_t limit;
     bool ring;
+    bool judged;              /* the recorder's health has a reason of its own for it */
     bool above;               /* its watermark */
     char note[CP_LIMIT_NOTE]; /* for people, or "" */
 } cp_limit;

@@ -170,13 +170,12 @@ static json_object *table_json(const status_view *view, uint32_t index)
     return item;
 }
 
-/* Rings apart: health has a reason of its own for them. */
 static void limits_reasons(const status_view *view, json_object *reasons)
 {
     char text[LIMIT_TEXT];
     for (uint32_t i = 0; i < view->limits.count; i++) {
         const cp_limit *limit = &view->limits.list[i];
-        if (limit->above && !limit->ring)
+        if (limit->above && !limit->judged)
             json_object_array_add(reasons, json_object_new_string(cp_limit_text(limit, text, sizeof text)));
     }
 }
@@ -207,6 +206,7 @@ static int status_json(const status_view *view)
     json_object *answer = cp_json_begin("status");
     json_object *recorder = json_object_new_object();
     json_object *reasons = json_object_new_array();
+    json_object *notices = json_object_new_array();
     json_object *tables = json_object_new_array();
     cp_json_add_string(answer, "region", observer->dir);
     cp_json_add_bool(answer, "healthy", is_well(view));
@@ -214,6 +214,9 @@ static int status_json(const status_view *view)
         json_object_array_add(reasons, json_object_new_string(health->reasons[i]));
     limits_reasons(view, reasons);
     cp_json_add(answer, "reasons", reasons);
+    for (uint32_t i = 0; i < health->notice_count; i++)
+        json_object_array_add(notices, json_object_new_string(health->notices[i]));
+    cp_json_add(answer, "notices", notices);
     cp_json_add_bool(recorder, "alive", health->recorder_alive);
     cp_json_add_string(recorder, "state", cp_recorder_state_name(cp_control_state(&observer->control)));
     cp_json_add_uint(recorder, "pid", header->recorder_pid);
@@ -389,6 +392,8 @@ static int status_text(const status_view *view)
     cp_limits_print(&view->limits, stdout);
     for (uint32_t i = 0; i < health->reason_count; i++)
         printf("%s%s\n", i == 0 ? "\n" : "", health->reasons[i]);
+    for (uint32_t i = 0; i < health->notice_count; i++)
+        printf("%snote: %s\n", i == 0 ? "\n" : "", health->notices[i]);
     return cp_output_finish();
 }
 

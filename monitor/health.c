@@ -38,6 +38,12 @@ const char *cp_reload_result_name(uint32_t result)
     return result < sizeof names / sizeof names[0] ? names[result] : "unknown";
 }
 
+enum {
+    DAY_S = 24 * 3600,
+    MODE_WAL_FIRST = 1, /* cp_abi_control.mode */
+    MODE_DISABLED = 2
+};
+
 static void reason_add(cp_health *health, const char *fmt, ...) CP_PRINTF(2, 3);
 
 static void reason_add(cp_health *health, const char *fmt, ...)
@@ -50,14 +56,28 @@ static void reason_add(cp_health *health, const char *fmt, ...)
     va_end(args);
 }
 
+static void notice_add(cp_health *health, const char *fmt, ...) CP_PRINTF(2, 3);
+
+static void notice_add(cp_health *health, const char *fmt, ...)
+{
+    if (health->notice_count == CP_HEALTH_NOTICES)
+        return;
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(health->notices[health->notice_count++], CP_HEALTH_TEXT, fmt, args);
+    va_end(args);
+}
+
 static void judge_sink(const cp_abi_control *header, cp_health *health)
 {
     if (__atomic_load_n(&header->sink_state, __ATOMIC_ACQUIRE) != CP_SINK_DOWN)
         return;
     if (header->sink_error[0])
-        reason_add(health, "ClickHouse does not answer: %.*s", CP_ABI_ERROR_TEXT - 1, header->sink_error);
+        reason_add(health, "ClickHouse does not answer: %.*s (try: coldpath query 'SELECT 1')",
+                   CP_ABI_ERROR_TEXT - 1, header->sink_error);
     else
-        reason_add(health, "ClickHouse does not answer inserts: only probes are sent until one is answered");
+        reason_add(health, "ClickHouse does not answer inserts: only probes are sent until one is answered "
+                           "(try: coldpath query 'SELECT 1')");
 }
 
 static void judge_canary(const cp_observer *observer, cp_health *health)
@@ -73,6 +93,38 @@ static void judge_canary(const cp_observer *observer, cp_health *health)
                canary.age_ns / CP_NS_PER_S, (double)canary.interval_ns / CP_NS_PER_S);
 }
 
+/* Bytes are of an earlier day until the recorder sends again. */
+static void judge_budget(const cp_abi_control *header, cp_health *health)
+{
+    const uint64_t most = __atomic_load_n(&header->sent_limit, __ATOMIC_RELAXED);
+    const uint64_t day = __atomic_load_n(&header->sent_day, __ATOMIC_ACQUIRE);
+    const uint64_t sent = __atomic_load_n(&header->sent_bytes, __ATOMIC_RELAXED);
+    if (most == 0 || day != cp_realtime_ns() / CP_NS_PER_S / DAY_S)
+        return;
+    if (sent >= most)
+        reason_add(health,
+                   "the day's budget is spent (%" PRIu64 " of %" PRIu64
+                   " KiB): nothing is sent until midnight UTC; raise "
+                   "limits.daily_bytes, then coldpath reload",
+                   sent >> 10, most >> 10);
+    else if (sent / CP_HEALTH_BUDGET_PERCENT >= most / 100)
+        notice_add(health,
+                   "the day's budget is nearly spent (%" PRIu64 " of %" PRIu64
+                   " KiB), and then nothing is sent until midnight "
+                   "UTC: raise limits.daily_bytes, then coldpath reload",
+                   sent >> 10, most >> 10);
+}
+
+static void judge_mode(const cp_abi_control *header, cp_health *health)
+{
+    const uint32_t mode = __atomic_load_n(&header->mode, __ATOMIC_RELAXED);
+    if (mode == MODE_DISABLED)
+        notice_add(health, "mode disabled: nothing is sent to ClickHouse; for the end of that: mode: direct, "
+                           "then coldpath reload");
+    else if (mode == MODE_WAL_FIRST)
+        notice_add(health, "mode wal_first: critical tables are sent while coldpath replay runs");
+}
+
 static void judge_recorder(const cp_observer *observer, cp_health *health)
 {
     const uint64_t beat = __atomic_load_n(&observer->control.header->heartbeat_ns, __ATOMIC_RELAXED);
@@ -80,17 +132,21 @@ static void judge_recorder(const cp_observer *observer, cp_health *health)
     const uint32_t state = cp_control_state(&observer->control);
     health->heartbeat_age_ns = beat == 0 ? UINT64_MAX : now > beat ? now - beat : 0;
     if (!health->recorder_alive) {
-        reason_add(health, "no recorder runs (%s); rows wait in the region: start coldpathd",
-                   state == CP_RECORDER_RUNNING ? "it was killed" : cp_recorder_state_name(state));
+        reason_add(
+            health,
+            "no recorder runs (%s); rows wait in the region: start coldpathd (systemctl start coldpathd)",
+            state == CP_RECORDER_RUNNING ? "it was killed" : cp_recorder_state_name(state));
         return;
     }
     if (health->heartbeat_age_ns > (uint64_t)CP_HEALTH_STALE_MS * CP_NS_PER_MS &&
         state == CP_RECORDER_RUNNING)
-        reason_add(
-            health,
-            "the recorder's heartbeat is over %d s old: it is stuck or stopped; a restart loses nothing",
-            CP_HEALTH_STALE_MS / 1000);
+        reason_add(health,
+                   "the recorder's heartbeat is over %d s old: it is stuck or stopped; a restart loses "
+                   "nothing (systemctl restart coldpathd)",
+                   CP_HEALTH_STALE_MS / 1000);
     judge_sink(observer->control.header, health);
+    judge_budget(observer->control.header, health);
+    judge_mode(observer->control.header, health);
 }
 
 /* What an operator did to a table, and may have forgotten. */
@@ -116,7 +172,9 @@ static void judge_delivery(const cp_table_view *table, cp_health *health)
     const uint64_t now = cp_boottime_ns();
     const uint64_t next = counters->retry_at_ns > now ? (counters->retry_at_ns - now) / CP_NS_PER_S : 0;
     if (counters->parked_since_ns != 0)
-        reason_add(health, "%s: parked, asked again in %" PRIu64 " s (at once: coldpath flush): %.*s",
+        reason_add(health,
+                   "%s: parked, asked again in %" PRIu64
+                   " s (what differs: coldpath schema diff; at once: coldpath flush): %.*s",
                    table->entry->name, next, (int)CP_ABI_ERROR_TEXT - 1, counters->last_error);
     else if (counters->retry_at_ns != 0)
         reason_add(health, "%s: retrying: %.*s", table->entry->name, (int)CP_ABI_ERROR_TEXT - 1,
@@ -134,14 +192,22 @@ static void judge_log(const cp_observer *observer, uint32_t index, cp_health *he
     if (state == CP_LOG_STALLED)
         reason_add(health,
                    "%s: its log takes no rows (%" PRIu64 " MiB of %" PRIu64
-                   " MiB, or the disk is full), they stay in their rings: free room, raise wal_limit, or "
+                   " MiB, or the disk is full), they stay in their rings: free room (coldpath doctor), raise "
+                   "wal_limit, or "
                    "bring ClickHouse back",
                    name, measures->log_bytes >> 20, measures->log_limit >> 20);
     else if (state == CP_LOG_FAILING)
         reason_add(health,
                    "%s: its log cannot be written, rows stay in their rings: the recorder's log has "
-                   "the disk's error",
+                   "the disk's error (coldpath doctor)",
                    name);
+    else if (observer->tables[index].in_log > 0 && measures->log_limit > 0 &&
+             measures->log_bytes / CP_HEALTH_LOG_PERCENT >= measures->log_limit / 100)
+        reason_add(health,
+                   "%s: its log has %" PRIu64 " MiB of %" PRIu64
+                   " MiB, and takes no rows when it is full: bring ClickHouse back, or raise wal_limit "
+                   "(coldpath wal ls %s)",
+                   name, measures->log_bytes >> 20, measures->log_limit >> 20, name);
 }
 
 static void judge_table(const cp_table_view *table, uint64_t full_before, cp_health *health)
@@ -149,24 +215,32 @@ static void judge_table(const cp_table_view *table, uint64_t full_before, cp_hea
     const char *name = table->entry->name;
     if (table->broken_rings > 0)
         reason_add(health,
-                   "%s: %u rings broke the protocol and are no longer read: the recorder's log names them",
+                   "%s: %u rings broke the protocol and are no longer read: the recorder's log names them "
+                   "(coldpath doctor)",
                    name, table->broken_rings);
     if (table->usage_permille >= CP_HEALTH_USAGE_PERMILLE)
-        reason_add(health, "%s: its fullest ring is %u %% full, and then refuses rows", name,
-                   table->usage_permille / 10);
+        reason_add(health,
+                   "%s: its fullest ring is %u %% full, and then refuses rows: coldpath top shows what holds "
+                   "them up; a larger ring_size",
+                   name, table->usage_permille / 10);
     if (table->full > full_before)
         reason_add(health,
                    "%s: rings are full and refuse rows: %" PRIu64 " times within a moment, %" PRIu64
-                   " in all",
+                   " in all: coldpath top shows what holds rows up; a larger ring_size",
                    name, table->full - full_before, table->full);
     if (table->at_risk > 0)
         reason_add(health,
-                   "%s: under pressure: %" PRIu64
-                   " rows were taken out early and are lost if the recorder is killed now",
+                   "%s: under pressure: %" PRIu64 " rows were taken out early and are lost if the recorder "
+                   "is killed now: coldpath top shows what holds rows up",
                    name, table->at_risk);
     if (!table->balanced)
         reason_add(health, "%s: the ledger does not balance: coldpath audit", name);
     judge_delivery(table, health);
+    if (table->quarantined > 0)
+        notice_add(health,
+                   "%s: rows that ClickHouse refuses went to the quarantine, %" PRIu64
+                   " since the region was made: coldpath quarantine ls",
+                   name, table->quarantined);
 }
 
 void cp_refusals_note(cp_refusals *refusals, const cp_observer *observer)

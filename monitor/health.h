@@ -1,5 +1,5 @@
 /* What a snapshot of the region says about the recorder's health: the one place that decides between exit codes 0 and 2
- * of `coldpath status`, and names the reason. */
+ * of `coldpath status`, and names the reason, each with the command that mends it or shows more. */
 #ifndef CP_MONITOR_HEALTH_H
 #define CP_MONITOR_HEALTH_H
 
@@ -10,9 +10,12 @@
 
 enum {
     CP_HEALTH_REASONS = 16, /* further ones are not listed */
+    CP_HEALTH_NOTICES = 16,
     CP_HEALTH_TEXT = 384,
     CP_HEALTH_STALE_MS = 3000,      /* a heartbeat older than this: the drain thread is stuck */
     CP_HEALTH_USAGE_PERMILLE = 900, /* a ring as full as this is about to refuse rows */
+    CP_HEALTH_LOG_PERCENT = 80,     /* of wal_limit: a log as full as this is about to take no more rows */
+    CP_HEALTH_BUDGET_PERCENT = 90,  /* of the day's budget, likewise */
     CP_HEALTH_LOOK_MS =
         150 /* between two looks at refusals: more than a slice of waiting of our own producers */
 };
@@ -23,6 +26,8 @@ typedef struct cp_health {
     uint64_t heartbeat_age_ns; /* UINT64_MAX: never beaten */
     uint32_t reason_count;
     char reasons[CP_HEALTH_REASONS][CP_HEALTH_TEXT];
+    uint32_t notice_count; /* what is as it was asked for, or is over, and yet somebody should know */
+    char notices[CP_HEALTH_NOTICES][CP_HEALTH_TEXT];
 } cp_health;
 
 /* What each table's rings have refused so far for want of room, as of one snapshot. Refusals of yesterday are no illness;

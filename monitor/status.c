@@ -151,6 +151,8 @@ static json_object *table_json(const cp_watch_view *view, uint32_t index)
     json_object_object_add(item, "producers", producers_json(table));
     add_uint(item, "pressure", table->pressure);
     add_uint(item, "pressure_changes", table->counters.pressure_changes);
+    add_double(item, "refused_ago_s",
+               view->tables[index].refused_ns ? seconds_since(view, view->tables[index].refused_ns) : NAN);
     add_uint(item, "duplicate_rows", table->counters.duplicate_rows);
     add_uint(item, "unkeyed_rows", table->counters.unkeyed_rows);
     add_double(item, "oldest_unshipped_s",
@@ -215,19 +217,25 @@ static json_object *recorder_json(const cp_watch_view *view)
     return recorder;
 }
 
-static json_object *reasons_json(const cp_watch_view *view)
+/* What health says, cleaned as all text is that may come out of shared memory. */
+static json_object *lines_json(const char lines[][CP_HEALTH_TEXT], uint32_t count)
 {
-    json_object *reasons = json_object_new_array();
-    if (!view->present) {
-        json_object_array_add(reasons, json_object_new_string(view->absent));
-        return reasons;
-    }
-    for (uint32_t i = 0; i < view->health.reason_count; i++) {
+    json_object *list = json_object_new_array();
+    for (uint32_t i = 0; i < count; i++) {
         json_object *holder = json_object_new_object();
-        add_text(holder, "text", view->health.reasons[i], sizeof view->health.reasons[i]);
-        json_object_array_add(reasons, json_object_get(json_object_object_get(holder, "text")));
+        add_text(holder, "text", lines[i], CP_HEALTH_TEXT);
+        json_object_array_add(list, json_object_get(json_object_object_get(holder, "text")));
         json_object_put(holder);
     }
+    return list;
+}
+
+static json_object *reasons_json(const cp_watch_view *view)
+{
+    if (view->present)
+        return lines_json(view->health.reasons, view->health.reason_count);
+    json_object *reasons = json_object_new_array();
+    json_object_array_add(reasons, json_object_new_string(view->absent));
     return reasons;
 }
 
@@ -251,6 +259,8 @@ char *cp_status_document(const cp_watch_view *view)
     json_object *tables = json_object_new_array();
     add_bool(document, "healthy", view->present && view->health.sound);
     json_object_object_add(document, "reasons", reasons_json(view));
+    json_object_object_add(document, "notices",
+                           lines_json(view->health.notices, view->present ? view->health.notice_count : 0));
     add_bool(document, "present", view->present);
     if (view->present) {
         const cp_abi_control *header = view->observer->control.header;

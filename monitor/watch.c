@@ -25,7 +25,8 @@ enum {
 typedef struct watch_history {
     cp_watch_point points[CP_WATCH_HISTORY]; /* a ring, the oldest at the watch's next point */
     cp_abi_histogram baselines[WINDOW_BASELINES];
-    uint32_t off; /* counts in a row that did not balance */
+    uint64_t quarantined; /* as of the last tick */
+    uint32_t off;         /* counts in a row that did not balance */
 } watch_history;
 
 struct cp_watch {
@@ -181,6 +182,9 @@ static void count_rows(cp_watch *watch)
 static void point_note(cp_watch *watch, uint32_t table)
 {
     const cp_table_view *now = &watch->observer.tables[table];
+    if (watch->history_count > 0 && now->quarantined > watch->history[table].quarantined)
+        watch->tables[table].refused_ns = watch->view.taken_ns;
+    watch->history[table].quarantined = now->quarantined;
     const cp_watch_table *measured = &watch->tables[table];
     watch->history[table].points[watch->history_next] = (cp_watch_point){
         .produced = now->produced,

@@ -32,6 +32,8 @@ typedef struct cp_watch_point {
 typedef struct cp_watch_table {
     cp_abi_measures measures;        /* a private copy; zeros where the region has none */
     cp_abi_histogram recent_inserts; /* of the last minute */
+    uint64_t
+        refused_ns; /* boot time when a row last went to the quarantine, to a second, of what was watched; 0: none did */
 } cp_watch_table;
 
 typedef struct cp_watch_view {

@@ -2,6 +2,7 @@
 "use strict";
 
 const ASK_MS = 1000;
+const REFUSED_S = 600; /* for so long the banner says that ClickHouse refused rows */
 const ANSWER_MS = 1200; /* longer than this, and the monitor counts as lost: an outage shows within two seconds */
 
 const $ = (id) => document.getElementById(id);
@@ -18,8 +19,27 @@ function judge(status) {
   if (status.recorder.heartbeat_age_s > 3) return ["bad", "✖", "RECORDER STUCK"];
   if (status.tables.some((t) => !t.ledger.balanced)) return ["bad", "✖", "LEDGER OFF"];
   if (status.recorder.clickhouse === "down") return ["bad", "✖", "CLICKHOUSE DOWN"];
+  if (budgetSpent(status)) return ["bad", "✖", "BUDGET SPENT"];
+  if (any(status, (t) => t.log && t.log.state === "failing")) return ["bad", "✖", "LOG FAILING"];
+  if (any(status, (t) => t.log && t.log.state === "full")) return ["bad", "✖", "LOG FULL"];
+  if (any(status, (t) => t.ring_usage >= 0.9)) return ["bad", "✖", "RING FILLING"];
+  if (any(status, (t) => t.inserts.parked_since !== null)) return ["bad", "✖", "TABLE PARKED"];
+  if (status.recorder.mode === "disabled") return ["warn", "▲", "NOT SENDING"];
+  if (status.canary && status.canary.stale) return ["bad", "✖", "CANARY STALE"];
   if (!status.healthy) return ["warn", "▲", "DEGRADED"];
+  if (any(status, (t) => t.refused_ago_s !== null && t.refused_ago_s < REFUSED_S)) return ["warn", "▲", "ROWS REFUSED"];
   return ["good", "✔", "All well"];
+}
+
+const any = (status, what) => status.tables.some(what);
+
+/* The day's figure is of an earlier day until the recorder sends again. */
+function sentToday(status) {
+  return status.recorder.sent_day === Math.floor(status.time / 86400) ? status.recorder.sent_day_bytes : 0;
+}
+
+function budgetSpent(status) {
+  return status.recorder.sent_day_limit > 0 && sentToday(status) >= status.recorder.sent_day_limit;
 }
 
 /* Which command mends it. */
@@ -29,6 +49,14 @@ const MENDS = {
   "RECORDER STUCK": "Mend: systemctl restart coldpathd loses nothing; its log says what it waits for.",
   "LEDGER OFF": "Look: coldpath audit holds the ledger against ClickHouse. Keep the region.",
   "CLICKHOUSE DOWN": "Look: coldpath query 'SELECT 1' tries the connection. Rows are sent by themselves when it is back.",
+  "BUDGET SPENT": "Mend: raise limits.daily_bytes, then coldpath reload; or wait for midnight UTC.",
+  "LOG FAILING": "Look: coldpath doctor, and the recorder's log, which has the disk's error. Rows stay in their rings.",
+  "LOG FULL": "Look: coldpath doctor for the disk, coldpath status for what holds rows up. Mend: room, wal_limit, or ClickHouse.",
+  "RING FILLING": "Look: coldpath top shows what holds rows up. A full ring refuses rows; ring_size makes it larger.",
+  "TABLE PARKED": "Look: coldpath schema diff. Mend: coldpath schema apply, then coldpath flush.",
+  "NOT SENDING": "Mode disabled. When that is not meant: mode: direct, then coldpath reload.",
+  "CANARY STALE": "Look: coldpath status says what holds rows up, coldpath doctor looks at host and tables.",
+  "ROWS REFUSED": "Look: coldpath quarantine ls. Mend what ClickHouse refuses them for, then coldpath quarantine retry.",
   "DEGRADED": "Look: coldpath status.",
   "NO ANSWER": "Mend: systemctl start coldpathd, or coldpath monitor.",
 };
@@ -48,12 +76,13 @@ function say(id, text) {
 
 const ICONS = {good: "%230f7a3d", warn: "%239a5b00", bad: "%23b3151f", lost: "%23b3151f"};
 
-function verdict(state, sign, word, reasons) {
+function verdict(state, sign, word, reasons, notices) {
   document.body.dataset.state = state;
   if ($("word").textContent !== word) { $("word").textContent = word; $("sign").textContent = sign; }
   document.title = (state === "good" ? "" : sign + " " + word + " · ") + "coldpath";
   $("icon").href = "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'><rect width='8' height='8' rx='2' fill='" + ICONS[state] + "'/></svg>";
-  list($("reasons"), reasons);
+  list($("reasons"), together(reasons));
+  list($("notices"), notices);
   say("mend", MENDS[word] || "");
 }
 
@@ -62,6 +91,16 @@ function list(host, texts) {
   if (host.dataset.texts === JSON.stringify(texts)) return;
   host.dataset.texts = JSON.stringify(texts);
   host.replaceChildren(...texts.map((text) => Object.assign(document.createElement("li"), {textContent: text})));
+}
+
+/* Several tables with one complaint share a line: "quotes, trades: retrying: …". */
+function together(texts) {
+  const lines = new Map();
+  for (const text of texts) {
+    const [, table, rest] = text.match(/^(\w+)((?: \(retrying\))?: .*)$/) || [null, null, text];
+    lines.set(rest, [...(lines.get(rest) || []), ...(table ? [table] : [])]);
+  }
+  return [...lines].map(([rest, tables]) => tables.join(", ") + rest);
 }
 
 /* ---- numbers ---- */
@@ -80,6 +119,10 @@ const most = (status, pick) => status.tables.reduce((top, t) => Math.max(top, pi
 const seconds = (value) => value === null ? "–" : value < 100 ? value.toFixed(1) + " s" : value < 6000 ? Math.round(value / 60) + " min" : Math.round(value / 3600) + " h";
 const whole = (value) => value.toLocaleString("en");
 
+function canaryLag(canary) {
+  return canary.lag_s > 0 ? milliseconds(canary.lag_s * 1000) : "–";
+}
+
 function tiles(status) {
   const usage = most(status, (t) => t.ring_usage);
   const insert = most(status, (t) => t.inserts.p99_ms);
@@ -94,6 +137,13 @@ function tiles(status) {
     ["Logs on disk", bytes(sum(status, (t) => t.log && t.log.bytes)), status.tables.some((t) => t.log && (t.log.state === "full" || t.log.state === "failing"))],
     ["Lost or refused", count(sum(status, lost)), sum(status, lost) > 0],
   ];
+  if (status.canary) all.push(["Canary lag", canaryLag(status.canary), status.canary.stale]);
+  const limit = status.recorder && status.recorder.sent_day_limit;
+  if (limit > 0) all.push(["Budget today", budgetSpent(status) ? "spent" : percent(sentToday(status) / limit), sentToday(status) >= 0.9 * limit]);
+  $("tiles").style.setProperty("--all", all.length); /* in one row where there is room, else in rows of one length */
+  const few = all.length % 5 === 0 ? 5 : all.length % 3 === 0 ? 3 : 4;
+  $("tiles").style.setProperty("--few", few);
+  $("tiles").style.setProperty("--wide", all.length > 8 ? few : all.length);
   $("tiles").replaceChildren(...all.map(([title, value, alarm]) => {
     const box = document.createElement("div");
     box.className = alarm ? "alarm" : "";
@@ -177,14 +227,15 @@ function rows(status) {
     const row = document.createElement("tr");
     row.append(Object.assign(document.createElement("th"), {scope: "row", textContent: table.table}));
     for (const part of LEDGER) {
-      const bad = (part === "dropped" || part === "given_up") && table.ledger[part] > 0;
-      row.append(Object.assign(document.createElement("td"), {textContent: whole(table.ledger[part]), className: bad ? "alarm" : ""}));
+      const some = table.ledger[part] > 0;
+      const className = some && (part === "dropped" || part === "given_up") ? "alarm" : some && part === "quarantined" ? "care" : "";
+      row.append(Object.assign(document.createElement("td"), {textContent: whole(table.ledger[part]), className}));
     }
     row.append(Object.assign(document.createElement("td"), {textContent: table.ledger.balanced ? "yes" : "NO", className: table.ledger.balanced ? "" : "alarm"}));
     return row;
   }));
   const errors = status.tables.filter((t) => t.inserts.last_error).map((t) => t.table + (t.inserts.retrying ? " (retrying): " : ": ") + t.inserts.last_error);
-  list($("errors"), errors.length ? errors : ["none"]);
+  list($("errors"), errors.length ? together(errors) : ["none"]);
 }
 
 /* ---- asking ---- */
@@ -201,13 +252,13 @@ function show(status) {
     table.in = perSecond(status, table, (t) => t.ledger.put);
     table.out = perSecond(status, table, (t) => t.ledger.delivered);
   }
-  verdict(...judge(status), status.reasons);
+  verdict(...judge(status), status.reasons, status.notices);
   say("cost", document.body.dataset.state === "good" ? "" : cost(status));
   $("namespace").textContent = status.namespace || "";
   $("version").textContent = "coldpath " + status.version;
   const recorder = status.recorder;
   $("facts").textContent = !recorder ? status.region :
-    `recorder ${recorder.alive ? recorder.state + ", pid " + recorder.pid : "absent"} · heartbeat ${seconds(recorder.heartbeat_age_s)} ago · ClickHouse ${recorder.clickhouse} · ${status.region}`;
+    `recorder ${recorder.alive ? recorder.state + ", pid " + recorder.pid : "absent"} · heartbeat ${seconds(recorder.heartbeat_age_s)} ago · ClickHouse ${recorder.clickhouse}${recorder.mode === "direct" ? "" : " · mode " + recorder.mode} · ${status.region}`;
   tiles(status);
   rows(status);
   if (charts) { charts.add(second(status)); charts.draw(); }
@@ -215,7 +266,7 @@ function show(status) {
 }
 
 async function ask(path) {
-  const answer = await fetch(path, {cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS)});
+  const answer = await fetch(location.origin + path, {cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS)});
   if (!answer.ok) throw new Error("status " + answer.status);
   return answer.json();
 }
@@ -226,7 +277,7 @@ async function turn() {
     show(await ask("/api/v1/status"));
   } catch (error) {
     const since = before ? " since " + new Date(before.time * 1000).toLocaleTimeString() : "";
-    verdict("lost", "✖", "NO ANSWER", ["The monitor at " + location.host + " has not answered" + since + ": what is shown below is old. Is coldpathd, or coldpath monitor, running?"]);
+    verdict("lost", "✖", "NO ANSWER", ["The monitor at " + location.host + " has not answered" + since + ": what is shown below is old. Is coldpathd, or coldpath monitor, running?"], []);
   }
   setTimeout(turn, Math.max(100, ASK_MS - (performance.now() - began)));
 }

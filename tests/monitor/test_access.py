@@ -3,7 +3,6 @@ anything listens, and a real Prometheus that scrapes through both. A proper clie
 verification off."""
 
 import base64
-import json
 import pathlib
 import re
 import shutil
@@ -15,10 +14,10 @@ import tempfile
 import time
 import unittest
 import urllib.parse
-import urllib.request
 import warnings
 
 from tests.support.chdb import SKIP
+from tests.support.prometheus import Prometheus, prometheus_present
 from tests.support.recorder import Recorder
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -201,7 +200,7 @@ class Access(unittest.TestCase):
                 self.assertIn("is reached from other hosts", checked.stderr.decode() + checked.stdout.decode())
             self.assertTrue(recorder.status()["recorder"]["alive"])
 
-    @unittest.skipUnless(shutil.which("prometheus"), "prometheus is not there")
+    @unittest.skipUnless(prometheus_present(), "prometheus is not there")
     def test_prometheus(self):
         """The scrape configuration of docs/metrics.md for TLS and a token, with a real Prometheus."""
         url = self.serve(*self.tls(), *self.token(), listen="0.0.0.0:0")
@@ -211,28 +210,12 @@ class Access(unittest.TestCase):
                          ("/etc/prometheus/coldpath.token", str(self.work / "token")), ("scrape_interval: 5s", "scrape_interval: 200ms")):
             self.assertIn(old, config)
             config = config.replace(old, new)
-        with tempfile.TemporaryDirectory(prefix="coldpath-prometheus-") as work, socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-            probe.close()
-            pathlib.Path(work, "prometheus.yml").write_text(config)
-            with open(pathlib.Path(work, "log"), "wb") as log:
-                process = subprocess.Popen(["prometheus", f"--config.file={work}/prometheus.yml", f"--storage.tsdb.path={work}/data",
-                                            f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
-            try:
-                deadline = time.monotonic() + 60
-                found = []
-                while not found:
-                    self.assertLess(time.monotonic(), deadline, pathlib.Path(work, "log").read_text()[-2000:])
-                    try:
-                        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?query=recorder_up", timeout=5) as answer:
-                            found = json.load(answer)["data"]["result"]
-                    except OSError:  # it is still starting
-                        time.sleep(0.2)
-                self.assertEqual(found[0]["value"][1], "1")
-            finally:
-                process.terminate()
-                process.wait(30)
+        with Prometheus(None, config=config) as prometheus:
+            deadline = time.monotonic() + 60
+            while not (found := prometheus.query("recorder_up")):
+                self.assertLess(time.monotonic(), deadline, prometheus.log.read_text()[-2000:])
+                time.sleep(0.2)
+            self.assertEqual(found[0]["value"][1], "1")
 
 
 if __name__ == "__main__":

@@ -5,20 +5,17 @@ The engine is the embedded one; without it, or without promtool and prometheus, 
 import http.client
 import json
 import os
-import pathlib
 import random
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
-import urllib.parse
-import urllib.request
 
 from tests.support.chdb import SKIP, ChdbServer, engine_present
+from tests.support.prometheus import Prometheus, prometheus_present
 from tests.support.recorder import Recorder
 
 FIXED = ("recorder_queue_usage", "recorder_insert_latency_ms", "recorder_wal_size_bytes", "recorder_dropped_rows_total")
@@ -42,12 +39,6 @@ def samples(text):
     return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if not line.startswith("#")}
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class MonitorProcess:
     """`coldpath monitor` on a port of the system's choice."""
 
@@ -62,41 +53,6 @@ class MonitorProcess:
         self.process.terminate()
         self.code = self.process.wait(20)
         self.process.stdout.close()
-
-
-class Prometheus:
-    """A Prometheus of the test's own, which scrapes an address five times a second under the shipped alert rules."""
-
-    def __init__(self, address):
-        self.work = tempfile.TemporaryDirectory(prefix="coldpath-prometheus-")
-        self.port = free_port()
-        config = pathlib.Path(self.work.name, "prometheus.yml")
-        rules = pathlib.Path(__file__).resolve().parents[2] / "deploy/alerts.yaml"
-        config.write_text(json.dumps({
-            "global": {"scrape_interval": "200ms", "evaluation_interval": "500ms"}, "rule_files": [str(rules)],
-            "scrape_configs": [{"job_name": "coldpath", "static_configs": [{"targets": [address]}]}]}))
-        with open(pathlib.Path(self.work.name, "log"), "wb") as log:
-            self.process = subprocess.Popen(
-                ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={self.work.name}/data",
-                 f"--web.listen-address=127.0.0.1:{self.port}"], stdout=log, stderr=log)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(30)
-        self.work.cleanup()
-
-    def ask(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/{path}", timeout=5) as answer:
-            return json.load(answer)["data"]
-
-    def query(self, expression):
-        try:
-            return self.ask("query?" + urllib.parse.urlencode({"query": expression}))["result"]
-        except OSError:  # it is still starting
-            return []
 
 
 class Monitor(unittest.TestCase):
@@ -243,37 +199,6 @@ class Monitor(unittest.TestCase):
             self.assertEqual([rule["name"] for group in groups for rule in group["rules"] if rule["health"] == "err"], [])
 
 
-class Faults(unittest.TestCase):
-    """Faults brought about one after the other: each is in status, in /readyz, and becomes an alert in a real Prometheus."""
-
-    def test_faults(self):
-        with ChdbServer() as server:
-            recorder = Recorder(server, {"quotes": {"ring_size": "64KiB", "row_max": "4KiB", "flush": {"interval": "50ms"}}}).__enter__()
-            self.addCleanup(recorder.close)
-            with MonitorProcess(recorder) as monitor, Prometheus(monitor.address) as prometheus:
-                def seen(alert, reason, code):
-                    self.assertEqual(recorder.run("coldpath", "status").returncode, code)
-                    self.assertIn(reason, get(monitor.address, "/readyz")[2])
-                    deadline = time.monotonic() + 20
-                    while not prometheus.query(f'ALERTS{{alertname="{alert}"}}'):  # pending counts: what is waited for is its `for`
-                        self.assertLess(time.monotonic(), deadline, alert)
-                        time.sleep(0.2)
-
-                deadline = time.monotonic() + 30
-                while not prometheus.query("recorder_healthy == 1"):
-                    self.assertLess(time.monotonic(), deadline, "a scrape of a recorder that is well")
-                    time.sleep(0.2)
-                self.assertEqual(prometheus.query('ALERTS{alertname!="ColdpathNoMetrics"}'), [])  # which was so before the first scrape
-                server.end(signal.SIGKILL)
-                recorder.run("coldpath", "put", "quotes", input=(QUOTE * 100).encode(), check=True)
-                time.sleep(0.5)
-                seen("ColdpathClickHouseUnreachable", "ClickHouse", 2)
-                recorder.run("coldpath", "put", "quotes", "--timeout", "200ms", input=(QUOTE * 1000).encode())
-                seen("ColdpathPutsRefused", "under pressure", 2)
-                recorder.stop(signal.SIGKILL)
-                seen("ColdpathRecorderDown", "no recorder runs (it was killed)", 69)
-
-
 class DeadRecorder(unittest.TestCase):
     """A process of its own tells the truth about a region that is absent, has no recorder, and gets one again."""
 
@@ -335,7 +260,7 @@ class DeadRecorder(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if not engine_present() or not shutil.which("promtool") or not shutil.which("prometheus"):
+    if not engine_present() or not prometheus_present():
         print("skipped: the embedded engine, promtool or prometheus is not there")
         sys.exit(SKIP)
     unittest.main(verbosity=2)
