@@ -71,8 +71,8 @@ typedef struct cp_wal_config {
     cp_wal_backend backend;
     cp_wal_sync sync;
     cp_wal_events events;
-    /* What the caller knows of the log. Where its records reach as far, recovery does not search the rest of the segment for
-     * signs of more; where they do not, acknowledged ones are missing. */
+    /* What the caller knows of the log. Where its records reach as far, recovery goes no further: what was written behind them was
+     * never acknowledged, and may be no more than what caches hold. Where they do not, acknowledged ones are missing. */
     cp_wal_known known;
 } cp_wal_config;
 

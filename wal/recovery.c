@@ -7,7 +7,8 @@
  * back. Where the newest one's valid records end, the question is whether more was ever acknowledged: the highest durable LSN
  * stated anywhere (checkpoint, headers, records, those behind the bad spot included) decides between a torn tail and
  * damage. To look at all those takes a read of the whole segment; a recorder that follows a killed one within the same boot
- * is spared it, by what its predecessor left in shared memory (cp_wal_config.known). Nothing is written, so a recovery may be killed and repeated; the log goes on in a new segment. */
+ * is spared it, by what its predecessor left in shared memory (cp_wal_config.known), and believes no record beyond that. Nothing is
+ * written, so a recovery may be killed and repeated; the log goes on in a new segment. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -287,6 +288,21 @@ static bool end_known(const recovery *r)
     return config->known.id == cp_wal_id(r->wal) && r->end_lsn >= config->known.durable_lsn;
 }
 
+/* True when all is found that may be believed. Within one boot, what a killed predecessor wrote and did not acknowledge is no more
+ * than what the caches hold: its sync may have failed, and a cache that has dropped what it could not write says nothing of it to
+ * the sync above. Its rows are in their rings still, and are appended again. A frame is durable as a whole. */
+static bool end_reached(const recovery *r, uint32_t flags)
+{
+    return (flags & CP_WAL_LAST_IN_FRAME) && end_known(r) && r->end_lsn >= r->stated;
+}
+
+/* For the same reason, a segment of which not a record was acknowledged may have no header on the disk: the log goes on behind the one
+ * before it. */
+static bool newest_is_rumour(const recovery *r)
+{
+    return r->newest.previous_id != 0 && r->end_lsn < r->newest.base_lsn && end_known(r);
+}
+
 /* Finds the end of the newest segment's records. */
 static int newest_scan(recovery *r)
 {
@@ -304,8 +320,12 @@ static int newest_scan(recovery *r)
     int code = file < 0 ? cp_error_errno(r->err, CP_E_IO, -file, "cannot open") : CP_OK;
     const cp_wal_record *record;
     const uint8_t *payload;
-    while (code == CP_OK && (code = cp_wal_cursor_next(&cursor, &record, &payload, r->err)) == CP_OK)
+    uint32_t flags = CP_WAL_LAST_IN_FRAME;
+    while (code == CP_OK && !end_reached(r, flags) &&
+           (code = cp_wal_cursor_next(&cursor, &record, &payload, r->err)) == CP_OK) {
         record_note(r, record);
+        flags = record->flags;
+    }
     uint64_t stated = 0;
     if (code == CP_E_CORRUPT)
         code = end_known(r) ? CP_OK : cp_wal_cursor_stated(&cursor, &stated, r->err);
@@ -316,6 +336,11 @@ static int newest_scan(recovery *r)
     cp_wal_window_destroy(&cursor.window);
     if (code != CP_OK)
         return cp_error_prefix(r->err, "%s/%s", wal->dir, name);
+    if (newest_is_rumour(r)) {
+        segment->state = CP_SEGMENT_DEAD;
+        wal->tail = (cp_wal_tail){segment->previous_id, segment->previous_end, segment->previous_crc};
+        return CP_OK;
+    }
     segment->state = CP_SEGMENT_SEALED;
     segment->end = cp_wal_block_up(cursor.offset);
     segment->end_crc = cursor.previous_crc;
