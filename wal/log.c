@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -223,8 +224,12 @@ void cp_wal_close(cp_wal *wal, uint64_t deadline_ns)
     if (!wal)
         return;
     uint64_t now_ns = 0;
-    while (wal->io && wal->frame_count > 0 && (now_ns = cp_boottime_ns()) < deadline_ns)
-        cp_wal_step_wait(wal, now_ns, STEP_WAIT_NS);
+    const struct timespec stalled = {.tv_nsec =
+                                         STEP_WAIT_NS}; /* nothing is under way that could be waited for */
+    while (wal->io && wal->frame_count > 0 && (now_ns = cp_boottime_ns()) < deadline_ns) {
+        if (!cp_wal_step_wait(wal, now_ns, STEP_WAIT_NS) && wal->writes == 0 && !wal->syncing)
+            nanosleep(&stalled, NULL);
+    }
     if (wal->io)
         cp_wal_settle(wal);
     if (wal->thread_started) {
