@@ -117,8 +117,7 @@ static void logged_recount(const cp_lane *lane, cp_abi_intent_span *spans, uint3
 static void logged_ack_move(cp_lane *lane, const cp_abi_intent_span *span)
 {
     cp_abi_ack *state = &lane->states[span->slot];
-    if ((int64_t)(span->end - lane->reached[span->slot]) > 0)
-        lane->reached[span->slot] = span->end;
+    cp_lane_reach(lane, span->slot, span->end);
     if (span->begin == state->delivered)
         state->delivered = span->end;
     state->delivered_rows = span->delivered_rows;
@@ -474,6 +473,12 @@ void cp_lane_logged_delivered(cp_lane *lane, const cp_batch_intent *batch, bool 
         }
         lane_unlock(lane);
     }
+}
+
+void cp_lane_reach(cp_lane *lane, uint32_t slot, uint64_t end)
+{
+    if ((int64_t)(end - lane->reached[slot]) > 0)
+        lane->reached[slot] = end;
 }
 
 uint64_t cp_lane_undelivered(cp_lane *lane)

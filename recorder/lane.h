@@ -93,6 +93,10 @@ void cp_lane_give_up(cp_lane *lane, uint32_t slot, uint64_t rows);
  * is, but for what repair gave up. */
 void cp_lane_logged_delivered(cp_lane *lane, const cp_batch_intent *batch, bool all);
 
+/* Logged lanes, flusher's thread: batches, of whatever recorder, have come so far in a ring. Told to nobody before the next
+ * cp_lane_logged_delivered with all. */
+void cp_lane_reach(cp_lane *lane, uint32_t slot, uint64_t end);
+
 /* Rows consumed and not delivered. Any thread. */
 uint64_t cp_lane_undelivered(cp_lane *lane);
 

@@ -446,6 +446,15 @@ static uint32_t buffer_fill(cp_log_lane *log_lane, cp_wal_reader *reader, uint64
     return count;
 }
 
+/* Whoever reads next, from where: the others must not keep segments from being used again until they have their turn, which with
+ * a full log never comes. */
+static void readers_rest(cp_log_lane *log_lane)
+{
+    cp_wal_reader_rest(log_lane->reader);
+    if (log_lane->ahead_reader)
+        cp_wal_reader_rest(log_lane->ahead_reader);
+}
+
 /* From here on new rows go first, when the backlog is more than a few batches. */
 static void consider_going_ahead(cp_log_lane *log_lane, uint64_t durable)
 {
@@ -454,6 +463,7 @@ static void consider_going_ahead(cp_log_lane *log_lane, uint64_t durable)
     if (!log_lane->ahead_reader &&
         cp_wal_reader_create(&log_lane->ahead_reader, log_lane->wal, log_lane->next, NULL) < 0)
         return; /* in order, then */
+    cp_wal_reader_rest(log_lane->ahead_reader);
     log_lane->ahead_lo = log_lane->ahead_next = durable + 1;
     cp_log(CP_LOG_INFO, "new rows go before the backlog", "table=%s backlog_rows=%llu backlog_lsns=%llu",
            log_lane->table->name, (unsigned long long)cp_lane_undelivered(log_lane->lane),
@@ -531,6 +541,17 @@ bool cp_log_lane_prepare(cp_log_lane *log_lane, const cp_batch_intent *batch)
     return stored;
 }
 
+/* What went ahead may have been sent by a predecessor: then no batch of ours says how far it had come in the rings. */
+static void rings_reach(cp_log_lane *log_lane)
+{
+    cp_lane *lane = log_lane->lane;
+    for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
+        uint64_t end;
+        if (cp_wal_ring_within(log_lane->wal, slot, lane->states[slot].epoch, log_lane->next - 1, &end))
+            cp_lane_reach(lane, slot, end);
+    }
+}
+
 static void range_delivered(cp_log_lane *log_lane, const cp_lsn_range *range)
 {
     if (range->lo == log_lane->next)
@@ -540,6 +561,8 @@ static void range_delivered(cp_log_lane *log_lane, const cp_lsn_range *range)
     if (goes_ahead(log_lane) && log_lane->next == log_lane->ahead_lo) {
         log_lane->next = log_lane->ahead_next;
         log_lane->ahead_lo = log_lane->ahead_next = 0;
+        rings_reach(log_lane);
+        readers_rest(log_lane);
         cp_log(CP_LOG_INFO, "the backlog is delivered", "table=%s", log_lane->table->name);
     }
 }
@@ -617,6 +640,8 @@ int cp_log_lane_connect(cp_log_lane *log_lane, cp_flusher *flusher, cp_error *er
     }
     if (goes_ahead(log_lane))
         rc = cp_wal_reader_create(&log_lane->ahead_reader, log_lane->wal, log_lane->next, err);
+    if (log_lane->ahead_reader)
+        cp_wal_reader_rest(log_lane->ahead_reader);
     for (uint32_t i = 0; rc == CP_OK && i < count; i++) {
         if (intents[i].token[0] != '\0')
             rc = resume_intent(log_lane, &intents[i], flusher, err);

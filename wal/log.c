@@ -289,6 +289,14 @@ bool cp_wal_ring_end(const cp_wal *wal, uint32_t slot, uint64_t epoch, uint64_t 
     return true;
 }
 
+bool cp_wal_ring_within(cp_wal *wal, uint32_t slot, uint64_t epoch, uint64_t lsn, uint64_t *position)
+{
+    pthread_mutex_lock(&wal->mutex);
+    const bool within = cp_wal_ring_end(wal, slot, epoch, position) && wal->rings[slot].lsn <= lsn;
+    pthread_mutex_unlock(&wal->mutex);
+    return within;
+}
+
 uint64_t cp_wal_durable(const cp_wal *wal)
 {
     return atomic_load_explicit(&wal->durable, memory_order_acquire);

@@ -137,6 +137,10 @@ void cp_wal_rotate(cp_wal *wal);
 /* Every record up to this one is durable. */
 uint64_t cp_wal_durable(const cp_wal *wal);
 
+/* How far the log has ring (slot, epoch), if records up to lsn hold all that is durable of it; false: later ones do, or it has
+ * nothing of it. */
+bool cp_wal_ring_within(cp_wal *wal, uint32_t slot, uint64_t epoch, uint64_t lsn, uint64_t *position);
+
 typedef enum cp_wal_state {
     CP_WAL_RUNNING,
     CP_WAL_STALLED, /* no free segment: limit reached, or the disk is full */

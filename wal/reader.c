@@ -219,6 +219,11 @@ int cp_wal_reader_seek(cp_wal_reader *reader, uint64_t lsn, cp_error *err)
     return segment_enter(reader, err);
 }
 
+void cp_wal_reader_rest(cp_wal_reader *reader)
+{
+    segment_leave(reader);
+}
+
 uint64_t cp_wal_reader_position(const cp_wal_reader *reader)
 {
     return reader->next_lsn;

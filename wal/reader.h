@@ -22,6 +22,10 @@ int cp_wal_reader_seek(cp_wal_reader *reader, uint64_t lsn, cp_error *err);
  * than the log's configuration (the reader stays; seek goes on behind it); CP_E_TOO_BIG: `into` is too small; CP_E_IO. */
 int cp_wal_reader_next(cp_wal_reader *reader, cp_chunk *into, uint64_t *lsn, cp_error *err);
 
+/* Lets go of the segment, so that it can be used again once it is delivered; for a reader that will not read for a while. It stays at
+ * its record, and enters the segment anew when it goes on. */
+void cp_wal_reader_rest(cp_wal_reader *reader);
+
 /* The record that next would return. */
 uint64_t cp_wal_reader_position(const cp_wal_reader *reader);
 
