@@ -65,6 +65,7 @@ struct cp_abilities {
     bool probing;
     probe_step step;
     uint32_t failures;
+    uint32_t lists; /* of tables, that came */
     uint64_t retry_at;
     uint32_t known_wishes; /* a bit each */
     unsigned major;
@@ -282,6 +283,7 @@ static cp_counting counting_of(const char *engine)
 
 static void take_tables(cp_abilities *abilities, const char *body)
 {
+    abilities->lists++;
     for (uint32_t i = 0; i < abilities->table_count; i++) {
         atomic_store_explicit(&abilities->tables[i].guarantee, CP_GUARANTEE_UNKNOWN, memory_order_relaxed);
         abilities->tables[i].replicated = false;
@@ -458,6 +460,11 @@ cp_guarantee cp_abilities_guarantee(const cp_abilities *abilities, uint32_t tabl
     if (table >= abilities->table_count)
         return CP_GUARANTEE_UNKNOWN;
     return (cp_guarantee)atomic_load_explicit(&abilities->tables[table].guarantee, memory_order_relaxed);
+}
+
+uint32_t cp_abilities_lists(const cp_abilities *abilities)
+{
+    return abilities->lists;
 }
 
 cp_counting cp_abilities_counting(const cp_abilities *abilities, uint32_t table)

@@ -85,7 +85,8 @@ bool cp_abilities_has_zstd(const cp_abilities *abilities);
 
 /* What rows that a count finds, or does not find, say about this table. */
 typedef enum cp_counting {
-    CP_COUNTING_NOT,   /* another engine than these, which may merge rows into one; or not known */
+    CP_COUNTING_UNKNOWN, /* the table has not been seen yet: it was missing when it was asked for, or the answer did not come */
+    CP_COUNTING_NOT,   /* another engine than these, which may merge rows into one */
     CP_COUNTING_LAGS,  /* Replicated…, Shared…: what one replica has not, another one may have */
     CP_COUNTING_FINAL, /* MergeTree: what an acknowledged insert has stored is found */
 } cp_counting;
@@ -94,6 +95,9 @@ cp_counting cp_abilities_counting(const cp_abilities *abilities, uint32_t table)
 /* Names the set of replicas that share the table's deduplication tokens: the hash of their path in Keeper, the same at each of
  * them. 0: the table is not replicated, or the server does not say. */
 uint64_t cp_abilities_group(const cp_abilities *abilities, uint32_t table);
+
+/* How often the server has said which tables it has. */
+uint32_t cp_abilities_lists(const cp_abilities *abilities);
 
 /* The guarantee for a table. Any thread. */
 cp_guarantee cp_abilities_guarantee(const cp_abilities *abilities, uint32_t table);

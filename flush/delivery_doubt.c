@@ -38,10 +38,12 @@
 
 enum {
     SETTLE_MS = 1000,
-    FRESH_MOST = 3,  /* rows that vanish each time are taken away by somebody: by TTL, or DELETE */
-    TRIES_MOST = 20, /* time-outs in a row, before the server is taken for one that cannot count */
-    TRIES_ERROR = 4, /* an error that will not pass by itself weighs as many */
-    URL_ROOM = 1200  /* as much as the probes' */
+    FRESH_MOST = 3,     /* rows that vanish each time are taken away by somebody: by TTL, or DELETE */
+    TRIES_MOST = 20,    /* time-outs in a row, before the server is taken for one that cannot count */
+    TRIES_ERROR = 4,    /* an error that will not pass by itself weighs as many */
+    UNKNOWN_TABLE = 60, /* ClickHouse's codes */
+    UNKNOWN_DATABASE = 81,
+    URL_ROOM = 1200 /* as much as the probes' */
 };
 
 int cp_delivery_doubt_create_(cp_delivery *delivery)
@@ -133,13 +135,58 @@ static void count_start(cp_delivery *delivery, cp_doubt_why_ why, uint64_t now_n
     cp_delivery_doubt_reply_(delivery, &reply, now_ns);
 }
 
+/* What is under way may be sent: under which token, the doubt says. */
+static void send_now(cp_delivery *delivery)
+{
+    delivery->doubt.why = CP_DOUBT_NONE_;
+    delivery->doubt.cleared = true;
+    count_later(delivery, 0);
+}
+
+/* The engine says what a count is worth; of a table that was missing when the server was asked for its tables it is not known. An
+ * answer to an insert says that it is there: the server is asked once more before the answer is believed. */
+static bool engine_unknown(const cp_delivery *delivery)
+{
+    return counting(delivery) == CP_COUNTING_UNKNOWN;
+}
+
+static bool engine_ask(cp_delivery *delivery, cp_doubt_why_ why, uint64_t now_ns)
+{
+    delivery->doubt.why = why;
+    delivery->doubt.asked = delivery->at;
+    delivery->doubt.lists = cp_abilities_lists(delivery->at->abilities);
+    cp_abilities_refresh(delivery->at->abilities);
+    count_later(delivery, now_ns + CP_DELIVERY_ASK_AGAIN_MS * (uint64_t)CP_NS_PER_MS);
+    return true;
+}
+
+/* The engine was asked for: now it is known, or is not going to be. */
+static void engine_asked(cp_delivery *delivery, uint64_t now_ns)
+{
+    cp_delivery_doubt_ *doubt = &delivery->doubt;
+    const cp_counting worth = counting(delivery);
+    const bool answered =
+        doubt->asked == delivery->at && doubt->lists != cp_abilities_lists(delivery->at->abilities);
+    if (worth == CP_COUNTING_UNKNOWN && !answered) {
+        (void)engine_ask(delivery, doubt->why, now_ns);
+    } else if (doubt->why == CP_DOUBT_AFTER_ && worth != CP_COUNTING_FINAL) {
+        doubt->why = CP_DOUBT_NONE_;
+        cp_delivery_taken_(delivery, now_ns);
+    } else if (worth == CP_COUNTING_UNKNOWN || worth == CP_COUNTING_NOT) {
+        doubt->refused |= doubt->why == CP_DOUBT_REFUSED_;
+        send_now(delivery);
+    } else {
+        count_start(delivery, doubt->why, now_ns);
+    }
+}
+
 bool cp_delivery_doubt_before_(cp_delivery *delivery, uint64_t now_ns)
 {
     const cp_delivery_doubt_ *doubt = &delivery->doubt;
     if (doubt->why != CP_DOUBT_NONE_)
-        count_start(delivery, doubt->why, now_ns);
+        engine_asked(delivery, now_ns);
     else if (!doubt->cleared && (doubt->open || (doubt->pieces && cp_pieces_in_use(&delivery->pieces))) &&
-             counting(delivery) != CP_COUNTING_NOT)
+             counting(delivery) > CP_COUNTING_NOT)
         count_start(delivery, CP_DOUBT_BEFORE_, now_ns);
     else
         return false;
@@ -148,7 +195,11 @@ bool cp_delivery_doubt_before_(cp_delivery *delivery, uint64_t now_ns)
 
 bool cp_delivery_doubt_after_(cp_delivery *delivery, uint64_t now_ns)
 {
-    if (!delivery->doubt.open || counting(delivery) != CP_COUNTING_FINAL)
+    if (!delivery->doubt.open)
+        return false;
+    if (engine_unknown(delivery))
+        return engine_ask(delivery, CP_DOUBT_AFTER_, now_ns);
+    if (counting(delivery) != CP_COUNTING_FINAL)
         return false;
     count_start(delivery, CP_DOUBT_AFTER_, now_ns);
     return true;
@@ -160,6 +211,8 @@ bool cp_delivery_doubt_refused_(cp_delivery *delivery, uint64_t now_ns)
     if (!doubt->open || doubt->refused || counting(delivery) == CP_COUNTING_NOT)
         return false;
     doubt->looked = false;
+    if (engine_unknown(delivery))
+        return engine_ask(delivery, CP_DOUBT_REFUSED_, now_ns);
     count_start(delivery, CP_DOUBT_REFUSED_, now_ns);
     return true;
 }
@@ -169,14 +222,6 @@ bool cp_delivery_doubt_refused_(cp_delivery *delivery, uint64_t now_ns)
 static uint32_t rows_in_doubt(const cp_delivery *delivery)
 {
     return cp_pieces_in_use(&delivery->pieces) ? delivery->pieces.count : delivery->batch.rows;
-}
-
-/* What is under way may be sent: under which token, the doubt says. */
-static void send_now(cp_delivery *delivery)
-{
-    delivery->doubt.why = CP_DOUBT_NONE_;
-    delivery->doubt.cleared = true;
-    count_later(delivery, 0);
 }
 
 static void mixed(cp_delivery *delivery, uint64_t now_ns)
@@ -262,14 +307,16 @@ static void count_give_up(cp_delivery *delivery, uint64_t now_ns)
         cp_delivery_taken_(delivery, now_ns);
 }
 
-/* A server that cannot be reached, or is too busy, says nothing about whether it counts. */
+/* A server that cannot be reached, is too busy, or does not have the table just now (detached, renamed, being loaded) says nothing
+ * about whether it counts. */
 static uint32_t tries_of(const cp_http_reply *reply, cp_error_class class)
 {
     if (reply->net != CURLE_OK)
         return reply->net == CURLE_OPERATION_TIMEDOUT;
     const bool passes = class == CP_CLASS_TRANSIENT || class == CP_CLASS_THROTTLE ||
                         class == CP_CLASS_IN_DOUBT || class == CP_CLASS_PARK_ENDPOINT ||
-                        class == CP_CLASS_UNKNOWN;
+                        class == CP_CLASS_UNKNOWN || reply->exception_code == UNKNOWN_TABLE ||
+                        reply->exception_code == UNKNOWN_DATABASE;
     return passes ? 0 : TRIES_ERROR;
 }
 

@@ -38,10 +38,12 @@ typedef struct cp_delivery_doubt_ {
     bool cleared;   /* it was counted, and may be sent */
     bool looked;    /* last says what was found a moment ago */
     uint64_t last;
-    cp_doubt_why_ why; /* not NONE: a count is due or under way */
-    uint32_t fresh;    /* tokens that were acknowledged without rows */
-    uint32_t failures; /* counts in a row without a number */
-    uint32_t tries;    /* of them, which the server could have made */
+    cp_doubt_why_ why;        /* not NONE: a count is due or under way */
+    const cp_endpoint *asked; /* for the table's engine, which turned out not to be known, ... */
+    uint32_t lists;           /* when it had said so often which tables it has */
+    uint32_t fresh;           /* tokens that were acknowledged without rows */
+    uint32_t failures;        /* counts in a row without a number */
+    uint32_t tries;           /* of them, which the server could have made */
     uint32_t span_count;
     cp_span spans[CP_MAX_TABLE_SLOTS]; /* of the piece: places only */
     char *sql;
