@@ -124,8 +124,33 @@ static void file_take(sim_file *file)
     memset(file->live, 0, (size_t)3 * SIM_FILE_SIZE);
     memset(file->written, 0, sizeof file->written);
     file->used = true;
+    file->opens = 0;
     file->size = 0;
     file->durable_size = 0;
+}
+
+static bool names_have(const sim_name *names, int file)
+{
+    for (int i = 0; i < SIM_FILES; i++) {
+        if (names[i].file == file)
+            return true;
+    }
+    return false;
+}
+
+/* A file without a name, before and after a crash, that nobody has open. */
+static bool file_is_free(const sim_disk *disk, int file)
+{
+    bool named = names_have(disk->live, file) || names_have(disk->durable, file);
+    for (uint32_t i = 0; i < disk->name_op_count; i++)
+        named |= disk->name_ops[i].kind == 'c' && disk->name_ops[i].file == file;
+    return !disk->files[file].used || (!named && disk->files[file].opens == 0);
+}
+
+static int file_opened(sim_disk *disk, int file)
+{
+    disk->files[file].opens++;
+    return file;
 }
 
 static int sim_open(cp_io *io, const char *name, unsigned flags)
@@ -135,16 +160,16 @@ static int sim_open(cp_io *io, const char *name, unsigned flags)
         return -EIO;
     sim_name *entry = name_find(disk->live, name);
     if (!(flags & CP_IO_CREATE))
-        return entry ? entry->file : -ENOENT;
+        return entry ? file_opened(disk, entry->file) : -ENOENT;
     if (entry)
         return -EEXIST;
     if (sim_chance(&disk->rng, disk->faults.no_space))
         return -ENOSPC;
     for (int i = 0; i < SIM_FILES; i++) {
-        if (!disk->files[i].used) {
+        if (file_is_free(disk, i)) {
             file_take(&disk->files[i]);
             name_op(disk, 'c', name, "", i);
-            return i;
+            return file_opened(disk, i);
         }
     }
     return -ENOSPC;
@@ -152,8 +177,9 @@ static int sim_open(cp_io *io, const char *name, unsigned flags)
 
 static void sim_close(cp_io *io, int file)
 {
-    (void)io;
-    (void)file;
+    sim_disk *disk = disk_of(io);
+    if (disk->files[file].opens)
+        disk->files[file].opens--;
 }
 
 static int sim_lock(cp_io *io, int file)
@@ -383,7 +409,6 @@ static int sim_reap(cp_io *io, cp_io_done *done, int max, uint64_t wait_ns)
     sim_disk *disk = disk_of(io);
     int used[SIM_OPERATIONS];
     int count = 0;
-    (void)wait_ns;
     (void)max;
     sim_reading *reading = &((sim_io *)io)->reading;
     if (reading->used) {
@@ -396,8 +421,11 @@ static int sim_reap(cp_io *io, cp_io_done *done, int max, uint64_t wait_ns)
         if (disk->queue[i].used)
             used[count++] = i;
     }
-    if (count == 0 || (!disk->dead && sim_chance(&disk->rng, 300)))
+    if (count == 0 || (!disk->dead && sim_chance(&disk->rng, 300))) {
+        if (wait_ns && disk->wait)
+            disk->wait(disk->wait_ctx, wait_ns);
         return 0;
+    }
     sim_operation *op = &disk->queue[used[sim_below(&disk->rng, (uint64_t)count)]];
     const bool fails = power_fails(disk);
     done[0].tag = op->tag;
@@ -488,6 +516,42 @@ void sim_disk_free(sim_disk *disk)
     for (int i = 0; i < SIM_FILES; i++)
         free(disk->files[i].live);
     free(disk);
+}
+
+static bool file_is(const sim_disk *disk, int file, const char *name)
+{
+    for (int i = 0; i < SIM_FILES; i++) {
+        if (disk->live[i].file == file && strncmp(disk->live[i].name, name, strlen(name)) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What a failed sync forgot is not in the cache any more either: the disk's bytes are read from now on. */
+static void file_recall(sim_file *file)
+{
+    for (uint64_t i = 0; i < SIM_SECTORS; i++) {
+        if (file->written[i] != UINT64_MAX)
+            continue;
+        memcpy(file->live + i * SIM_SECTOR, file->durable + i * SIM_SECTOR, SIM_SECTOR);
+        file->written[i] = 0;
+    }
+}
+
+void sim_disk_orphan(sim_disk *disk)
+{
+    const uint64_t first = sim_below(&disk->rng, SIM_OPERATIONS);
+    for (uint64_t i = 0; i < SIM_OPERATIONS; i++) {
+        sim_operation *op = &disk->queue[(first + i) % SIM_OPERATIONS];
+        if (op->used && sim_chance(&disk->rng, 500))
+            (void)(op->sync ? sync_complete(disk, op) : write_complete(disk, op));
+        op->used = false;
+    }
+    for (int i = 0; i < SIM_FILES; i++) {
+        disk->files[i].opens = 0;
+        if (disk->files[i].used && file_is(disk, i, "checkpoint"))
+            file_recall(&disk->files[i]);
+    }
 }
 
 uint32_t sim_disk_undecided(const sim_disk *disk)

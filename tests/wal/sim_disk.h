@@ -9,10 +9,14 @@
 
 #include "wal/io.h"
 
+#ifndef SIM_FILE_KIB
+#define SIM_FILE_KIB 64 /* the smallest segment; a whole recorder needs room for its chunks */
+#endif
+
 enum {
     SIM_SECTOR = 512,
     SIM_FILES = 64,
-    SIM_FILE_SIZE = 64 * 1024,
+    SIM_FILE_SIZE = SIM_FILE_KIB * 1024,
     SIM_SECTORS = SIM_FILE_SIZE / SIM_SECTOR,
     SIM_NAME = 24,
     SIM_NAME_OPS = 256,
@@ -31,6 +35,7 @@ bool sim_chance(sim_rng *rng, unsigned permille);
 
 typedef struct sim_file {
     bool used;
+    uint32_t opens;
     uint64_t size;
     uint64_t durable_size;
     uint64_t written[SIM_SECTORS]; /* sequence of the write that is not durable; 0: durable */
@@ -73,6 +78,8 @@ typedef struct sim_disk {
     void (*before)(
         void *ctx); /* called before each operation: a moment at which the power may fail; or NULL */
     void *before_ctx;
+    void (*wait)(void *ctx, uint64_t wait_ns); /* lets time pass while nothing is done; or NULL */
+    void *wait_ctx;
     uint64_t sequence;
     bool buffer_touched; /* a buffer changed while its write was under way */
     sim_file files[SIM_FILES];
@@ -89,6 +96,10 @@ void sim_disk_reset(sim_disk *disk);
 
 /* An instance on the disk; ctx is the sim_disk. For cp_wal_seams. */
 int sim_io_create(void *ctx, cp_io **out, cp_error *err);
+
+/* Whoever had operations under way is gone, and their buffers will be: each was done, or was not, in any order. What a failed
+ * sync forgot of segments is still in the cache, of checkpoints not: no log could tell which of two blocks it may overwrite. */
+void sim_disk_orphan(sim_disk *disk);
 
 /* Sectors whose fate a crash decides. */
 uint32_t sim_disk_undecided(const sim_disk *disk);
