@@ -1,0 +1,12 @@
+-- Of the simulator: lossy, but never taken out early; without provenance.
+CREATE TABLE sim_ticks
+(
+    number UInt64 COMMENT 'of the row, among all that are put',
+    key UInt32,
+    value UInt32,
+    poison UInt8 COMMENT '1: a constraint refuses the row while it stands',
+    note String
+)
+ENGINE = MergeTree
+ORDER BY number
+SETTINGS non_replicated_deduplication_window = 1000
