@@ -4,7 +4,7 @@ own calls failing (tests/support/fail_nth.c), until all have had their turn, or 
 A verb then succeeds, or ends with a message and a documented exit code. A recorder likewise does not start, or goes on. What `put` said was
 delivered is in ClickHouse, once, whatever failed then or later; what it put and could not vouch for is there at most once.
 
-$CP_SECONDS: how long (default 16, half for the verbs, half for the recorder); $CP_SEED: the order. What was not reached is printed."""
+$CP_SECONDS: how long (default 12, half for the verbs, half for the recorder); $CP_SEED: the order. What was not reached is printed."""
 
 import os
 import pathlib
@@ -19,7 +19,7 @@ import unittest
 from tests.support.chdb import SKIP, ChdbServer, engine_present
 from tests.support.recorder import Recorder
 
-SECONDS = float(os.environ.get("CP_SECONDS") or 16)
+SECONDS = float(os.environ.get("CP_SECONDS") or 12)
 SEED = int(os.environ.get("CP_SEED") or time.time_ns() & 0xFFFFFFFF)
 EXIT_CODES = (0, 1, 2, 64, 69, 74, 78)
 KINDS = ("alloc", "call")

@@ -74,13 +74,12 @@ SOUND = ("price = toDecimal64(number % 1000000, 8) + toDecimal64('0.25', 8) AND 
 class Life(threading.Thread):
     """One process of put_soak; what it reported, second by second."""
 
-    def __init__(self, recorder, table, who, latencies):
+    def __init__(self, recorder, table, who, latencies, rate):
         super().__init__(daemon=True)
         self.table, self.who, self.latencies = table, who, latencies
         self.put = self.full = 0
         self.whole = False  # it ended by itself, so that put is exact
-        rate = str(round(ROWS_PER_S * SHARES[table]))
-        self.process = subprocess.Popen([str(recorder.build / "bin/put_soak"), str(recorder.region), table, who, rate],
+        self.process = subprocess.Popen([str(recorder.build / "bin/put_soak"), str(recorder.region), table, who, str(rate)],
                                         env=recorder.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE)
         self.start()
@@ -139,7 +138,7 @@ class Soak(unittest.TestCase):
         print(f"seed: CP_SEED={SEED}", file=sys.stderr)
         path = tempfile.TemporaryDirectory(prefix="coldpath-soak-")
         self.addCleanup(path.cleanup)
-        self.server = ChdbServer(path=path.name, args=["--threads", "1"]).start()
+        self.server = ChdbServer(build=os.environ.get("COLDPATH_CHDB_BUILD"), path=path.name, args=["--threads", "1"]).start()
         self.addCleanup(self.server.stop)
         self.server.args += ["--port", str(self.server.port)]
         self.proxy = ChaosProxy(self.server.port).__enter__()
@@ -168,7 +167,8 @@ class Soak(unittest.TestCase):
     def live(self, table, number):
         """Starts a producer's next life."""
         who = f"{table}-{number}.{len(self.lives)}"
-        self.current[table, number] = life = Life(self.recorder, table, who, self.latencies)
+        self.current[table, number] = life = Life(self.recorder, table, who, self.latencies,
+                                                     round(ROWS_PER_S * SHARES[table]))
         self.lives.append(life)
 
     # ---- samples ------------------------------------------------------------------------------------------------------
