@@ -24,7 +24,8 @@ enum {
     BACKLOG_SHARE = 4,  /* while they do, batches of the backlog are this many times smaller */
     UNDER_WAY =
         256, /* records, of which the time is known when they become durable; of others it is not measured */
-    COMPLAIN_EVERY_S = 10
+    COMPLAIN_EVERY_S = 10,
+    STORE_EVERY_S = 1 /* a checkpoint that could not be stored, when no batch does it */
 };
 
 _Static_assert((int)CP_LOG_STALLED == (int)CP_LOG_TAKES_ROWS + (int)CP_WAL_STALLED &&
@@ -61,6 +62,8 @@ struct cp_log_lane {
     uint64_t taken_rows;
     uint64_t taken_bytes;
     bool elsewhere;      /* rows that the rings count as durable are in another log */
+    bool unstored;       /* all is delivered, and the checkpoint does not know: storing it failed */
+    uint64_t store_at;   /* boot-time clock: then it is tried again */
     uint32_t full_takes; /* batches in a row that held all they may */
     uint64_t complained_ns;
 };
@@ -395,6 +398,8 @@ static uint64_t live_due(const cp_log_lane *log_lane, uint64_t now_ns, bool urge
     return since ? since + policy->interval_ns : now_ns;
 }
 
+static void end_store(cp_log_lane *log_lane, uint64_t now_ns);
+
 static void source_set_policy(void *ctx, const cp_batch_policy *policy)
 {
     cp_log_lane *log_lane = ctx;
@@ -404,6 +409,8 @@ static void source_set_policy(void *ctx, const cp_batch_policy *policy)
 static uint64_t source_due(void *ctx, uint64_t now_ns, bool urgent)
 {
     cp_log_lane *log_lane = ctx;
+    if (log_lane->unstored && now_ns >= log_lane->store_at)
+        end_store(log_lane, now_ns);
     const uint64_t durable = cp_wal_durable(log_lane->wal);
     if (goes_ahead(log_lane))
         return backlog_records(log_lane, durable) + ahead_records(log_lane, durable) ? now_ns : UINT64_MAX;
@@ -532,9 +539,17 @@ static bool checkpoint_store(cp_log_lane *log_lane, const cp_batch_intent *batch
     return true;
 }
 
+/* Everything is delivered, and no batch follows that would say so: a full log takes no row before its checkpoint knows. */
+static void end_store(cp_log_lane *log_lane, uint64_t now_ns)
+{
+    log_lane->unstored = !checkpoint_store(log_lane, NULL);
+    log_lane->store_at = now_ns + STORE_EVERY_S * (uint64_t)CP_NS_PER_S;
+}
+
 bool cp_log_lane_prepare(cp_log_lane *log_lane, const cp_batch_intent *batch)
 {
     const bool stored = checkpoint_store(log_lane, batch);
+    log_lane->unstored = false; /* the batch's delivery stores the next one */
     cp_failpoint(CP_FP_LOG_CHECKPOINTED);
     if (stored)
         cp_lane_prepare(log_lane->lane, batch);
@@ -575,7 +590,7 @@ void cp_log_lane_delivered(cp_log_lane *log_lane, const cp_batch_intent *batch)
     cp_failpoint(CP_FP_LOG_DELIVERED);
     /* With nothing more to send, the next batch's checkpoint may be far off. */
     if (drained)
-        (void)checkpoint_store(log_lane, NULL);
+        end_store(log_lane, cp_boottime_ns());
 }
 
 /* ---- the batch that was under way -------------------------------------------------------------------------------- */
