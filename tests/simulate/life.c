@@ -72,7 +72,7 @@ static sim_disk *disk_make(void)
     return disk;
 }
 
-static const char *const table_keys =
+static const char table_keys[] =
     "table_defaults:\n"
     "  ring_size: 64KiB\n"
     "  slots: 2\n"
