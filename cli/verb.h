@@ -35,6 +35,7 @@ int cp_verb_help(int argc, char **argv);
 int cp_verb_import(int argc, char **argv);
 int cp_verb_init(int argc, char **argv);
 int cp_verb_monitor(int argc, char **argv);
+int cp_verb_latency(int argc, char **argv);
 int cp_verb_latest(int argc, char **argv);
 int cp_verb_maintain(int argc, char **argv);
 int cp_verb_pause(int argc, char **argv);
@@ -50,6 +51,7 @@ int cp_verb_schema(int argc, char **argv);
 int cp_verb_stat(int argc, char **argv);
 int cp_verb_status(int argc, char **argv);
 int cp_verb_tables(int argc, char **argv);
+int cp_verb_tail(int argc, char **argv);
 int cp_verb_top(int argc, char **argv);
 int cp_verb_wal(int argc, char **argv);
 

@@ -322,9 +322,14 @@ cp_submit_result cp_ladder_lane_submit(cp_ladder_lane *ladder_lane, cp_chunk *ch
 {
     const cp_lane_taken *taken = &ladder_lane->lane->taken[chunk->slot];
     const cp_lane_taken after = {chunk->end, taken->rows + chunk->row_count + chunk->rejected};
-    return ladder_lane->conflater && ladder_lane->ladder.level > CP_RUNG_NONE
-               ? submit_thinned(ladder_lane, chunk, &after)
-               : submit_whole(ladder_lane, chunk, &after);
+    const uint64_t put_after_ns = chunk->put_after_ns;
+    const uint32_t slot = chunk->slot;
+    const cp_submit_result result = ladder_lane->conflater && ladder_lane->ladder.level > CP_RUNG_NONE
+                                        ? submit_thinned(ladder_lane, chunk, &after)
+                                        : submit_whole(ladder_lane, chunk, &after);
+    if (result != CP_SUBMIT_REFUSED)
+        cp_lane_drained(ladder_lane->lane, slot, after.position, put_after_ns);
+    return result;
 }
 
 /* A window travels on when it is wanted: nothing waits before it, and it has gathered for the interval. While ClickHouse is away

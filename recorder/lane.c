@@ -149,6 +149,33 @@ static void ack_move(cp_lane *lane, const cp_abi_intent_span *span)
     dropped_pass(lane, span->slot);
 }
 
+/* ---- how long it takes ------------------------------------------------------------------------------------------- */
+
+void cp_lane_drained(cp_lane *lane, uint32_t slot, uint64_t end, uint64_t put_after_ns)
+{
+    cp_lane_sample *sample = &lane->samples[slot];
+    if (put_after_ns == 0)
+        return;
+    cp_histogram_add(&lane->latency->put_drained_us, (cp_boottime_ns() - put_after_ns) / CP_NS_PER_US);
+    if (__atomic_load_n(&sample->end, __ATOMIC_ACQUIRE) != 0)
+        return;
+    sample->put_after_ns = put_after_ns;
+    __atomic_store_n(&sample->end, end, __ATOMIC_RELEASE);
+}
+
+static void sample_delivered(cp_lane *lane, uint32_t slot)
+{
+    cp_lane_sample *sample = &lane->samples[slot];
+    const uint64_t end = __atomic_load_n(&sample->end, __ATOMIC_ACQUIRE);
+    if (end == 0 || (int64_t)(lane->states[slot].delivered - end) < 0)
+        return;
+    cp_histogram_add(&lane->latency->put_delivered_us,
+                     (cp_boottime_ns() - sample->put_after_ns) / CP_NS_PER_US);
+    __atomic_store_n(&sample->end, 0, __ATOMIC_RELEASE);
+}
+
+/* ---- acknowledging ---------------------------------------------------------------------------------------------- */
+
 /* Moves the acknowledgements to where the spans say; harmless when it was done before. */
 static void acks_move(cp_lane *lane, const cp_abi_intent_span *spans, uint32_t span_count)
 {
@@ -160,6 +187,7 @@ static void acks_move(cp_lane *lane, const cp_abi_intent_span *spans, uint32_t s
             ack_move(lane, &spans[i]);
         ack_publish(lane, spans[i].slot);
         lane_unlock(lane);
+        sample_delivered(lane, spans[i].slot);
         cp_failpoint(CP_FP_LANE_ACKED);
     }
     uint64_t delivered = 0;
@@ -344,6 +372,7 @@ void cp_lane_init(cp_lane *lane, const cp_region_owner *region, uint32_t table, 
     lane->entry = &control->directory[table];
     lane->counters = &control->counters[table];
     lane->measures = &control->measures[table];
+    lane->latency = &control->latency[table];
     lane->intent = &control->intents[table];
     lane->acks = cp_control_ack(control, table, 0);
     for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {

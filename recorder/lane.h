@@ -40,6 +40,12 @@ typedef struct cp_lane_range {
     uint64_t rows;
 } cp_lane_range;
 
+/* One chunk of a ring whose way to ClickHouse is timed: the drain thread fills it, end last, the flusher's thread empties it. */
+typedef struct cp_lane_sample {
+    uint64_t end; /* atomic: position behind it; 0: none */
+    uint64_t put_after_ns;
+} cp_lane_sample;
+
 typedef struct cp_lane {
     uint32_t index; /* of the table */
     bool logged;    /* critical: rows are consumed when durable, and delivered from the log */
@@ -47,6 +53,7 @@ typedef struct cp_lane {
     const cp_abi_table *entry;
     cp_abi_counters *counters;
     cp_abi_measures *measures;              /* in the control file */
+    cp_abi_latency *latency;                /* in the control file */
     cp_abi_intent *intent;                  /* in the control file */
     cp_abi_ack *acks;                       /* in the control file, one per slot */
     uint64_t reached[CP_REGION_MAX_SLOTS];  /* logged: how far batches have come in each ring, gaps or not */
@@ -54,6 +61,7 @@ typedef struct cp_lane {
     cp_lane_taken taken[CP_REGION_MAX_SLOTS]; /* lossy: the drain thread's */
     cp_lane_range
         dropped[CP_REGION_MAX_SLOTS]; /* lossy: behind the batch under way, until that is delivered */
+    cp_lane_sample samples[CP_REGION_MAX_SLOTS];
     cp_lane_range
         lost[CP_REGION_MAX_SLOTS]; /* lossy: what cp_lane_book_lost booked last; end = begin: nothing */
 } cp_lane;
@@ -72,6 +80,10 @@ bool cp_lane_take_early(cp_lane *lane, uint32_t slot, uint64_t suppressed, uint6
 
 /* Lossy lanes: drops a chunk that waits for its batch: the oldest of its ring. False when its ring still holds the rows. */
 bool cp_lane_drop(cp_lane *lane, const cp_chunk *chunk);
+
+/* Drain thread: a chunk of a ring, up to position end, was handed on; none of its rows was put before put_after_ns (boot-time clock, 0:
+ * not known). Measures how long that took, and now and then how long it takes until it is delivered. */
+void cp_lane_drained(cp_lane *lane, uint32_t slot, uint64_t end, uint64_t put_after_ns);
 
 /* Logged lanes, drain thread: a ring's rows up to end are durable; their space is free. */
 void cp_lane_durable(cp_lane *lane, uint32_t slot, uint64_t epoch, uint64_t end, uint32_t rows,

@@ -324,6 +324,7 @@ cp_submit_result cp_log_lane_append(cp_log_lane *log_lane, cp_chunk *chunk)
         duplicates_count(log_lane, duplicates);
         log_lane->under_way[log_lane->appended_lsn % UNDER_WAY].lsn = log_lane->appended_lsn;
         log_lane->under_way[log_lane->appended_lsn % UNDER_WAY].put_after_ns = chunk->put_after_ns;
+        cp_lane_drained(log_lane->lane, chunk->slot, chunk->end, chunk->put_after_ns);
     }
     if (rc < 0 && rc != CP_FULL &&
         cp_boottime_ns() - log_lane->refused_ns > COMPLAIN_EVERY_S * (uint64_t)CP_NS_PER_S) {

@@ -260,8 +260,8 @@ typedef struct cp_abi_measures {
 static_assert(sizeof(cp_abi_measures) == 4 * sizeof(cp_abi_histogram) + 2 * (size_t)CP_CACHE_LINE,
               "measures");
 
-/* How long rows took, each chunk of rows counted once, by its oldest row. The time of a put is not known but for a bound: when the
- * drain last found the ring bare. So each is at most this long. */
+/* How long rows took, by the oldest row of a chunk: of every chunk until it was drained, of one chunk of a ring at a time until it was
+ * delivered. The time of a put is not known but for a bound: when the drain last found the ring bare. So each is at most this long. */
 typedef struct cp_abi_latency {
     cp_abi_histogram put_drained_us; /* the drain thread writes */
     cp_abi_histogram

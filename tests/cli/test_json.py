@@ -139,6 +139,8 @@ def in_trouble(answers, server):
     answers.recorder.stop()
     answers.ask("put", "lossy", input=rows(500, 10))
     look(answers, 0, 2, 69)
+    answers.ask("tail", "lossy", "--waiting", "-n", "10")
+    answers.ask("latency")
     answers.ask("wal dump", "critical")
     answers.ask("errors")
     server.query("RENAME TABLE test.away TO test.critical")
