@@ -18,7 +18,7 @@ import subprocess
 import sys
 
 TARGETS = ("ddl", "config", "rows", "record", "region", "wal", "quarantine", "answer", "request")
-KEPT = 150          # inputs of a corpus in the tree
+KEPT = 60          # inputs of a corpus in the tree
 KEPT_BYTES = 2048   # and none longer
 RSS_MB = 4096
 

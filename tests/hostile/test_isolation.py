@@ -109,6 +109,33 @@ class Secrets(unittest.TestCase):
         self.assertIn("Seccomp:\t0", status)
 
 
+class TemporaryFiles(unittest.TestCase):
+    def test_planted_links(self):
+        """Links that lie where files are written beside what they replace: no file elsewhere is written, and rows arrive."""
+        make(self, start=False)
+        recorder = self.recorder
+        victim = recorder.work / "victim"
+        victim.write_bytes(b"mine")
+        logs = recorder.work / "wal/test/witness"
+        logs.mkdir(parents=True, exist_ok=True)
+        for link in (recorder.region / "control.new", *(recorder.region / f"target.{slot}.ring.tmp" for slot in range(2)),
+                     logs / "checkpoint.tmp", logs / "000000.tmp", logs / "000001.tmp"):
+            link.symlink_to(victim)
+        shutil.rmtree(recorder.work / "quarantine", ignore_errors=True)
+        for ring in recorder.region.glob("target.[01].ring"):
+            ring.unlink()  # so that they are made anew
+        recorder.settings["tables"]["target"]["ring_size"] = "512KiB"  # and so is the control file
+        recorder.write_config()
+        recorder.start()
+        producers = [Producer(recorder, table) for table in ("target", "witness")]
+        time.sleep(1)
+        for producer in producers:
+            producer.finish()
+            check_arrived(self, producer)
+        self.assertEqual(recorder.stop(), 0)
+        self.assertEqual(victim.read_bytes(), b"mine")
+
+
 class Certificates(unittest.TestCase):
     """There is no key that turns checking off, and a wrong certificate is refused."""
 
