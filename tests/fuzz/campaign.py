@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 
-TARGETS = ("ddl", "config", "rows", "record", "region", "wal", "quarantine", "answer", "request")
+TARGETS = ("ddl", "config", "rows", "record", "region", "wal", "quarantine", "answer", "request", "command")
 KEPT = 60          # inputs of a corpus in the tree
 KEPT_BYTES = 2048   # and none longer
 RSS_MB = 4096
