@@ -5,6 +5,10 @@
 #include <unistd.h>
 
 #include "embedded/engine.h"
+#include "schema/cluster.h"
+#include "schema/drift.h"
+#include "schema/expression.h"
+#include "schema/sql_write.h"
 #include "tests/schema/fixture.h"
 
 static cp_engine *engine;
@@ -84,6 +88,63 @@ static void shipped_tables_agree(void **state)
         char *kept = engine_ask(query);
         assert_string_equal(kept, "1\n");
         free(kept);
+        cp_table_free(table);
+    }
+    globfree(&found);
+}
+
+/* A statement as the engine writes it, having parsed it. */
+static char *engine_format(const char *statement)
+{
+    char *query = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&query, &len);
+    fputs("SELECT formatQuery(", out);
+    cp_sql_write_text(out, statement);
+    putc(')', out);
+    fclose(out);
+    char *text = engine_ask(query);
+    free(query);
+    return text;
+}
+
+/* What a cluster is told: the engine writes it back as the same. */
+static void table_agrees_in_a_cluster(const cp_table *table)
+{
+    static const cp_drift_target target = {"d", "c", true};
+    char *local = cp_cluster_create(table, "d", "c");
+    char *front = cp_cluster_distributed(table, "d", "c");
+    char *wanted = cp_cluster_engine(table, "d", "c");
+    char *written = engine_format(local);
+    cp_table *again = table_of(written);
+    cp_drifts drifts = {0};
+    cp_drift_table(&drifts, &target, table, again);
+    assert_int_equal(drifts.count, 0);
+    assert_string_equal(again->database, "d");
+    assert_memory_equal(again->engine, "Replicated", strlen("Replicated"));
+    free(written);
+    written = engine_format(front);
+    const char *held = strstr(written, "ENGINE = ");
+    assert_non_null(strstr(written, " ON CLUSTER c AS d."));
+    assert_non_null(held);
+    assert_true(cp_expression_equal(held + strlen("ENGINE = "), wanted));
+    cp_drifts_clear(&drifts);
+    cp_table_free(again);
+    free(written);
+    free(wanted);
+    free(front);
+    free(local);
+}
+
+static void shipped_tables_in_a_cluster_agree(void **state)
+{
+    (void)state;
+    glob_t found;
+    assert_int_equal(glob("schema/ddl/*.sql", 0, NULL, &found), 0);
+    assert_int_equal(glob("schema/ddl/*/*.sql", GLOB_APPEND, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        cp_table *table = table_load(found.gl_pathv[i]);
+        table_agrees_in_a_cluster(table);
         cp_table_free(table);
     }
     globfree(&found);
@@ -275,9 +336,10 @@ static int engine_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shipped_tables_agree),     cmocka_unit_test(every_type_agrees),
-        cmocka_unit_test(the_whole_grammar_agrees), cmocka_unit_test(every_day_reads_back),
-        cmocka_unit_test(random_values_read_back),  cmocka_unit_test(best_effort_agrees),
+        cmocka_unit_test(shipped_tables_agree), cmocka_unit_test(shipped_tables_in_a_cluster_agree),
+        cmocka_unit_test(every_type_agrees),    cmocka_unit_test(the_whole_grammar_agrees),
+        cmocka_unit_test(every_day_reads_back), cmocka_unit_test(random_values_read_back),
+        cmocka_unit_test(best_effort_agrees),
     };
     if (access(library(), R_OK) != 0) {
         printf("skipped: no engine at %s; make it with cmake --build <build> --target chdb-engine\n",
