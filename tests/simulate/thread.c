@@ -17,6 +17,7 @@
 #include "tests/simulate/process.h"
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -214,6 +215,10 @@ bool sim_thread_killed(void)
 
 static void thread_drop(thread *one)
 {
+#if defined(__SANITIZE_ADDRESS__)
+    if (one->stack) /* what its frames have left must not be found by who gets the place next */
+        ASAN_UNPOISON_MEMORY_REGION(one->stack + GUARD, STACK);
+#endif
     if (one->stack)
         __real_munmap(one->stack, STACK + GUARD);
     memset(one, 0, sizeof *one);

@@ -19,6 +19,7 @@ enum {
     FAIR_S = 1200,           /*   and so many seconds: the longest pause between two attempts is 40 s */
     DOWN_S = 600,            /* the longest time without a recorder */
     RESTART_MS = 100,        /* the shortest: systemd's */
+    MENDED = 300,            /* permille of refused starts */
     LEAPS = 31 /* doublings of a microsecond: from the next thread's turn to a night without any */
 };
 
@@ -120,12 +121,11 @@ static void climate_change(void)
 
 static void climate_fair(void)
 {
-    const bool forgets = sim_server.forgets;
+    const sim_trouble stays = {.forgets = sim_server.forgets, .constrained = sim_server.constrained};
     now = (climate){.leap_ns = CP_NS_PER_S, .steps = UINT64_MAX};
     memset(&sim_network, 0, sizeof sim_network);
     sim_network.latency_ns = CP_NS_PER_MS;
-    memset(&sim_server, 0, sizeof sim_server);
-    sim_server.forgets = forgets;
+    sim_server = stays;
     sim_life_disks(&(sim_faults){0});
     sim_life_disarm();
 }
@@ -212,9 +212,12 @@ static void step(void)
 static void step_and_look(void)
 {
     const bool was_on = sim_life_is_on();
+    const uint64_t refused = sim_life_total.refused_starts;
     sim.steps++;
     step();
     sim_life_look();
+    if (sim_life_total.refused_starts > refused && sim_luck(MENDED))
+        disks_change(); /* who sees that it does not start looks at its disk */
     if (was_on && !sim_life_is_on())
         rises_ns =
             sim.now_ns + RESTART_MS * (uint64_t)CP_NS_PER_MS + sim_span(DOWN_S * (uint64_t)CP_NS_PER_S);
@@ -254,6 +257,7 @@ static void fair_weather(void)
     rises_ns = earlier(rises_ns, sim.now_ns + RESTART_MS * (uint64_t)CP_NS_PER_MS);
     while (!sim.failed) {
         const cp_control *control = sim_life_control();
+        sim_server.constrained &= sim_network_next_ns() != UINT64_MAX;
         if (control && sim_life_logs_empty() && !sim_rows_unsettled(control))
             break;
         if (sim.steps > last || sim.now_ns - began > FAIR_S * (uint64_t)CP_NS_PER_S)
@@ -278,6 +282,18 @@ static int remove_one(const char *path, const struct stat *status, int type, str
     return remove(path);
 }
 
+void sim_world_dir(char dir[SIM_WORLD_DIR], int process)
+{
+    snprintf(dir, SIM_WORLD_DIR, "/dev/shm/coldpath-simulate-%d", process);
+}
+
+void sim_world_remove(int process)
+{
+    char dir[SIM_WORLD_DIR];
+    sim_world_dir(dir, process);
+    nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 static void result_make(sim_world_result *result)
 {
     *result = (sim_world_result){.steps = sim.steps,
@@ -292,8 +308,9 @@ static void result_make(sim_world_result *result)
 
 void sim_world_run(const sim_world_options *options, sim_world_result *result)
 {
-    char dir[] = "/dev/shm/coldpath-simulate-XXXXXX";
-    if (!mkdtemp(dir))
+    char dir[SIM_WORLD_DIR];
+    sim_world_dir(dir, getpid());
+    if (mkdir(dir, 0700) < 0)
         abort();
     sim_host_begin(options->seed, options->trace);
     sim_rows_begin();
@@ -315,5 +332,5 @@ void sim_world_run(const sim_world_options *options, sim_world_result *result)
     sim_network_end();
     result_make(result);
     sim_rows_end();
-    nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    sim_world_remove(getpid());
 }

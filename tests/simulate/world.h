@@ -38,6 +38,12 @@ typedef struct sim_world_result {
     char text[512];
 } sim_world_result;
 
+enum { SIM_WORLD_DIR = 64 };
+
+/* Where a process keeps the files of its world, and their end: for who outlives it. */
+void sim_world_dir(char dir[SIM_WORLD_DIR], int process);
+void sim_world_remove(int process);
+
 void sim_world_run(const sim_world_options *options, sim_world_result *result);
 
 #endif
