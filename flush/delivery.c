@@ -320,7 +320,8 @@ static void chunk_drop_aliases(cp_delivery *delivery, cp_chunk *chunk)
     const uint32_t dropped = cp_delivery_drop_aliases_(delivery, chunk);
     if (!delivery->has_source)
         delivery->queued_rows -= dropped;
-    cp_log(CP_LOG_ERROR, "rows whose strings overlap are rejected", "table=%s slot=%u rows=%u",
+    cp_log(CP_LOG_ERROR, "rows whose strings overlap are rejected",
+           "table=%s slot=%u rows=%u remedy=\"its producer writes them: coldpath status names it\"",
            delivery->table->name, chunk->slot, dropped);
 }
 
@@ -338,7 +339,8 @@ int cp_delivery_body_make_(cp_delivery *delivery, const cp_native_block *block)
         batch->made_ns = cp_boottime_ns() - began;
         if (rc == CP_OK)
             return CP_OK;
-        cp_log(CP_LOG_ERROR, "zstd failed, sending plain", "table=%s", delivery->table->name);
+        cp_log(CP_LOG_ERROR, "zstd failed, sending plain", "table=%s consequence=\"more bytes are sent\"",
+               delivery->table->name);
         batch->zstd = false;
     }
     const int rc = cp_concat_block(block, batch->body, batch->body_capacity, &batch->body_size);
@@ -522,12 +524,14 @@ void cp_delivery_configure(cp_delivery *delivery, const cp_batch_policy *policy,
 static bool send_encode(cp_delivery *delivery)
 {
     cp_error err = {0};
+    char quoted[CP_ERROR_TEXT + 64];
     if (delivery->encoded)
         return true;
     delivery->encoded = cp_delivery_piece_encode_(delivery, &err);
     if (!delivery->encoded && !delivery->complained)
         cp_log(CP_LOG_ERROR, "rows of a batch under way cannot be read again, asked again until they can",
-               "table=%s error=\"%s\"", delivery->table->name, err.text);
+               "table=%s error=%s remedy=\"coldpath wal verify\"", delivery->table->name,
+               cp_log_quote(quoted, sizeof quoted, err.text));
     delivery->complained = !delivery->encoded;
     return delivery->encoded;
 }
@@ -637,7 +641,8 @@ void cp_delivery_abandon(cp_delivery *delivery)
 {
     cp_http_cancel(delivery->exchange);
     if (delivery->state != CP_DELIVERY_IDLE)
-        cp_log(CP_LOG_WARN, "batch given up, its rows stay in their rings", "table=%s rows=%u attempts=%u",
+        cp_log(CP_LOG_WARN, "batch given up, its rows stay in their rings",
+               "table=%s rows=%u attempts=%u consequence=\"the next recorder sends it\"",
                delivery->table->name, delivery->batch.rows, delivery->attempts);
     chunks_release(delivery);
     cp_batch_clear(&delivery->batch);

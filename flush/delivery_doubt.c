@@ -245,7 +245,8 @@ static void missing_again(cp_delivery *delivery, uint64_t now_ns)
                       "delivered"
                     : "acknowledged as a repetition, but ClickHouse holds none of the rows: sent again under "
                       "a fresh token",
-           "table=%s rows=%u token=%s", delivery->table->name, rows_in_doubt(delivery), token);
+           "table=%s rows=%u token=%s remedy=\"coldpath audit\"", delivery->table->name,
+           rows_in_doubt(delivery), token);
     if (gives_up)
         cp_delivery_taken_(delivery, now_ns);
     else
@@ -275,8 +276,8 @@ static void counted(cp_delivery *delivery, const cp_doubt_count *count, uint64_t
     doubt->tries = doubt->failures = 0;
     if (count->held > count->distinct)
         cp_log(CP_LOG_ERROR, "ClickHouse holds rows of a batch in doubt more than once",
-               "table=%s rows=%u held=%lu distinct=%lu", delivery->table->name, rows,
-               (unsigned long)count->held, (unsigned long)count->distinct);
+               "table=%s rows=%u held=%lu distinct=%lu remedy=\"coldpath audit names them\"",
+               delivery->table->name, rows, (unsigned long)count->held, (unsigned long)count->distinct);
     if (count->distinct >= rows) {
         if (doubt->why != CP_DOUBT_AFTER_)
             cp_delivery_found_(delivery, now_ns);
@@ -288,7 +289,8 @@ static void counted(cp_delivery *delivery, const cp_doubt_count *count, uint64_t
     } else if (doubt->why == CP_DOUBT_AFTER_ || (fresh_piece && count->distinct > 0)) {
         cp_log(CP_LOG_WARN,
                "ClickHouse holds some rows of a batch in doubt: the others are looked for in pieces",
-               "table=%s rows=%u held=%lu", delivery->table->name, rows, (unsigned long)count->distinct);
+               "table=%s rows=%u held=%lu consequence=\"more, smaller inserts\"", delivery->table->name, rows,
+               (unsigned long)count->distinct);
         mixed(delivery, now_ns);
     } else {
         send_now(delivery);

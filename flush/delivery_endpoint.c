@@ -70,8 +70,8 @@ void cp_delivery_aim_(cp_delivery *delivery)
                delivery->at->abandoned
                    ? "a batch that may have been stored at an abandoned endpoint goes to another"
                    : "a batch that may have been stored goes to another replica",
-               "table=%s rows=%u from=%s to=%s", delivery->table->name, delivery->batch.rows,
-               delivery->at->base, to->base);
+               "table=%s rows=%u from=%s to=%s remedy=\"coldpath audit, once both are there\"",
+               delivery->table->name, delivery->batch.rows, delivery->at->base, to->base);
     delivery->at = to;
     const bool complete = cp_delivery_url_head_(delivery);
     assert(complete); /* URL_ROOM has room for any server's name */

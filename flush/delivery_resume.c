@@ -55,15 +55,17 @@ static int resume_tie(cp_delivery *delivery, const cp_batch_left *left, cp_error
     cp_endpoint *at = cp_endpoints_find(endpoints, left->endpoint);
     const bool gone = left->endpoint != 0 && !at;
     if (gone && endpoints->count > 1 && !cp_endpoints_is_abandoned(endpoints, left->endpoint))
-        return cp_error_set(err, CP_E_CONFIG,
-                            "table %s: a batch of %u rows may have been stored at a ClickHouse endpoint that "
-                            "clickhouse.url does not name any more: name it again, if only as the last of the "
-                            "list, until the batch is delivered; or, when it will not come back, under "
-                            "clickhouse.abandoned",
-                            delivery->table->name, delivery->batch.rows);
+        return cp_error_set(
+            err, CP_E_CONFIG,
+            "table %s: a batch of %u rows may have been stored at a ClickHouse endpoint that "
+            "clickhouse.url does not name any more: name it again, if only as the last of the "
+            "list, until the batch is delivered; or, when it will not come back, under "
+            "clickhouse.abandoned",
+            delivery->table->name, delivery->batch.rows);
     if (gone)
         cp_log(CP_LOG_WARN, "a batch that may have been stored goes to another endpoint than before",
-               "table=%s rows=%u to=%s", delivery->table->name, delivery->batch.rows, delivery->at->base);
+               "table=%s rows=%u to=%s remedy=\"coldpath audit, once both are there\"", delivery->table->name,
+               delivery->batch.rows, delivery->at->base);
     if (at) {
         delivery->at = at;
         (void)cp_delivery_url_head_(delivery);

@@ -285,6 +285,6 @@ bool cp_endpoints_choose(cp_endpoints *endpoints, uint64_t now_ns)
     cp_log(back ? CP_LOG_INFO : CP_LOG_WARN,
            back ? "rows go to a preferred ClickHouse endpoint again"
                 : "rows go to another ClickHouse endpoint",
-           "from=%s to=%s", from->base, to->base);
+           "from=%s to=%s remedy=\"coldpath status says what the first one lacks\"", from->base, to->base);
     return true;
 }

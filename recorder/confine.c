@@ -235,7 +235,9 @@ static int confine_calls(cp_error *err)
         rc = seccomp_load(filter);
     seccomp_release(filter);
     if (rc == -EINVAL || rc == -ENOSYS) {
-        cp_log(CP_LOG_WARN, "system calls are not filtered", "reason=\"this kernel has no seccomp filters\"");
+        cp_log(CP_LOG_WARN, "system calls are not filtered",
+               "reason=\"this kernel has no seccomp filters\" consequence=\"a recorder that is taken over "
+               "could do more\"");
         rc = 0;
     }
     return rc == 0 ? CP_OK : cp_error_errno(err, CP_E_PERM, -rc, "load the seccomp filter");

@@ -65,7 +65,8 @@ void cp_event_ring_close(cp_event_ring *ring)
     if (!ring)
         return;
     if (ring->refused)
-        cp_log(CP_LOG_WARN, "events found their ring full", "table=%s events=%llu", CP_EVENT_TABLE,
+        cp_log(CP_LOG_WARN, "events found their ring full",
+               "table=%s events=%llu remedy=\"a larger ring_size for it\"", CP_EVENT_TABLE,
                (unsigned long long)ring->refused);
     cp_ring_close(ring->ring);
     cp_detach(ring->region);

@@ -28,13 +28,15 @@ static void budget_show(cp_gate *gate)
     const bool spent = limit > 0 && sent >= limit;
     const bool near = limit > 0 && sent / WARN_PERCENT >= limit / 100;
     if (near && !gate->warned)
-        cp_log(CP_LOG_WARN, "the day's budget is nearly spent", "sent=%llu limit=%llu",
+        cp_log(CP_LOG_WARN, "the day's budget is nearly spent",
+               "sent=%llu limit=%llu remedy=\"raise limits.daily_bytes, coldpath reload\"",
                (unsigned long long)sent, (unsigned long long)limit);
     if (spent && !atomic_load_explicit(&gate->spent, memory_order_relaxed))
         cp_log(
             CP_LOG_ERROR, "the day's budget is spent",
             "sent=%llu limit=%llu until=\"midnight UTC\" consequence=\"nothing is sent: critical tables go "
-            "on logging, lossy ones wait in their rings and are shed as pressure: says\"",
+            "on logging, lossy ones wait in their rings and are shed as pressure: says\" remedy=\"raise "
+            "limits.daily_bytes, coldpath reload\"",
             (unsigned long long)sent, (unsigned long long)limit);
     else if (!spent && atomic_load_explicit(&gate->spent, memory_order_relaxed))
         cp_log(CP_LOG_INFO, "there is a budget again", "sent=%llu limit=%llu", (unsigned long long)sent,

@@ -48,7 +48,8 @@ void cp_given_up_book(cp_wal *wal, cp_lane *lane, const cp_chunk *into)
     if (rc < 0) {
         char quoted[CP_ERROR_TEXT + 64];
         cp_log(CP_LOG_WARN, "rows of a damaged log that were given up cannot be counted yet",
-               "table=%s error=%s", lane->entry->name, cp_log_quote(quoted, sizeof quoted, err.text));
+               "table=%s error=%s remedy=\"coldpath wal verify; counted at the next start\"",
+               lane->entry->name, cp_log_quote(quoted, sizeof quoted, err.text));
     }
     for (uint32_t slot = 0; rc == CP_OK && slot < lane->entry->slots; slot++) {
         const cp_abi_ack *state = &lane->states[slot];

@@ -78,8 +78,9 @@ static void tell_suppressed(cp_ladder_lane *ladder_lane)
         cp_lane_range *range = &ladder_lane->states[slot].suppressed;
         if (range->rows > 0) {
             cp_log(CP_LOG_WARN, "rows suppressed",
-                   "table=%s slot=%u position_from=%llu position_to=%llu rows=%llu", ladder_lane->name, slot,
-                   (unsigned long long)range->begin, (unsigned long long)range->end,
+                   "table=%s slot=%u position_from=%llu position_to=%llu rows=%llu "
+                   "remedy=\"coldpath status: what holds rows up; or a larger ring_size\"",
+                   ladder_lane->name, slot, (unsigned long long)range->begin, (unsigned long long)range->end,
                    (unsigned long long)range->rows);
             tell_range(ladder_lane, "suppressed", slot, range,
                        "rows that say nothing new, or were not the latest");
@@ -109,8 +110,9 @@ static void tell_dropped(cp_ladder_lane *ladder_lane)
         if (range.end == range.begin)
             continue;
         cp_log(CP_LOG_WARN, "oldest rows dropped",
-               "table=%s slot=%u position_from=%llu position_to=%llu rows=%llu", ladder_lane->name, slot,
-               (unsigned long long)range.begin, (unsigned long long)range.end,
+               "table=%s slot=%u position_from=%llu position_to=%llu rows=%llu "
+               "remedy=\"coldpath status: what holds rows up; or larger ring_size and memory_limit\"",
+               ladder_lane->name, slot, (unsigned long long)range.begin, (unsigned long long)range.end,
                (unsigned long long)range.rows);
         tell_range(ladder_lane, "dropped", slot, &range, "the oldest that waited; no room for newer ones");
     }
@@ -136,8 +138,8 @@ static void tell_level(cp_ladder_lane *ladder_lane, cp_rung before, const cp_loa
              __atomic_load_n(ladder_lane->forced, __ATOMIC_RELAXED) ? "by coldpath degrade; " : "",
              load->ring / 10, load->pool / 10, (unsigned long long)(load->outage_ns / CP_NS_PER_S));
     cp_log(CP_LOG_WARN, level > before ? "pressure: a rung up" : "pressure: a rung down",
-           "table=%s from=%s to=%s level=%u reason=\"%s\"", ladder_lane->name, cp_rung_name(before),
-           cp_rung_name(level), level, reason);
+           "table=%s from=%s to=%s level=%u reason=\"%s\" remedy=\"coldpath status: what holds rows up\"",
+           ladder_lane->name, cp_rung_name(before), cp_rung_name(level), level, reason);
     const cp_event row = {.table = ladder_lane->name,
                           .event = "level",
                           .level_from = before,
@@ -221,7 +223,8 @@ static void slot_take_early(cp_ladder_lane *ladder_lane, uint32_t slot, uint64_t
     cp_log(CP_LOG_WARN, "rows are taken out early",
            "table=%s slot=%u from_position=%llu reason=pressure consequence=\"until they are delivered, a "
            "kill of "
-           "the recorder loses the rows behind this position\"",
+           "the recorder loses the rows behind this position\" remedy=\"coldpath status: what holds rows up; "
+           "or a larger ring_size\"",
            ladder_lane->name, slot, (unsigned long long)from);
     tell_range(ladder_lane, "early_release_began", slot, &(cp_lane_range){from, from, 0},
                "rows behind this position are lost if the recorder is killed, until they are delivered");

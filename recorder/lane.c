@@ -309,7 +309,8 @@ uint64_t cp_lane_book_lost(cp_lane *lane)
         lane->lost[slot] = (cp_lane_range){from, state->delivered, rows};
         cp_log(
             CP_LOG_ERROR, "rows taken out early are lost",
-            "table=%s slot=%u position_from=%llu position_to=%llu rows=%llu counted=dropped in_doubt=%llu%s",
+            "table=%s slot=%u position_from=%llu position_to=%llu rows=%llu counted=dropped in_doubt=%llu "
+            "remedy=\"larger ring_size, so that pressure takes none out early; class critical loses none\"%s",
             lane->entry->name, slot, (unsigned long long)from, (unsigned long long)state->delivered,
             (unsigned long long)rows, (unsigned long long)in_doubt,
             in_doubt ? " meaning=\"so many were in a batch under way, and may have arrived\"" : "");

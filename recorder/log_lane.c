@@ -329,7 +329,9 @@ cp_submit_result cp_log_lane_append(cp_log_lane *log_lane, cp_chunk *chunk)
     if (rc < 0 && rc != CP_FULL &&
         cp_boottime_ns() - log_lane->refused_ns > COMPLAIN_EVERY_S * (uint64_t)CP_NS_PER_S) {
         log_lane->refused_ns = cp_boottime_ns();
-        cp_log(CP_LOG_ERROR, "the log refuses a chunk", "table=%s slot=%u bytes=%u error=\"%s\"",
+        cp_log(CP_LOG_ERROR, "the log refuses a chunk",
+               "table=%s slot=%u bytes=%u error=\"%s\" consequence=\"its rows stay in the ring\" "
+               "remedy=\"coldpath errors, coldpath wal verify\"",
                log_lane->table->name, chunk->slot, chunk->byte_count, cp_strerror(rc));
     }
     return rc == CP_OK ? CP_SUBMIT_COPIED : CP_SUBMIT_REFUSED;
@@ -436,8 +438,9 @@ static void complain(cp_log_lane *log_lane, const cp_error *err)
         return;
     char quoted[CP_ERROR_TEXT + 64];
     log_lane->complained_ns = now;
-    cp_log(CP_LOG_ERROR, "the log cannot be read", "table=%s error=%s", log_lane->table->name,
-           cp_log_quote(quoted, sizeof quoted, err->text));
+    cp_log(CP_LOG_ERROR, "the log cannot be read",
+           "table=%s error=%s remedy=\"coldpath wal verify; messages of the disk (dmesg)\"",
+           log_lane->table->name, cp_log_quote(quoted, sizeof quoted, err->text));
 }
 
 /* The same within 1 / share of the table's bounds. */

@@ -96,8 +96,7 @@ static void on_fault(void *ctx, uint32_t table, uint32_t slot, cp_ring_fault fau
            recorder->lanes[table].entry->name, slot, cp_ring_fault_name(fault),
            cp_log_quote(quoted, sizeof quoted, reason),
            "its producer takes another slot when it attaches again; remove the ring file and restart the "
-           "recorder to free "
-           "this one");
+           "recorder to free this one");
 }
 
 static void on_rejected(void *ctx, uint32_t table, uint32_t slot, uint32_t rows, const char *reason)
@@ -178,8 +177,8 @@ static void on_health(void *ctx, cp_endpoint_health health)
     cp_recorder *recorder = ctx;
     cp_abi_control *header = recorder->region.control.header;
     __atomic_store_n(&header->sink_state, (uint32_t)health, __ATOMIC_RELEASE);
-    cp_log(health == CP_ENDPOINT_HEALTHY ? CP_LOG_INFO : CP_LOG_WARN, "ClickHouse's health", "state=%s",
-           names[health]);
+    cp_log(health == CP_ENDPOINT_HEALTHY ? CP_LOG_INFO : CP_LOG_WARN, "ClickHouse's health", "state=%s%s",
+           names[health], health == CP_ENDPOINT_HEALTHY ? "" : " remedy=\"coldpath status says why\"");
 }
 
 static void on_endpoints(void *ctx, const cp_endpoint_view *views, uint32_t count)

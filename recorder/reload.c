@@ -24,7 +24,7 @@ static void on_change(void *ctx, const char *path, bool live)
     else
         changes->restart++;
     cp_log(live ? CP_LOG_INFO : CP_LOG_WARN, live ? "configuration changed" : "configuration needs a restart",
-           "key=%s", path);
+           "key=%s%s", path, live ? "" : " remedy=\"restart coldpathd when it suits: no row is lost\"");
 }
 
 static void ended(const cp_reload *reload, cp_reload_result result, const char *text)
@@ -37,7 +37,7 @@ static void refuse(const cp_reload *reload, const cp_error *err, const char *pro
 {
     char quoted[CP_ERROR_TEXT + 64];
     fputs(problems, stderr);
-    cp_log(CP_LOG_ERROR, "configuration refused, the old one is kept", "error=%s",
+    cp_log(CP_LOG_ERROR, "configuration refused, the old one is kept", "error=%s remedy=\"coldpath check\"",
            cp_log_quote(quoted, sizeof quoted, err->text));
     ended(reload, CP_RELOAD_REFUSED, problems[0] ? problems : err->text);
 }

@@ -55,6 +55,20 @@ class Operations(unittest.TestCase):
         for message in messages:
             self.assertIn(message, sources)
 
+    def test_log_lines(self):
+        """Each warning and error of the recorder says what it is about and what to do, or what follows; none puts free text into quotes by hand."""
+        seen = 0
+        for folder in ("recorder", "flush", "wal", "ingest"):
+            for path in (SOURCE / folder).rglob("*.c"):
+                text = re.sub(r'"\s*\n\s*"', "", path.read_text())
+                for call in re.findall(r"\bcp_log\(([^;]*)\);", text):
+                    seen += 1
+                    if 'error=\\"%s' in call:
+                        self.assertIn("cp_strerror(", call, path)
+                    if "CP_LOG_WARN" in call or "CP_LOG_ERROR" in call:
+                        self.assertRegex(call, r'remedy=|consequence=|error=|meaning=|clean=|waiting_lsns=', path)
+        self.assertGreater(seen, 45)
+
     def test_keys(self):
         shown = (SOURCE / "deploy/coldpath.yaml").read_text()
         for key in re.findall(r"`((?:region|recorder|wal|flush|monitor|clickhouse)\.[a-z_]+)`", OPERATIONS):
