@@ -12,6 +12,7 @@
     X(DRAIN_COPIED, "drain.copied")         /* rows copied out, not handed on */                             \
     X(DRAIN_SUBMITTED, "drain.submitted")   /* handed on, the drain's cursor not moved */                    \
     X(BATCH_FROZEN, "batch.frozen")         /* encoded, no intent yet */                                     \
+    X(BATCH_HELD, "batch.held")             /* set aside durably, nobody knows it yet */                     \
     X(LANE_FILLING, "lane.filling")         /* the intent is half written */                                 \
     X(LANE_PREPARED, "lane.prepared")       /* the intent stands, nothing sent */                            \
     X(BATCH_SENT, "batch.sent")             /* the request has begun */                                      \

@@ -107,7 +107,7 @@ static void ring_note(const cp_observer *observer, uint32_t index, uint32_t slot
         .slot = slot, .epoch = ack.epoch, .position = ack.delivered, .rows = ack.delivered_rows};
     ring->exact = sound && ack.consumed == ack.delivered && ack.consumed_rows == cp_ack_settled_rows(&ack);
     ring->left_out = cp_ack_settled_rows(&ack) - ack.delivered_rows;
-    ring->retried_most = ack.quarantined_rows + ack.doubtful_rows;
+    ring->retried_most = ack.quarantined_rows + ack.doubtful_rows + ack.held_rows;
 }
 
 /* Of a critical table, rows become durable, then delivered, in steps: looks for a moment at which the books are closed. */
@@ -127,7 +127,7 @@ static void ring_note_after(const cp_ring_view *view, cp_audit_ring *ring)
 {
     ring->published = view->readable ? view->published : view->ack.consumed;
     ring->rows_most = view->rows - (cp_ack_settled_rows(&view->ack) - view->ack.delivered_rows) +
-                      view->ack.quarantined_rows;
+                      view->ack.quarantined_rows + view->ack.held_rows;
 }
 
 /* ---- ClickHouse's side ------------------------------------------------------------------------------------------ */

@@ -40,8 +40,8 @@ typedef struct cp_audit_ring {
     uint64_t
         left_out; /* settled, but not by delivery: rejected, suppressed, dropped, quarantined, given up */
     uint64_t
-        retried_most; /* quarantined ones, which a retry may have delivered since, and those of batches in doubt */
-    bool exact;       /* rows are just those before position */
+        retried_most; /* quarantined ones, which a retry may have delivered since, and those of batches in doubt or set aside */
+    bool exact; /* rows are just those before position */
     uint64_t published;
     uint64_t rows_most; /* more cannot have been sent */
     bool ranged;        /* range holds something */

@@ -134,6 +134,7 @@ static json_object *table_json(const status_view *view, uint32_t index)
     cp_json_add_uint(item, "rows_dropped", table->dropped);
     cp_json_add_uint(item, "rows_doubtful", table->doubtful);
     cp_json_add_uint(item, "rows_quarantined", table->quarantined);
+    cp_json_add_uint(item, "rows_held", table->held);
     cp_json_add_uint(item, "rows_given_up", table->given_up);
     cp_json_add_uint(item, "rows_in_ring", table->in_ring);
     cp_json_add_uint(item, "rows_in_log", table->in_log);
@@ -291,7 +292,8 @@ static void recorder_print(const cp_observer *observer, const cp_health *health,
 /* Settled, but not by delivery. */
 static uint64_t rows_left_out(const cp_table_view *table)
 {
-    return table->rejected + table->suppressed + table->dropped + table->quarantined + table->given_up;
+    return table->rejected + table->suppressed + table->dropped + table->quarantined + table->given_up +
+           table->held;
 }
 
 /* One line for a table of which rows were left out, or are at risk. */
@@ -307,6 +309,7 @@ static void left_out_print(const cp_table_view *table)
                  {"of them perhaps delivered (on the wire at a kill)", table->doubtful},
                  {"quarantined (ClickHouse refuses them)", table->quarantined},
                  {"given up (damaged log)", table->given_up},
+                 {"set aside for an endpoint that is away", table->held},
                  {"at risk (taken out early, not delivered yet)", table->at_risk}};
     if (rows_left_out(table) + table->at_risk == 0)
         return;

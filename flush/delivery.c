@@ -555,6 +555,8 @@ uint64_t cp_delivery_due(cp_delivery *delivery, uint64_t now_ns, bool cut, bool 
     queue_shed(delivery);
     progress_show(delivery);
     cp_delivery_aim_(delivery);
+    if (cp_delivery_set_aside_(delivery, now_ns))
+        cp_delivery_aim_(delivery);
     if (!cp_abilities_known(delivery->at->abilities))
         return UINT64_MAX;
     if (delivery->state == CP_DELIVERY_FROZEN)

@@ -41,7 +41,8 @@ typedef struct cp_delivery_env {
     cp_http *http;
     cp_compressor *compressor; /* NULL: bodies are sent plain */
     cp_arena *arena;
-    cp_chunk **pointers; /* CP_BATCH_CHUNKS, for whoever encodes */
+    cp_chunk **pointers;         /* CP_BATCH_CHUNKS, for whoever encodes */
+    struct cp_held_sender *held; /* NULL: nothing is set aside */
 } cp_delivery_env;
 
 typedef struct cp_delivery cp_delivery;
@@ -103,6 +104,11 @@ uint64_t cp_delivery_cost(const cp_delivery *delivery);
 bool cp_delivery_in_trouble(const cp_delivery *delivery);
 
 bool cp_delivery_is_sending(const cp_delivery *delivery);
+
+const cp_batch_policy *cp_delivery_policy(const cp_delivery *delivery);
+
+/* The directory, of CP_HELD_PATH bytes, of batches that are set aside. False: there is none. */
+bool cp_delivery_held_dir(const cp_delivery *delivery, char *dir);
 
 const cp_table *cp_delivery_table(const cp_delivery *delivery);
 

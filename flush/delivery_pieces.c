@@ -109,24 +109,40 @@ static bool piece_find(cp_delivery *delivery, piece_rows *rows, cp_error *err)
     return true;
 }
 
-void cp_delivery_pieces_start_(cp_delivery *delivery)
+/* The batch's chunks in the order of its spans, in env->pointers. */
+static void chunks_sort(cp_delivery *delivery, cp_chunk *const *chunks)
 {
     const cp_batch *batch = &delivery->batch;
-    if (cp_pieces_in_use(&delivery->pieces) || delivery->has_source || batch->span_count == 1)
-        return;
     cp_chunk **sorted = delivery->env->pointers;
     uint32_t count = 0;
     for (uint32_t i = 0; i < batch->span_count; i++) {
         for (uint32_t c = 0; c < delivery->chunk_count; c++) {
-            if (span_of_chunk(&delivery->batch, delivery->chunks[c]) == &batch->spans[i])
-                sorted[count++] = delivery->chunks[c];
+            if (span_of_chunk(&delivery->batch, chunks[c]) == &batch->spans[i])
+                sorted[count++] = chunks[c];
         }
     }
     assert(count == delivery->chunk_count);
-    for (uint32_t i = 0; i < count; i++) {
-        delivery->chunks[i] = sorted[i];
-        delivery->chunk_rows[i] = sorted[i]->row_count;
+}
+
+void cp_delivery_pieces_start_(cp_delivery *delivery)
+{
+    if (cp_pieces_in_use(&delivery->pieces) || delivery->has_source || delivery->batch.span_count == 1)
+        return;
+    chunks_sort(delivery, delivery->chunks);
+    for (uint32_t i = 0; i < delivery->chunk_count; i++) {
+        delivery->chunks[i] = delivery->env->pointers[i];
+        delivery->chunk_rows[i] = delivery->chunks[i]->row_count;
     }
+}
+
+bool cp_delivery_chunks_(cp_delivery *delivery, cp_chunk *const **chunks, cp_error *err)
+{
+    piece_rows rows = {.chunks = delivery->chunks, .count = delivery->chunk_count};
+    if (delivery->has_source && !chunks_again(delivery, &rows, err))
+        return false;
+    chunks_sort(delivery, rows.chunks);
+    *chunks = delivery->env->pointers;
+    return true;
 }
 
 bool cp_delivery_piece_encode_(cp_delivery *delivery, cp_error *err)

@@ -76,10 +76,11 @@ struct cp_delivery {
     cp_http_exchange *exchange;
     cp_pieces pieces; /* how a refused batch goes on */
     cp_delivery_doubt_ doubt;
-    cp_endpoint *at; /* where what is under way goes, and where url points */
-    bool tied;       /* it may have been stored there, without an answer that says so */
-    uint64_t group;  /* of what is tied: the replicas that share its token; 0: none does */
-    char *url;       /* the constant part, url_head bytes, then settings and token */
+    cp_endpoint *at;   /* where what is under way goes, and where url points */
+    bool tied;         /* it may have been stored there, without an answer that says so */
+    uint64_t aside_at; /* it could not be set aside: not tried again before */
+    uint64_t group;    /* of what is tied: the replicas that share its token; 0: none does */
+    char *url;         /* the constant part, url_head bytes, then settings and token */
     size_t url_head;
     size_t url_capacity;
     bool encoded;      /* the body holds what is to be sent */
@@ -138,6 +139,13 @@ bool cp_delivery_url_head_(cp_delivery *delivery);
 
 /* Turns to the chosen endpoint, if what is under way may go there. */
 void cp_delivery_aim_(cp_delivery *delivery);
+
+/* The batch under way waits for an endpoint that is away, while others take rows: sets it aside, durably. True: it is settled as far
+ * as ring and log are concerned. */
+bool cp_delivery_set_aside_(cp_delivery *delivery, uint64_t now_ns);
+
+/* The chunks of the whole batch in the order of its spans; those of a log are read again. */
+bool cp_delivery_chunks_(cp_delivery *delivery, cp_chunk *const **chunks, cp_error *err);
 
 /* Before a send: which replicas will share its token. */
 void cp_delivery_group_note_(cp_delivery *delivery);

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "flush/delivery_private.h"
+#include "flush/held.h"
 
 /* Books the settled rows that are in the quarantine. A row of the piece itself that is there says that the piece was refused. */
 static void settled_book(cp_delivery *delivery, const cp_quarantine_list *list)
@@ -93,6 +94,19 @@ static int resume_whole(cp_delivery *delivery, cp_error *err)
                         delivery->table->name, batch->rows);
 }
 
+/* A predecessor died between setting the batch aside and settling it: it is under way, and nothing else. */
+static void held_forget(const cp_delivery *delivery)
+{
+    char dir[CP_HELD_PATH];
+    char path[CP_HELD_PATH];
+    cp_error err = {0};
+    if (delivery->env->held && cp_delivery_held_dir(delivery, dir) &&
+        cp_held_path(path, dir, delivery->table->name, delivery->batch.token) &&
+        cp_held_remove(path, dir, &err) < 0)
+        cp_log(CP_LOG_ERROR, "a batch that is under way again cannot be removed from those set aside",
+               "table=%s error=\"%s\"", delivery->table->name, err.text);
+}
+
 int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t count,
                        const cp_batch_left *left, cp_error *err)
 {
@@ -118,6 +132,7 @@ int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t 
         delivery->state = CP_DELIVERY_IDLE;
         return rc;
     }
+    held_forget(delivery);
     delivery->prepared = true;
     atomic_store_explicit(&delivery->busy, true, memory_order_release);
     return CP_OK;

@@ -27,6 +27,7 @@ typedef struct cp_endpoint {
     cp_endpoint_health health;            /* as last told */
     char reason[CP_ENDPOINT_REASON];      /* of being down, with the remedy; "" */
     bool told, told_chosen, told_leaving; /* as health; likewise the reason */
+    uint64_t told_held;                   /* rows */
     char told_reason[CP_ENDPOINT_REASON];
 } cp_endpoint;
 

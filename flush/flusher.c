@@ -18,6 +18,7 @@
 #include "flush/delivery.h"
 #include "flush/endpoints.h"
 #include "flush/error_class.h"
+#include "flush/held_sender.h"
 #include "flush/http.h"
 #include "flush/schedule.h"
 #include "flush/sink_config.h"
@@ -59,6 +60,7 @@ struct cp_flusher {
     size_t arena_bytes;
     cp_delivery_env env;
     cp_chunk *pointers[CP_BATCH_CHUNKS];
+    cp_held_sender *held; /* NULL: nothing is set aside */
     uint32_t table_count;
     cp_delivery *deliveries[CP_MAX_SINK_TABLES];
     uint32_t poll_ms;
@@ -108,6 +110,14 @@ int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_f
         .arena = &flusher->arena,
         .pointers = flusher->pointers,
     };
+    if (events->unheld && config->quarantine_dir) {
+        rc = cp_held_sender_create(&flusher->held, &flusher->env, err);
+        flusher->env.held = flusher->held;
+    }
+    if (rc < 0) {
+        cp_flusher_free(flusher);
+        return rc;
+    }
     *out = flusher;
     return CP_OK;
 }
@@ -158,6 +168,7 @@ void cp_flusher_free(cp_flusher *flusher)
 {
     if (!flusher)
         return;
+    cp_held_sender_free(flusher->held);
     for (uint32_t i = 0; i < flusher->table_count; i++)
         cp_delivery_free(flusher->deliveries[i]);
     cp_endpoints_destroy(&flusher->endpoints);
@@ -198,6 +209,15 @@ static int update_make(flusher_update *update, cp_flusher *flusher, const cp_sin
     return rc;
 }
 
+static void refusal_say(flusher_update *update, const cp_endpoint *at, const cp_table *table)
+{
+    cp_error_set(&update->refusal, CP_E_CONFIG,
+                 "clickhouse.url does not name %s any more, where a batch of table %s may have been stored: "
+                 "keep it, if only as the last of the list, until the batch is delivered; or, when it will "
+                 "not come back, name it under clickhouse.abandoned",
+                 at->base, table->name);
+}
+
 /* What may have been stored at an endpoint is waited for there: it cannot be forgotten by leaving it out. */
 static bool update_refuse(const cp_flusher *flusher, flusher_update *update)
 {
@@ -206,13 +226,16 @@ static bool update_refuse(const cp_flusher *flusher, flusher_update *update)
         if (!at || !cp_delivery_holds_on(flusher->deliveries[i]) ||
             cp_endpoints_plan_has(update->endpoints, at))
             continue;
-        cp_error_set(
-            &update->refusal, CP_E_CONFIG,
-            "clickhouse.url does not name %s any more, where a batch of table %s may have been stored: "
-            "keep it, if only as the last of the list, until the batch is delivered; or, when it will "
-            "not come back, name it under clickhouse.abandoned",
-            at->base, cp_delivery_table(flusher->deliveries[i])->name);
+        refusal_say(update, at, cp_delivery_table(flusher->deliveries[i]));
         return true;
+    }
+    for (uint32_t i = 0; flusher->held && i < CP_ENDPOINT_PLACES; i++) {
+        const cp_endpoint *at = &flusher->endpoints.places[i];
+        const cp_table *table = at->base[0] ? cp_held_sender_waits_for(flusher->held, at->id) : NULL;
+        if (table && !cp_endpoints_plan_has(update->endpoints, at)) {
+            refusal_say(update, at, table);
+            return true;
+        }
     }
     if (!cp_endpoints_plan_fits(update->endpoints, &flusher->endpoints)) {
         cp_error_set(&update->refusal, CP_E_CONFIG,
@@ -402,6 +425,9 @@ static void in_flight_count(cp_flusher *flusher)
         flusher->endpoints.places[i].in_flight = 0;
     for (uint32_t i = 0; i < flusher->table_count; i++)
         cp_delivery_at(flusher->deliveries[i])->in_flight += cp_delivery_is_sending(flusher->deliveries[i]);
+    const cp_delivery *held = flusher->held ? cp_held_sender_delivery(flusher->held) : NULL;
+    if (held)
+        cp_delivery_at(held)->in_flight += cp_delivery_is_sending(held);
 }
 
 /* Does what is due, in the order of the schedule and as far as transfers are left. Returns when to call again. */
@@ -464,12 +490,16 @@ static bool view_make(cp_flusher *flusher, cp_endpoint *at, cp_endpoint_view *vi
                                .chosen = chosen,
                                .leaving = at->leaving,
                                .reason = at->told_reason};
+    if (flusher->held)
+        cp_held_sender_count(flusher->held, at->id, &view->held_batches, &view->held_rows);
+    const bool held_news = view->held_rows != at->told_held;
+    at->told_held = view->held_rows;
     at->health = health;
     at->told_chosen = chosen;
     at->told_leaving = at->leaving;
     at->told = true;
     snprintf(at->told_reason, sizeof at->told_reason, "%s", reason);
-    return news;
+    return news || held_news;
 }
 
 static void health_show(cp_flusher *flusher, uint64_t now_ns)
@@ -504,6 +534,8 @@ static bool endpoint_is_busy(const void *ctx, const cp_endpoint *endpoint)
             cp_delivery_turn(flusher->deliveries[i]);
         busy = busy || cp_delivery_at(flusher->deliveries[i]) == endpoint;
     }
+    const cp_delivery *held = flusher->held ? cp_held_sender_delivery(flusher->held) : NULL;
+    busy = busy || (held && cp_delivery_at(held) == endpoint);
     return busy;
 }
 
@@ -514,6 +546,14 @@ static bool may_end(const cp_flusher *flusher, uint64_t now_ns, uint64_t stop_at
         hope = hope || ((cp_delivery_is_sending(flusher->deliveries[i]) || may_send(flusher, i)) &&
                         cp_delivery_hopes(flusher->deliveries[i], stop_at));
     return stop_at && (!hope || now_ns >= stop_at);
+}
+
+/* A stop does not wait for what is set aside: it is on disk. */
+static uint64_t held_step(cp_flusher *flusher, uint64_t now_ns, uint64_t stop_at)
+{
+    if (!flusher->held || stop_at || !any_may_send(flusher))
+        return UINT64_MAX;
+    return cp_held_sender_step(flusher->held, now_ns);
 }
 
 static void *flusher_main(void *arg)
@@ -534,13 +574,15 @@ static void *flusher_main(void *arg)
             any_may_send(flusher) ? cp_endpoints_step(&flusher->endpoints, now_ns) : UINT64_MAX;
         (void)cp_endpoints_choose(&flusher->endpoints, now_ns);
         const uint64_t step_ns = deliveries_step(flusher, now_ns, stop_at == 0, urgent);
+        const uint64_t held_ns = held_step(flusher, now_ns, stop_at);
         if (may_end(flusher, now_ns, stop_at))
             break;
         cp_endpoints_leave(&flusher->endpoints, endpoint_is_busy, flusher);
         health_show(flusher, now_ns);
         idle_trim(flusher, now_ns, cp_flusher_idle(flusher));
-        cp_http_poll(flusher->http, poll_timeout(flusher, now_ns, probe_ns < step_ns ? probe_ns : step_ns),
-                     on_done, flusher);
+        uint64_t next_ns = probe_ns < step_ns ? probe_ns : step_ns;
+        next_ns = held_ns < next_ns ? held_ns : next_ns;
+        cp_http_poll(flusher->http, poll_timeout(flusher, now_ns, next_ns), on_done, flusher);
     }
     for (uint32_t i = 0; i < flusher->table_count; i++)
         cp_delivery_abandon(flusher->deliveries[i]);
@@ -570,6 +612,14 @@ int cp_flusher_resume(cp_flusher *flusher, uint32_t table, cp_chunk *const *chun
 void cp_flusher_set_source(cp_flusher *flusher, uint32_t table, const cp_batch_source *source)
 {
     cp_delivery_set_source(flusher->deliveries[table], source);
+}
+
+void cp_flusher_held(cp_flusher *flusher, uint32_t table, cp_held_visit *visit, void *ctx)
+{
+    if (!flusher->held)
+        return;
+    cp_held_sender_load(flusher->held, table, flusher->deliveries[table]);
+    cp_held_sender_visit(flusher->held, table, visit, ctx);
 }
 
 static int thread_pin(pthread_attr_t *attr, int cpu)

@@ -80,6 +80,7 @@ typedef struct cp_span {
     uint32_t rows; /* valid ones */
     uint32_t rejected;
     uint32_t quarantined; /* of rows, when the batch is delivered */
+    uint32_t held;        /* likewise: set aside, for they may have been stored at an endpoint that is away */
 } cp_span;
 
 typedef enum cp_attempt_result {
@@ -188,6 +189,8 @@ typedef struct cp_flush_events {
     bool (*shed)(void *ctx, uint32_t table, const cp_chunk *chunk);
     void (*attempt)(void *ctx, uint32_t table, const cp_attempt *attempt);
     void (*delivered)(void *ctx, uint32_t table, const cp_batch_intent *batch);
+    /* A batch that was set aside is delivered now, or quarantined. NULL: none is ever set aside. */
+    void (*unheld)(void *ctx, uint32_t table, const cp_batch_intent *batch);
     /* What is known of the chosen endpoint has changed, or another is. NULL is allowed. */
     void (*health)(void *ctx, cp_endpoint_health health);
     /* What is known of endpoints has changed: all of them, the configured ones first, in order of preference. NULL is allowed. */
@@ -228,6 +231,10 @@ void cp_flusher_set_source(cp_flusher *flusher, uint32_t table, const cp_batch_s
  * endpoint that the configuration does not name; errors of reading the quarantine. */
 int cp_flusher_resume(cp_flusher *flusher, uint32_t table, cp_chunk *const *chunks, uint32_t count,
                       const cp_batch_left *left, cp_error *err);
+
+/* Calls visit for each span of each batch of the table that is set aside. After cp_flusher_resume, before start. */
+typedef void cp_held_visit(void *ctx, const cp_span *span);
+void cp_flusher_held(cp_flusher *flusher, uint32_t table, cp_held_visit *visit, void *ctx);
 
 /* Starts the thread (on cpu, or anywhere when cpu < 0). */
 int cp_flusher_start(cp_flusher *flusher, int cpu, cp_error *err);

@@ -68,6 +68,7 @@ static json_object *ledger_json(const cp_table_view *table)
     add_uint(ledger, "at_risk", table->at_risk);
     add_uint(ledger, "suppressed", table->suppressed);
     add_uint(ledger, "quarantined", table->quarantined);
+    add_uint(ledger, "held", table->held);
     add_uint(ledger, "rejected", table->rejected);
     add_uint(ledger, "dropped", table->dropped);
     add_uint(ledger, "doubtful", table->doubtful); /* of the dropped */

@@ -57,6 +57,7 @@ static cp_abi_intent_span *span_of_ring(const cp_lane *lane, const cp_span *span
         .delivered_rows = state->delivered_rows,
         .rejected_rows = state->rejected_rows,
         .quarantined_rows = state->quarantined_rows,
+        .held_rows = state->held_rows,
         .slot = span->slot,
     };
     return &resolved[(*count)++];
@@ -80,7 +81,8 @@ static uint32_t spans_resolve(cp_lane *lane, const cp_batch_intent *batch,
         cp_abi_intent_span *ring = span_of_ring(lane, span, resolved, &count);
         ring->end = span->end;
         ring->consumed_rows += lane->logged ? 0 : span->rows + span->rejected;
-        ring->delivered_rows += span->rows - span->quarantined;
+        ring->delivered_rows += span->rows - span->quarantined - span->held;
+        ring->held_rows += span->held;
         ring->rejected_rows += span->rejected;
         ring->quarantined_rows += span->quarantined;
         ring->rows += span->rows;
@@ -102,6 +104,7 @@ static void logged_recount(const cp_lane *lane, cp_abi_intent_span *spans, uint3
         settled.delivered_rows = span->delivered_rows;
         settled.rejected_rows = span->rejected_rows;
         settled.quarantined_rows = span->quarantined_rows;
+        settled.held_rows = span->held_rows;
         const int64_t excess = (int64_t)(cp_ack_settled_rows(&settled) - state->consumed_rows);
         const uint64_t added = span->delivered_rows - state->delivered_rows;
         const uint64_t rejected = span->rejected_rows - state->rejected_rows;
@@ -123,6 +126,7 @@ static void logged_ack_move(cp_lane *lane, const cp_abi_intent_span *span)
     state->delivered_rows = span->delivered_rows;
     state->rejected_rows = span->rejected_rows;
     state->quarantined_rows = span->quarantined_rows;
+    state->held_rows = span->held_rows;
 }
 
 /* Rows dropped behind what is delivered are decided as well. */
@@ -146,6 +150,7 @@ static void ack_move(cp_lane *lane, const cp_abi_intent_span *span)
     state->delivered_rows = span->delivered_rows;
     state->rejected_rows = span->rejected_rows;
     state->quarantined_rows = span->quarantined_rows;
+    state->held_rows = span->held_rows;
     dropped_pass(lane, span->slot);
 }
 
@@ -176,6 +181,18 @@ static void sample_delivered(cp_lane *lane, uint32_t slot)
 
 /* ---- acknowledging ---------------------------------------------------------------------------------------------- */
 
+static void delivered_count(cp_lane *lane)
+{
+    uint64_t delivered = 0;
+    uint64_t rejected = 0;
+    for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
+        delivered += lane->states[slot].delivered_rows;
+        rejected += lane->states[slot].rejected_rows;
+    }
+    gauge_set(&lane->counters->delivered_rows, delivered);
+    gauge_set(&lane->counters->rejected_rows, rejected);
+}
+
 /* Moves the acknowledgements to where the spans say; harmless when it was done before. */
 static void acks_move(cp_lane *lane, const cp_abi_intent_span *spans, uint32_t span_count)
 {
@@ -190,14 +207,7 @@ static void acks_move(cp_lane *lane, const cp_abi_intent_span *spans, uint32_t s
         sample_delivered(lane, spans[i].slot);
         cp_failpoint(CP_FP_LANE_ACKED);
     }
-    uint64_t delivered = 0;
-    uint64_t rejected = 0;
-    for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
-        delivered += lane->states[slot].delivered_rows;
-        rejected += lane->states[slot].rejected_rows;
-    }
-    gauge_set(&lane->counters->delivered_rows, delivered);
-    gauge_set(&lane->counters->rejected_rows, rejected);
+    delivered_count(lane);
 }
 
 /* Of a logged lane the log's checkpoint decides what was under way; only a begun acknowledgement is finished here. */
@@ -436,6 +446,53 @@ void cp_lane_delivered(cp_lane *lane, const cp_batch_intent *batch)
     acks_move(lane, resolved, count);
     cp_intent_end(lane->intent);
     cp_failpoint(CP_FP_LANE_ENDED);
+}
+
+/* Rows of each ring in batches that are set aside. */
+typedef struct lane_held {
+    const cp_lane *lane;
+    uint64_t *rows;
+} lane_held;
+
+void cp_lane_unheld(cp_lane *lane, const cp_batch_intent *batch)
+{
+    for (uint32_t i = 0; i < batch->span_count; i++) {
+        const cp_span *span = &batch->spans[i];
+        if (span->slot >= lane->entry->slots || span->epoch != lane->states[span->slot].epoch)
+            continue; /* of a ring that is no more: nobody waits for it */
+        lane_lock(lane);
+        cp_abi_ack *state = &lane->states[span->slot];
+        const uint64_t rows = span->rows < state->held_rows ? span->rows : state->held_rows;
+        const uint64_t quarantined = span->quarantined < rows ? span->quarantined : rows;
+        state->held_rows -= rows;
+        state->quarantined_rows += quarantined;
+        state->delivered_rows += rows - quarantined;
+        ack_publish(lane, span->slot);
+        lane_unlock(lane);
+    }
+    delivered_count(lane);
+}
+
+static void held_add(void *ctx, const cp_span *span)
+{
+    const lane_held *held = ctx;
+    if (span->slot < held->lane->entry->slots && span->epoch == held->lane->states[span->slot].epoch)
+        held->rows[span->slot] += span->rows;
+}
+
+void cp_lane_count_held(cp_lane *lane, cp_flusher *flusher)
+{
+    uint64_t rows[CP_REGION_MAX_SLOTS] = {0};
+    lane_held held = {lane, rows};
+    cp_flusher_held(flusher, lane->index, held_add, &held);
+    for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
+        cp_abi_ack *state = &lane->states[slot];
+        if (state->held_rows <= rows[slot])
+            continue;
+        state->delivered_rows += state->held_rows - rows[slot];
+        state->held_rows = rows[slot];
+        ack_publish(lane, slot);
+    }
 }
 
 /* ---- logged lanes ---------------------------------------------------------------------------------------------- */

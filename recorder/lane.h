@@ -118,6 +118,13 @@ void cp_lane_prepare(cp_lane *lane, const cp_batch_intent *batch);
 /* Spans of a delivered batch, in order per slot. */
 void cp_lane_delivered(cp_lane *lane, const cp_batch_intent *batch);
 
+/* Spans of a batch that was set aside: they are delivered now, or quarantined. */
+void cp_lane_unheld(cp_lane *lane, const cp_batch_intent *batch);
+
+/* Before the threads start, and after batches were taken up: of the rows that the account has as set aside, those that are no more
+ * were settled by a predecessor, which died before it said so. */
+void cp_lane_count_held(cp_lane *lane, cp_flusher *flusher);
+
 /* An answered or failed attempt to insert. */
 void cp_lane_attempt(cp_lane *lane, const cp_attempt *attempt);
 

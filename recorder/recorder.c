@@ -135,6 +135,12 @@ static void on_delivered(void *ctx, uint32_t table, const cp_batch_intent *batch
     recorder->resumed[table] = NULL;
 }
 
+static void on_unheld(void *ctx, uint32_t table, const cp_batch_intent *batch)
+{
+    cp_recorder *recorder = ctx;
+    cp_lane_unheld(&recorder->lanes[table], batch);
+}
+
 static void guarantee_show(const cp_recorder *recorder, uint32_t table)
 {
     /* The two enumerations say the same, one to the flusher's owner, one to whoever maps the region. */
@@ -262,6 +268,8 @@ static int take_up_batches(cp_recorder *recorder, cp_error *err)
         else
             rc = cp_resume_table(&recorder->resumed[i], &recorder->region, i, recorder->tables[i],
                                  &recorder->lanes[i], recorder->flusher, recorder->drain, err);
+        if (rc == CP_OK)
+            cp_lane_count_held(&recorder->lanes[i], recorder->flusher);
     }
     return rc;
 }
@@ -284,6 +292,7 @@ static int make_flusher(cp_recorder *recorder, cp_error *err)
         .shed = on_shed,
         .attempt = on_attempt,
         .delivered = on_delivered,
+        .unheld = on_unheld,
         .server = on_server,
         .health = on_health,
         .endpoints = on_endpoints,

@@ -130,6 +130,7 @@ static void table_add_ring(cp_table_view *table, const cp_ring_view *ring)
     table->dropped += ring->ack.dropped_rows;
     table->doubtful += ring->ack.doubtful_rows;
     table->quarantined += ring->ack.quarantined_rows;
+    table->held += ring->ack.held_rows;
     table->given_up += ring->ack.given_up_rows;
     *(table->entry->critical ? &table->in_log : &table->at_risk) +=
         ring->ack.consumed_rows - cp_ack_settled_rows(&ring->ack);

@@ -39,6 +39,7 @@ typedef struct cp_table_view {
     uint64_t dropped;
     uint64_t doubtful; /* of the dropped: nobody knows whether they arrived */
     uint64_t quarantined;
+    uint64_t held; /* set aside: perhaps stored at an endpoint that is away */
     uint64_t given_up;
     uint64_t at_risk; /* lossy: taken out of the rings early, under pressure, and not delivered yet */
     uint64_t full;

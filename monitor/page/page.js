@@ -171,7 +171,7 @@ const COLUMNS = [
   {key: "producers", title: "producers", value: (t) => t.live_producers, show: (v, t) => v + "/" + t.slots},
   {key: "delivery", title: "delivery", text: true, value: (t) => t.guarantee},
 ];
-const LEDGER = ["put", "delivered", "in_ring", "in_log", "at_risk", "suppressed", "quarantined", "rejected", "dropped", "given_up"];
+const LEDGER = ["put", "delivered", "in_ring", "in_log", "at_risk", "suppressed", "quarantined", "held", "rejected", "dropped", "given_up"];
 
 function head() {
   for (const column of COLUMNS) {

@@ -36,6 +36,9 @@ typedef struct fixture {
     atomic_ullong delivered; /* rows */
     atomic_ulong endpoint;   /* of the last intent */
     atomic_ulong group;
+    atomic_ullong held;   /* rows: set aside, */
+    atomic_ullong unheld; /*   and settled since */
+    atomic_ullong shown;  /* of the first endpoint */
     atomic_uint first_health;
     atomic_bool second_chosen;
 } fixture;
@@ -66,8 +69,18 @@ static void on_delivered(void *ctx, uint32_t table, const cp_batch_intent *batch
 {
     fixture *f = ctx;
     (void)table;
+    for (uint32_t i = 0; i < batch->span_count; i++) {
+        atomic_fetch_add(&f->delivered, batch->spans[i].rows - batch->spans[i].held);
+        atomic_fetch_add(&f->held, batch->spans[i].held);
+    }
+}
+
+static void on_unheld(void *ctx, uint32_t table, const cp_batch_intent *batch)
+{
+    fixture *f = ctx;
+    (void)table;
     for (uint32_t i = 0; i < batch->span_count; i++)
-        atomic_fetch_add(&f->delivered, batch->spans[i].rows);
+        atomic_fetch_add(&f->unheld, batch->spans[i].rows);
 }
 
 static void on_progress(void *ctx, uint32_t table, uint32_t in_flight, uint64_t queued,
@@ -87,8 +100,15 @@ static void on_endpoints(void *ctx, const cp_endpoint_view *views, uint32_t coun
     assert_string_equal(views[0].url, fake_server_url(f->first));
     assert_true(views[0].chosen != views[1].chosen);
     assert_true((views[0].health == CP_ENDPOINT_DOWN) == (views[0].reason[0] != '\0'));
+    atomic_store(&f->shown, views[0].held_rows);
     atomic_store(&f->first_health, (unsigned)views[0].health);
     atomic_store(&f->second_chosen, views[1].chosen);
+}
+
+static void on_held(void *ctx, const cp_span *span)
+{
+    (void)ctx;
+    assert_int_equal(span->rows, 10);
 }
 
 static fixture *make(const fake_step *steps, unsigned count)
@@ -117,12 +137,15 @@ static void start(fixture *f)
                                     .release = on_release,
                                     .attempt = on_attempt,
                                     .delivered = on_delivered,
+                                    .unheld = on_unheld,
                                     .endpoints = on_endpoints,
                                     .progress = on_progress};
     if (cp_flusher_create(&f->flusher, &f->config, &events, &err) < 0 ||
         cp_table_parse(&f->table, NULL, DDL, strlen(DDL), &err) < 0 ||
-        cp_flusher_add_table(f->flusher, f->table, &eager, 64, &err) < 0 ||
-        cp_flusher_start(f->flusher, -1, &err) < 0)
+        cp_flusher_add_table(f->flusher, f->table, &eager, 64, &err) < 0)
+        fail_msg("%s", err.text);
+    cp_flusher_held(f->flusher, 0, on_held, f);
+    if (cp_flusher_start(f->flusher, -1, &err) < 0)
         fail_msg("%s", err.text);
 }
 
@@ -255,13 +278,77 @@ static void test_refuses_everything(void **state)
     end(f);
 }
 
+static void remove_all(const char *dir)
+{
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    assert_int_equal(system(command), 0);
+}
+
+/* The batch is set aside, and others do not wait with it: they go to the second endpoint. When the first answers, it gets its batch,
+ * under the same token. restart: by another flusher, which finds it on disk. */
+static void set_aside(bool restart)
+{
+    static const fake_step dies[] = {{.act = FAKE_DIES}};
+    char dir[] = "/tmp/coldpath-held-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    fixture *f = make(dies, 1);
+    f->config.quarantine_dir = dir;
+    f->config.quarantine_limit = 1 << 20;
+    start(f);
+    submit(f, 10);
+    WAIT_FOR(atomic_load(&f->held) == 10);
+    submit(f, 7);
+    wait_delivered(f, 7);
+    assert_int_equal(fake_server_inserts(f->second), 1);
+    WAIT_FOR(atomic_load(&f->shown) == 10);
+    cp_error err = {0};
+    cp_sink_config without = f->config;
+    without.url = fake_server_url(f->second);
+    without.others[0] = NULL;
+    assert_int_equal(cp_flusher_configure(f->flusher, &without, &eager, &err), CP_E_CONFIG);
+    assert_non_null(strstr(err.text, fake_server_url(f->first)));
+    if (restart) {
+        cp_flusher_stop(f->flusher, cp_boottime_ns());
+        cp_flusher_free(f->flusher);
+        cp_table_free(f->table);
+        start(f);
+    }
+    fake_server_set_away(f->first, false);
+    WAIT_FOR(atomic_load(&f->unheld) == 10);
+    WAIT_FOR(atomic_load(&f->shown) == 0);
+    assert_int_equal(atomic_load(&f->delivered), 7);
+    assert_int_equal(fake_server_inserts(f->first), 2);
+    assert_int_equal(fake_server_inserts(f->second), 1);
+    const fake_insert before = fake_server_insert(f->first, 0);
+    const fake_insert after = fake_server_insert(f->first, 1);
+    assert_string_equal(before.token, after.token);
+    assert_int_equal(before.body_hash, after.body_hash); /* plain: the same rows */
+    end(f);
+    char held[64];
+    snprintf(held, sizeof held, "%s/held", dir);
+    assert_int_equal(rmdir(held), 0); /* nothing is left in it */
+    remove_all(dir);
+}
+
+static void test_set_aside(void **state)
+{
+    (void)state;
+    set_aside(false);
+}
+
+static void test_set_aside_and_restarted(void **state)
+{
+    (void)state;
+    set_aside(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_away_and_back),
-        cmocka_unit_test(test_a_replica_takes_over),
-        cmocka_unit_test(test_a_stranger_does_not),
-        cmocka_unit_test(test_refuses_everything),
+        cmocka_unit_test(test_away_and_back),       cmocka_unit_test(test_a_replica_takes_over),
+        cmocka_unit_test(test_a_stranger_does_not), cmocka_unit_test(test_refuses_everything),
+        cmocka_unit_test(test_set_aside),           cmocka_unit_test(test_set_aside_and_restarted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,296 @@
+#include "flush/held_sender.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+
+enum { TRY_AGAIN_MS = 1000, QUEUE = 2 };
+
+typedef struct held_entry {
+    char path[CP_HELD_PATH];
+    cp_delivery *of; /* the table's own delivery */
+    uint32_t table;
+    uint32_t rows;
+    uint64_t endpoint;
+    uint64_t retry_at;
+} held_entry;
+
+struct cp_held_sender {
+    const cp_delivery_env *outer;
+    cp_flush_events events;
+    cp_delivery_env env;
+    uint32_t count;
+    held_entry entries[CP_HELD_MOST];
+    held_entry *current; /* NULL: nothing is being sent */
+    cp_held held;
+    cp_delivery *delivery;
+    bool settled; /* the current one: it is to be taken down */
+};
+
+/* ---- what its delivery tells ------------------------------------------------------------------------------------- */
+
+static bool on_prepare(void *ctx, uint32_t table, const cp_batch_intent *intent)
+{
+    const cp_held_sender *sender = ctx;
+    cp_error err = {0};
+    (void)table;
+    if (cp_held_set_piece(sender->current->path, intent->piece, &err) == CP_OK)
+        return true;
+    cp_log(CP_LOG_ERROR, "a batch that was set aside cannot be sent", "error=\"%s\"", err.text);
+    return false;
+}
+
+static void on_release(void *ctx, cp_chunk *chunk)
+{
+    (void)ctx;
+    (void)chunk;
+}
+
+static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)
+{
+    (void)ctx;
+    (void)table;
+    (void)attempt;
+}
+
+static void on_progress(void *ctx, uint32_t table, uint32_t in_flight, uint64_t queued,
+                        uint64_t oldest_seen_ns)
+{
+    (void)ctx;
+    (void)table;
+    (void)in_flight;
+    (void)queued;
+    (void)oldest_seen_ns;
+}
+
+static void on_sent(void *ctx, uint32_t table, uint64_t bytes)
+{
+    const cp_held_sender *sender = ctx;
+    const cp_flush_events *outer = sender->outer->events;
+    if (outer->sent)
+        outer->sent(outer->ctx, table, bytes);
+}
+
+/* The file goes first: a batch that is gone is counted as delivered at the next start, one that is there would be sent again. */
+static void on_delivered(void *ctx, uint32_t table, const cp_batch_intent *batch)
+{
+    cp_held_sender *sender = ctx;
+    const cp_flush_events *outer = sender->outer->events;
+    char dir[CP_HELD_PATH];
+    cp_error err = {0};
+    cp_delivery_held_dir(sender->current->of, dir);
+    if (cp_held_remove(sender->current->path, dir, &err) < 0)
+        cp_log(CP_LOG_ERROR, "a batch that was set aside is settled, but cannot be removed", "error=\"%s\"",
+               err.text);
+    cp_log(CP_LOG_INFO, "a batch that was set aside is settled", "table=%s rows=%u",
+           cp_delivery_table(sender->current->of)->name, batch->rows);
+    outer->unheld(outer->ctx, table, batch);
+    sender->settled = true;
+}
+
+/* ---- creating ---------------------------------------------------------------------------------------------------- */
+
+int cp_held_sender_create(cp_held_sender **out, const cp_delivery_env *outer, cp_error *err)
+{
+    cp_held_sender *sender = calloc(1, sizeof *sender);
+    *out = sender;
+    if (!sender)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for batches that are set aside");
+    sender->outer = outer;
+    sender->events = (cp_flush_events){.ctx = sender,
+                                       .prepare = on_prepare,
+                                       .release = on_release,
+                                       .attempt = on_attempt,
+                                       .sent = on_sent,
+                                       .delivered = on_delivered,
+                                       .progress = on_progress};
+    return CP_OK;
+}
+
+static void current_end(cp_held_sender *sender)
+{
+    cp_delivery_free(sender->delivery);
+    cp_held_close(&sender->held);
+    sender->delivery = NULL;
+    sender->current = NULL;
+    sender->settled = false;
+}
+
+void cp_held_sender_free(cp_held_sender *sender)
+{
+    if (!sender)
+        return;
+    current_end(sender);
+    free(sender);
+}
+
+bool cp_held_sender_has_room(const cp_held_sender *sender)
+{
+    return sender->count < CP_HELD_MOST;
+}
+
+void cp_held_sender_add(cp_held_sender *sender, uint32_t table, cp_delivery *of, const char *path,
+                        uint64_t endpoint, uint32_t rows)
+{
+    held_entry *entry = &sender->entries[sender->count++];
+    *entry = (held_entry){.of = of, .table = table, .rows = rows, .endpoint = endpoint};
+    snprintf(entry->path, sizeof entry->path, "%s", path);
+}
+
+static bool name_is_of(const char *name, const char *table)
+{
+    const size_t length = strlen(table);
+    return strlen(name) == length + strlen(".0123456789abcdef.held") && strncmp(name, table, length) == 0 &&
+           name[length] == '.' && strcmp(name + length + 17, ".held") == 0;
+}
+
+static void file_load(cp_held_sender *sender, uint32_t table, cp_delivery *of, const char *path)
+{
+    cp_error err = {0};
+    cp_held held;
+    if (cp_held_open(&held, path, &err) < 0) {
+        cp_log(CP_LOG_ERROR, "a batch that was set aside cannot be read, and stays where it is",
+               "error=\"%s\"", err.text);
+        return;
+    }
+    if (held.header->schema_hash != cp_delivery_table(of)->schema_hash)
+        cp_log(CP_LOG_ERROR,
+               "a batch that was set aside is of another form of its table, and stays where it is",
+               "table=%s path=%s", cp_delivery_table(of)->name, path);
+    else
+        cp_held_sender_add(sender, table, of, path, held.header->endpoint, held.header->rows);
+    cp_held_close(&held);
+}
+
+void cp_held_sender_load(cp_held_sender *sender, uint32_t table, cp_delivery *of)
+{
+    char dir[CP_HELD_PATH];
+    DIR *stream = cp_delivery_held_dir(of, dir) ? opendir(dir) : NULL;
+    const struct dirent *entry;
+    while (stream && sender->count < CP_HELD_MOST && (entry = readdir(stream)) != NULL) {
+        char path[CP_HELD_PATH];
+        if (name_is_of(entry->d_name, cp_delivery_table(of)->name) &&
+            snprintf(path, sizeof path, "%s/%s", dir, entry->d_name) < (int)sizeof path)
+            file_load(sender, table, of, path);
+    }
+    if (stream)
+        closedir(stream);
+}
+
+void cp_held_sender_visit(const cp_held_sender *sender, uint32_t table, cp_held_visit *visit, void *ctx)
+{
+    for (uint32_t i = 0; i < sender->count; i++) {
+        cp_error err = {0};
+        cp_held held;
+        if (sender->entries[i].table != table || cp_held_open(&held, sender->entries[i].path, &err) < 0)
+            continue;
+        for (uint32_t c = 0; c < held.header->chunk_count; c++) {
+            const cp_chunk *chunk = &held.chunks[c];
+            const cp_span span = {.slot = chunk->slot,
+                                  .epoch = chunk->epoch,
+                                  .begin = chunk->begin,
+                                  .end = chunk->end,
+                                  .rows = chunk->row_count};
+            visit(ctx, &span);
+        }
+        cp_held_close(&held);
+    }
+}
+
+/* ---- sending ----------------------------------------------------------------------------------------------------- */
+
+/* Where a batch can go now; NULL: it waits. */
+static const cp_endpoint *way_of(const cp_held_sender *sender, const held_entry *entry, uint64_t now_ns)
+{
+    cp_endpoints *endpoints = sender->outer->endpoints;
+    const cp_endpoint *at = cp_endpoints_find(endpoints, entry->endpoint);
+    const bool anywhere = cp_endpoints_is_abandoned(endpoints, entry->endpoint) || endpoints->count == 1;
+    if ((!at || at->abandoned) && anywhere)
+        at = cp_endpoints_chosen(endpoints);
+    return at && cp_abilities_known(at->abilities) && !cp_endpoint_is_down(at, now_ns) ? at : NULL;
+}
+
+static int current_begin(cp_held_sender *sender, held_entry *entry, cp_error *err)
+{
+    int rc = cp_held_open(&sender->held, entry->path, err);
+    if (rc < 0)
+        return rc;
+    const cp_held_header *header = sender->held.header;
+    sender->env = *sender->outer;
+    sender->env.events = &sender->events;
+    sender->env.held = NULL;
+    rc = cp_delivery_create(&sender->delivery, &sender->env, entry->table, cp_delivery_table(entry->of),
+                            cp_delivery_policy(entry->of), QUEUE, err);
+    const cp_batch_left left = {.token = header->token,
+                                .endpoint = entry->endpoint,
+                                .piece = {header->piece_first, header->piece_rows}};
+    if (rc == CP_OK)
+        rc = cp_delivery_resume(sender->delivery, sender->held.pointers, header->chunk_count, &left, err);
+    return rc;
+}
+
+static void next_begin(cp_held_sender *sender, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < sender->count && !sender->current; i++) {
+        held_entry *entry = &sender->entries[i];
+        cp_error err = {0};
+        if (now_ns < entry->retry_at || !way_of(sender, entry, now_ns))
+            continue;
+        sender->current = entry;
+        if (current_begin(sender, entry, &err) == CP_OK)
+            continue;
+        cp_log(CP_LOG_ERROR, "a batch that was set aside cannot be sent", "table=%s error=\"%s\"",
+               cp_delivery_table(entry->of)->name, err.text);
+        current_end(sender);
+        entry->retry_at = now_ns + 60 * (uint64_t)TRY_AGAIN_MS * CP_NS_PER_MS;
+    }
+}
+
+uint64_t cp_held_sender_step(cp_held_sender *sender, uint64_t now_ns)
+{
+    if (sender->current && sender->settled) {
+        *sender->current = sender->entries[--sender->count];
+        current_end(sender);
+    }
+    if (sender->count == 0)
+        return UINT64_MAX;
+    if (!sender->current)
+        next_begin(sender, now_ns);
+    if (!sender->current)
+        return now_ns + TRY_AGAIN_MS * (uint64_t)CP_NS_PER_MS;
+    const uint64_t at = cp_delivery_due(sender->delivery, now_ns, false, false);
+    const cp_endpoint *to = cp_delivery_at(sender->delivery);
+    if (at <= now_ns && cp_breaker_room(&to->breaker, to->in_flight, UINT32_MAX) > 0)
+        (void)cp_delivery_step(sender->delivery, now_ns);
+    return at <= now_ns ? now_ns + CP_NS_PER_MS : at;
+}
+
+cp_delivery *cp_held_sender_delivery(const cp_held_sender *sender)
+{
+    return sender->delivery;
+}
+
+void cp_held_sender_count(const cp_held_sender *sender, uint64_t endpoint, uint32_t *batches, uint64_t *rows)
+{
+    *batches = 0;
+    *rows = 0;
+    for (uint32_t i = 0; i < sender->count; i++) {
+        const bool is = sender->entries[i].endpoint == endpoint;
+        *batches += is;
+        *rows += is ? sender->entries[i].rows : 0;
+    }
+}
+
+const cp_table *cp_held_sender_waits_for(const cp_held_sender *sender, uint64_t endpoint)
+{
+    for (uint32_t i = 0; i < sender->count; i++) {
+        if (sender->entries[i].endpoint == endpoint)
+            return cp_delivery_table(sender->entries[i].of);
+    }
+    return NULL;
+}

@@ -1,0 +1,42 @@
+/* Sends the batches that were set aside (held.h), one after the other, each to the endpoint that may have it, when that answers;
+ * or, when it will not come back, to the chosen one. The flusher's thread, but for create. */
+#ifndef CP_FLUSH_HELD_SENDER_H
+#define CP_FLUSH_HELD_SENDER_H
+
+#include "flush/delivery.h"
+#include "flush/held.h"
+
+enum { CP_HELD_MOST = 64 }; /* at a time; beyond it a table waits with its batch */
+
+typedef struct cp_held_sender cp_held_sender;
+
+/* outer: the flusher's own deliveries' environment and events, which must outlive it. CP_E_NOMEM. */
+int cp_held_sender_create(cp_held_sender **out, const cp_delivery_env *outer, cp_error *err);
+void cp_held_sender_free(cp_held_sender *sender);
+
+/* Before the thread runs: lists what was set aside of a table. */
+void cp_held_sender_load(cp_held_sender *sender, uint32_t table, cp_delivery *of);
+
+/* Calls visit for each span of each of the table's batches that are set aside. */
+void cp_held_sender_visit(const cp_held_sender *sender, uint32_t table, cp_held_visit *visit, void *ctx);
+
+/* True: one more can be set aside. */
+bool cp_held_sender_has_room(const cp_held_sender *sender);
+
+/* A batch of the table has been set aside. */
+void cp_held_sender_add(cp_held_sender *sender, uint32_t table, cp_delivery *of, const char *path,
+                        uint64_t endpoint, uint32_t rows);
+
+/* Goes on. Returns when to call again. */
+uint64_t cp_held_sender_step(cp_held_sender *sender, uint64_t now_ns);
+
+/* The delivery that sends now, or NULL. */
+cp_delivery *cp_held_sender_delivery(const cp_held_sender *sender);
+
+/* What waits for an endpoint. */
+void cp_held_sender_count(const cp_held_sender *sender, uint64_t endpoint, uint32_t *batches, uint64_t *rows);
+
+/* The table of one that waits for the endpoint; NULL: none does. */
+const cp_table *cp_held_sender_waits_for(const cp_held_sender *sender, uint64_t endpoint);
+
+#endif
