@@ -12,7 +12,7 @@
 #include <xxhash.h>
 
 #include "base/error.h"
-#include "schema/table.h"
+#include "flush/quarantine.h"
 
 #define MAGIC 0x3144454844434c43ull /* "CLCDHED1" */
 
@@ -118,8 +118,9 @@ int cp_held_write(const char *path, const char *dir, cp_held_header *header, cp_
     header->size = sizeof *header + count * sizeof(held_chunk);
     for (uint32_t i = 0; i < count; i++)
         header->size += pad(chunks[i]->row_count * sizeof(uint32_t)) + pad(chunks[i]->byte_count);
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "make %s", dir);
+    const int rc = cp_quarantine_make_directories_(dir, err);
+    if (rc < 0)
+        return rc;
     const int fd = open(fresh, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
     FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
     if (!out) {
@@ -138,7 +139,10 @@ int cp_held_write(const char *path, const char *dir, cp_held_header *header, cp_
         unlink(fresh);
         return cp_error_errno(err, CP_E_IO, failed, "write %s", path);
     }
-    return directory_sync(dir, err);
+    char parent[CP_HELD_PATH]; /* the directory may be new */
+    snprintf(parent, sizeof parent, "%s/..", dir);
+    const int synced = directory_sync(dir, err);
+    return synced == CP_OK ? directory_sync(parent, err) : synced;
 }
 
 int cp_held_set_piece(const char *path, cp_batch_piece piece, cp_error *err)

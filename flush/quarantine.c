@@ -44,7 +44,7 @@ static int fail_errno(cp_error *err, const char *what, const char *path)
 
 /* ---- names -------------------------------------------------------------------------------------------------------- */
 
-static int make_directories(const char *path, cp_error *err)
+int cp_quarantine_make_directories_(const char *path, cp_error *err)
 {
     char part[FILE_PATH];
     snprintf(part, sizeof part, "%s/", path);
@@ -71,7 +71,7 @@ int cp_quarantine_lock(cp_quarantine *quarantine, cp_error *err)
     assert(quarantine->lock_fd < 0);
     char path[FILE_PATH];
     file_path(quarantine, "lock", path);
-    const int rc = make_directories(quarantine->dir, err);
+    const int rc = cp_quarantine_make_directories_(quarantine->dir, err);
     if (rc < 0)
         return rc;
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -139,7 +139,7 @@ int cp_quarantine_trash(cp_quarantine *quarantine, bool retrying, const char *su
         return CP_OK;
     snprintf(to, sizeof to, "%s/%s.%llu.%s", trash, quarantine->table, (unsigned long long)cp_realtime_ns(),
              suffix);
-    int rc = make_directories(trash, err);
+    int rc = cp_quarantine_make_directories_(trash, err);
     if (rc == CP_OK)
         rc = file_move(from, to, moved, err);
     if (rc == CP_OK && *moved)

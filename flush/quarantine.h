@@ -53,6 +53,9 @@ typedef struct cp_quarantine {
 int cp_quarantine_init(cp_quarantine *quarantine, const char *dir, const char *table, uint64_t limit,
                        cp_error *err);
 
+/* Makes a directory with those above it, for what is kept beside the rows. CP_E_TOO_BIG, CP_E_IO, CP_E_PERM. */
+int cp_quarantine_make_directories_(const char *path, cp_error *err);
+
 /* Appends rows, all or none: begin, add …, commit; abort instead gives them up, as does a commit that fails. Makes directory
  * and file as needed. CP_E_BUSY: another process is at it for a moment; CP_E_TOO_BIG: the limit is reached; CP_E_IO,
  * CP_E_PERM. After an add that failed, abort. */
