@@ -160,18 +160,20 @@ bool cp_delivery_set_aside_(cp_delivery *delivery, uint64_t now_ns)
     char dir[CP_HELD_PATH];
     char path[CP_HELD_PATH];
     cp_error err = {0};
+    char quoted[CP_ERROR_TEXT + 64];
     if (now_ns < delivery->aside_at || !may_set_aside(delivery, now_ns) ||
         !cp_delivery_held_dir(delivery, dir) ||
         !cp_held_path(path, dir, delivery->table->name, delivery->batch.token))
         return false;
     if (batch_write(delivery, path, dir, &err) < 0) {
         cp_log(CP_LOG_ERROR, "a batch that may have been stored cannot be set aside: its table waits with it",
-               "table=%s error=\"%s\"", delivery->table->name, err.text);
+               "table=%s error=%s", delivery->table->name, cp_log_quote(quoted, sizeof quoted, err.text));
         delivery->aside_at = now_ns + CP_NS_PER_S;
         return false;
     }
     cp_log(CP_LOG_WARN, "a batch that may have been stored is set aside, until its endpoint answers",
-           "table=%s rows=%u endpoint=%s", delivery->table->name, delivery->batch.rows, delivery->at->base);
+           "table=%s rows=%u endpoint=%s consequence=\"its table goes on at another endpoint\"",
+           delivery->table->name, delivery->batch.rows, delivery->at->base);
     cp_failpoint(CP_FP_BATCH_HELD);
     cp_held_sender_add(delivery->env->held, delivery->index, delivery, path, delivery->at->id,
                        delivery->batch.rows);

@@ -100,11 +100,12 @@ static void held_forget(const cp_delivery *delivery)
     char dir[CP_HELD_PATH];
     char path[CP_HELD_PATH];
     cp_error err = {0};
+    char quoted[CP_ERROR_TEXT + 64];
     if (delivery->env->held && cp_delivery_held_dir(delivery, dir) &&
         cp_held_path(path, dir, delivery->table->name, delivery->batch.token) &&
         cp_held_remove(path, dir, &err) < 0)
         cp_log(CP_LOG_ERROR, "a batch that is under way again cannot be removed from those set aside",
-               "table=%s error=\"%s\"", delivery->table->name, err.text);
+               "table=%s error=%s", delivery->table->name, cp_log_quote(quoted, sizeof quoted, err.text));
 }
 
 int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t count,

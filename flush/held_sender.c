@@ -38,10 +38,12 @@ static bool on_prepare(void *ctx, uint32_t table, const cp_batch_intent *intent)
 {
     const cp_held_sender *sender = ctx;
     cp_error err = {0};
+    char quoted[CP_ERROR_TEXT + 64];
     (void)table;
     if (cp_held_set_piece(sender->current->path, intent->piece, &err) == CP_OK)
         return true;
-    cp_log(CP_LOG_ERROR, "a batch that was set aside cannot be sent", "error=\"%s\"", err.text);
+    cp_log(CP_LOG_ERROR, "a batch that was set aside cannot be sent", "error=%s",
+           cp_log_quote(quoted, sizeof quoted, err.text));
     return false;
 }
 
@@ -83,10 +85,11 @@ static void on_delivered(void *ctx, uint32_t table, const cp_batch_intent *batch
     const cp_flush_events *outer = sender->outer->events;
     char dir[CP_HELD_PATH];
     cp_error err = {0};
+    char quoted[CP_ERROR_TEXT + 64];
     cp_delivery_held_dir(sender->current->of, dir);
     if (cp_held_remove(sender->current->path, dir, &err) < 0)
-        cp_log(CP_LOG_ERROR, "a batch that was set aside is settled, but cannot be removed", "error=\"%s\"",
-               err.text);
+        cp_log(CP_LOG_ERROR, "a batch that was set aside is settled, but cannot be removed", "error=%s",
+               cp_log_quote(quoted, sizeof quoted, err.text));
     cp_log(CP_LOG_INFO, "a batch that was set aside is settled", "table=%s rows=%u",
            cp_delivery_table(sender->current->of)->name, batch->rows);
     outer->unheld(outer->ctx, table, batch);
@@ -152,16 +155,18 @@ static bool name_is_of(const char *name, const char *table)
 static void file_load(cp_held_sender *sender, uint32_t table, cp_delivery *of, const char *path)
 {
     cp_error err = {0};
+    char quoted[CP_ERROR_TEXT + 64];
     cp_held held;
     if (cp_held_open(&held, path, &err) < 0) {
-        cp_log(CP_LOG_ERROR, "a batch that was set aside cannot be read, and stays where it is",
-               "error=\"%s\"", err.text);
+        cp_log(CP_LOG_ERROR, "a batch that was set aside cannot be read, and stays where it is", "error=%s",
+               cp_log_quote(quoted, sizeof quoted, err.text));
         return;
     }
     if (held.header->schema_hash != cp_delivery_table(of)->schema_hash)
         cp_log(CP_LOG_ERROR,
                "a batch that was set aside is of another form of its table, and stays where it is",
-               "table=%s path=%s", cp_delivery_table(of)->name, path);
+               "table=%s path=%s remedy=\"configure the table as it was until it is settled\"",
+               cp_delivery_table(of)->name, path);
     else
         cp_held_sender_add(sender, table, of, path, held.header->endpoint, held.header->rows);
     cp_held_close(&held);
@@ -239,13 +244,14 @@ static void next_begin(cp_held_sender *sender, uint64_t now_ns)
     for (uint32_t i = 0; i < sender->count && !sender->current; i++) {
         held_entry *entry = &sender->entries[i];
         cp_error err = {0};
+        char quoted[CP_ERROR_TEXT + 64];
         if (now_ns < entry->retry_at || !way_of(sender, entry, now_ns))
             continue;
         sender->current = entry;
         if (current_begin(sender, entry, &err) == CP_OK)
             continue;
-        cp_log(CP_LOG_ERROR, "a batch that was set aside cannot be sent", "table=%s error=\"%s\"",
-               cp_delivery_table(entry->of)->name, err.text);
+        cp_log(CP_LOG_ERROR, "a batch that was set aside cannot be sent", "table=%s error=%s",
+               cp_delivery_table(entry->of)->name, cp_log_quote(quoted, sizeof quoted, err.text));
         current_end(sender);
         entry->retry_at = now_ns + 60 * (uint64_t)TRY_AGAIN_MS * CP_NS_PER_MS;
     }
