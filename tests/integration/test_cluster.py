@@ -119,7 +119,7 @@ class Servers(unittest.TestCase):
                                       "clickhouse": {"url": self.shards[0].url, "user": "recorder", "database": database,
                                                      "password_file": str(self.password)}}))
         return subprocess.run([build_dir() / "bin/coldpath", *map(str, args), "--config", config], capture_output=True, text=True,
-                              timeout=120)
+                              timeout=400)
 
     def declare(self, added="", behind=""):
         (self.work / "t.sql").write_text(TABLE.format(added=added) + behind)
