@@ -310,6 +310,7 @@ void sim_world_run(const sim_world_options *options, sim_world_result *result)
 {
     char dir[SIM_WORLD_DIR];
     sim_world_dir(dir, getpid());
+    sim_world_remove(getpid()); /* of one that had the same number, and was killed */
     if (mkdir(dir, 0700) < 0)
         abort();
     sim_host_begin(options->seed, options->trace);
