@@ -72,6 +72,9 @@ class Alerts(unittest.TestCase):
         used = {name for text in texts for name in METRIC.findall(text)}
         self.assertGreater(len(used), 20)
         self.assertEqual(used - known, set())
+        shown = {name for panel in dashboard["panels"] for target in panel["targets"] for name in METRIC.findall(target["expr"])}
+        for part in ("mode", "sent_day_limit_bytes", "canary_lag_seconds", "canary_duration_seconds_bucket", "ledger_balanced", "dropped_rows_total"):
+            self.assertIn("recorder_" + part, shown)
 
     def test_dashboard_queries_parse(self):
         """Prometheus's own parser reads every query of the dashboard, Grafana's variables filled in."""
