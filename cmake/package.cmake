@@ -5,7 +5,8 @@ install(FILES deploy/coldpathd.service deploy/coldpath-monitor.service deploy/co
               deploy/coldpath-maintain.timer DESTINATION ${units_dir})
 install(FILES deploy/alerts.yaml deploy/grafana.json DESTINATION ${CMAKE_INSTALL_DATADIR}/coldpath)
 install(FILES README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "*.json" PATTERN "man" EXCLUDE)
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "*.json" PATTERN "*.svg"
+        PATTERN "examples/*" PATTERN "man" EXCLUDE)
 install(FILES ${CMAKE_BINARY_DIR}/monitor/charts/uplot-license.txt DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 set(completions ${CMAKE_BINARY_DIR}/share/completions)
@@ -46,6 +47,9 @@ set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "recorder for trading systems: shared memo
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+if(COLDPATH_FAILPOINTS) # programs that can be told to die: a version that any other one replaces
+  set(CPACK_DEBIAN_PACKAGE_VERSION ${PROJECT_VERSION}~test)
+endif()
 set(CPACK_DEBIAN_PACKAGE_SECTION database)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})

@@ -150,11 +150,25 @@ class Package(unittest.TestCase):
         for path in ("usr/bin/coldpathd", "usr/bin/coldpath", "usr/include/coldpath/coldpath.h", "usr/share/coldpath/coldpath.yaml",
                      "usr/share/coldpath/ddl/quotes.sql"):
             self.assertIn(path, self.files())
+        self.contents()
         if shutil.which("systemd-analyze"):
             self.analyze()
         self.run_unit()
         self.dpkg("--purge", "coldpath")
         self.assertEqual(self.files(), [])
+
+    def contents(self):
+        """Programs that tests can kill are in no package but one that says so; and nothing of the tests is in any."""
+        listed = subprocess.run([self.root / "usr/bin/coldpathd", "--config", "/nonexistent"], capture_output=True, text=True, timeout=30, check=False,
+                                env=os.environ | {"COLDPATH_FAILPOINT": "list"})
+        has_failpoints = listed.returncode == 0
+        self.assertEqual(run("dpkg-deb", "--field", self.deb, "Version").strip().endswith("~test"), has_failpoints)
+        files = self.files()
+        self.assertEqual([path for path in files if re.match(r"usr/(s?bin|lib(exec)?)/(.*/)?(test_|peers|put_)", path)], [])
+        for name in ("put_quote.c", "put_quote.py"):
+            self.assertIn(f"usr/share/doc/coldpath/examples/{name}", files)
+        for script in ("postinst", "prerm", "postrm"):
+            run("sh", "-n", SOURCE / "deploy/debian" / script)
 
     def analyze(self):
         for name in ("coldpathd.service", "coldpath-monitor.service"):
