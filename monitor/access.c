@@ -85,7 +85,7 @@ static bool token_cut(char *text)
 static int token_read(cp_access *access, const char *path, cp_error *err)
 {
     const int rc = file_read(path, true, &access->token, err);
-    if (rc == CP_OK && !token_cut(access->token))
+    if (access->token && !token_cut(access->token))
         return cp_error_set(err, CP_E_INVAL,
                             "%s: its first line is no token of %d to %d printable characters without spaces: "
                             "openssl rand -hex 32 makes one",

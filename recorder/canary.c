@@ -16,9 +16,9 @@
 
 enum {
     UNDER_WAY = 64, /* rows that are followed at a time: an outage is seen row by row for so many intervals */
-    LOOK_SHARE = 32, /* a row is looked at again after this share of the time that it has been under way … */
-    LOOK_MIN_US = 100 /* … and no sooner than this, … */
+    LOOK_SHARE = 32, /* a row is looked at again after this share of the time that it has been under way, … */
 };
+#define LOOK_MIN_NS UINT64_C(100000)    /* … no sooner than this … */
 #define LOOK_MAX_NS UINT64_C(100000000) /* … nor later: the histograms know a value to a quarter */
 
 typedef struct sent_row {
@@ -137,9 +137,7 @@ static uint64_t follow(cp_canary *canary)
         canary->durable < canary->put ? canary->rows[canary->durable % UNDER_WAY].put_ns : oldest;
     const uint64_t share = (now - next) / LOOK_SHARE;
     show(&canary->shown->waiting_since_ns, oldest);
-    return now + (share > LOOK_MAX_NS                  ? LOOK_MAX_NS
-                  : share < LOOK_MIN_US * CP_NS_PER_US ? LOOK_MIN_US * CP_NS_PER_US
-                                                       : share);
+    return now + (share > LOOK_MAX_NS ? LOOK_MAX_NS : share < LOOK_MIN_NS ? LOOK_MIN_NS : share);
 }
 
 /* ---- the thread ------------------------------------------------------------------------------------------------ */
