@@ -548,14 +548,6 @@ static bool may_end(const cp_flusher *flusher, uint64_t now_ns, uint64_t stop_at
     return stop_at && (!hope || now_ns >= stop_at);
 }
 
-/* A stop does not wait for what is set aside: it is on disk. */
-static uint64_t held_step(cp_flusher *flusher, uint64_t now_ns, uint64_t stop_at)
-{
-    if (!flusher->held || stop_at || !any_may_send(flusher))
-        return UINT64_MAX;
-    return cp_held_sender_step(flusher->held, now_ns);
-}
-
 static void *flusher_main(void *arg)
 {
     cp_flusher *flusher = arg;
@@ -574,7 +566,9 @@ static void *flusher_main(void *arg)
             any_may_send(flusher) ? cp_endpoints_step(&flusher->endpoints, now_ns) : UINT64_MAX;
         (void)cp_endpoints_choose(&flusher->endpoints, now_ns);
         const uint64_t step_ns = deliveries_step(flusher, now_ns, stop_at == 0, urgent);
-        const uint64_t held_ns = held_step(flusher, now_ns, stop_at);
+        const bool sends_held =
+            stop_at == 0 && flusher->held && any_may_send(flusher); /* a stop does not wait */
+        const uint64_t held_ns = sends_held ? cp_held_sender_step(flusher->held, now_ns) : UINT64_MAX;
         if (may_end(flusher, now_ns, stop_at))
             break;
         cp_endpoints_leave(&flusher->endpoints, endpoint_is_busy, flusher);
