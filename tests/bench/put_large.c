@@ -21,7 +21,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: put_large REGION TABLE SECONDS BYTES\n");
         return 64;
     }
-    if (cp_attach(&region, argv[1], &err) < 0 || cp_ring_open(&ring, region, argv[2], 0, "put_large", &err) < 0) {
+    if (cp_attach(&region, argv[1], &err) < 0 ||
+        cp_ring_open(&ring, region, argv[2], 0, "put_large", &err) < 0) {
         fprintf(stderr, "put_large: %s\n", err.text);
         return 69;
     }
