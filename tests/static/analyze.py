@@ -22,9 +22,11 @@ TOP = HERE.parent.parent
 PRODUCT = ("base", "schema", "shm", "ingest", "wal", "flush", "recorder", "monitor", "cli", "feeds", "embedded", "python")
 GCC = "gcc"
 SKIP = 77
-# cppcheck's own limits are not findings: it did not look that far, or did not find a system header.
+# cppcheck's own limits are not findings: system headers that it does not find. integerOverflow: it takes an enum times (uint64_t) for a
+# signed product; gcc's -Woverflow sees real ones.
 CPPCHECK = ["cppcheck", "--std=c11", "--enable=warning,performance,portability", "--inline-suppr", "--suppress=missingIncludeSystem",
-            "--suppress=missingInclude", "--quiet", "-D_GNU_SOURCE", "-D__GNUC__=12", "-D__x86_64__", "--template={file}:{line}: {id}: {message}"]
+            "--suppress=missingInclude", "--suppress=integerOverflow", "--quiet", "-D_GNU_SOURCE", "-D__GNUC__=12",
+            "-D__x86_64__", "--template={file}:{line}: {id}: {message}"]
 INCLUDES = ("", "base/include", "schema/include", "shm/include")
 
 Finding = collections.namedtuple("Finding", "tool file function kind")
