@@ -144,12 +144,43 @@ static bool is_default(const cp_json_row *json, uint32_t column, json_object *va
     return json->defaults_for_null && !value && (!type->nullable || type->array);
 }
 
-static int object_set(cp_json_row *json, json_object *object, cp_row *row, cp_error *err)
+typedef struct json_line {
+    const char *text;
+    size_t len;
+} json_line;
+
+/* An object or array as the line has it: the value of the member at place. */
+static int raw_set(json_line line, uint32_t place, cp_row *row, uint32_t column, cp_error *err)
+{
+    size_t at = 0;
+    size_t size = 0;
+    for (uint32_t i = 0; i <= place; i++)
+        (void)cp_json_scan_name(line.text, line.len, &at, &size);
+    const char *value = cp_json_scan_value(line.text, line.len, at, &size);
+    return cp_row_set_text(row, column, value, size, err);
+}
+
+/* What does not fit a column as it is, but has a form in it; in_line: the places of members are those of the line. */
+static int adapted_set(json_line line, bool in_line, uint32_t place, json_object *value, cp_row *row,
+                       uint32_t column, cp_error *err)
+{
+    const cp_type *type = &row->table->columns[column].type;
+    const enum json_type given = json_object_get_type(value);
+    const bool nests = given == json_type_object || given == json_type_array;
+    if (nests && in_line && !type->array && type->kind == CP_STRING)
+        return raw_set(line, place, row, column, err);
+    if (given == json_type_boolean && !type->array && type->kind <= CP_FLOAT64)
+        return cp_row_set_text(row, column, json_object_get_boolean(value) ? "1" : "0", 1, err);
+    return value_set(row, column, value, err);
+}
+
+static int object_set(cp_json_row *json, json_object *object, json_line line, cp_row *row, cp_error *err)
 {
     struct json_object_iterator it = json_object_iter_begin(object);
     const struct json_object_iterator end = json_object_iter_end(object);
     /* Of two members of one name json-c keeps one: their places are then not those of the line. */
-    const bool sized = json->sized_digits && json->scan.members == (size_t)json_object_object_length(object);
+    const bool in_line = json->scan.members == (size_t)json_object_object_length(object);
+    const bool sized = json->sized_digits && in_line;
     for (uint32_t place = 0; !json_object_iter_equal(&it, &end); place++) {
         const char *name = json_object_iter_peek_name(&it);
         const int column = column_find(json, place, name);
@@ -157,7 +188,8 @@ static int object_set(cp_json_row *json, json_object *object, cp_row *row, cp_er
         json_object *value = json_object_iter_peek_value(&it);
         row->sized_digits = sized && cp_json_scan_is_string(&json->scan, place);
         if (column >= 0 && !is_default(json, (uint32_t)column, value))
-            rc = value_set(row, (uint32_t)column, value, err);
+            rc = json->adapts ? adapted_set(line, in_line, place, value, row, (uint32_t)column, err)
+                              : value_set(row, (uint32_t)column, value, err);
         else if (column < 0 && !json->skip_unknown)
             rc = cp_unknown_column(json->table, name, strlen(name), err);
         if (rc < 0)
@@ -199,7 +231,7 @@ int cp_json_row_parse(cp_json_row *json, const char *line, size_t len, cp_row *r
     if (rc == CP_OK && json->scan.members != (size_t)json_object_object_length(object))
         rc = duplicate_find(json, line, len, err);
     if (rc == CP_OK)
-        rc = object_set(json, object, row, err);
+        rc = object_set(json, object, (json_line){line, len}, row, err);
     json_object_put(object);
     return rc;
 }

@@ -16,6 +16,9 @@ typedef struct cp_json_row {
     bool skip_unknown;
     /* Null in a column that is not Nullable gives its default, as ClickHouse has it; set after init. */
     bool defaults_for_null;
+    /* True and false in a number column are 1 and 0, and an object or array in a String column is the text it stands in, as
+     * ClickHouse has it; set after init. */
+    bool adapts;
     json_tokener *tokener;
     bool sized_digits; /* times that are strings of digits alone: cp_row.sized_digits; numbers stay counts */
     cp_json_scan scan; /* of the line under way */

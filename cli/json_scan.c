@@ -147,6 +147,24 @@ const char *cp_json_scan_name(const char *line, size_t len, size_t *at, size_t *
     return NULL;
 }
 
+const char *cp_json_scan_value(const char *line, size_t len, size_t at, size_t *size)
+{
+    size_t depth = 0;
+    while (at < len && (is_blank(line[at]) || line[at] == ':'))
+        at++;
+    const size_t begin = at;
+    size_t end = begin; /* behind the last byte that is no blank */
+    while (at < len && (depth > 0 || (line[at] != ',' && line[at] != '}'))) {
+        const char c = line[at];
+        depth += c == '{' || c == '[';
+        depth -= (c == '}' || c == ']') && depth > 0;
+        at = c == '"' ? string_end(line, len, at) : at + 1;
+        end = is_blank(c) ? end : at;
+    }
+    *size = end - begin;
+    return line + begin;
+}
+
 void cp_json_scan_free(cp_json_scan *scan)
 {
     free(scan->text);

@@ -34,6 +34,10 @@ size_t cp_json_scan_origin(const cp_json_scan *scan, const char *line, size_t le
  * its quotes, escaped as it stands, its size in *size, and moves *at behind it; NULL when there is none. */
 const char *cp_json_scan_name(const char *line, size_t len, size_t *at, size_t *size);
 
+/* The value behind a name that cp_json_scan_name has returned, as it stands, in a line that is JSON; at: where it moved *at
+ * to. */
+const char *cp_json_scan_value(const char *line, size_t len, size_t at, size_t *size);
+
 /* Whether the value of a member, counted from 0 as they stand, was a string before. */
 static inline bool cp_json_scan_is_string(const cp_json_scan *scan, size_t member)
 {

@@ -59,6 +59,7 @@ static void test_names(void **state)
     (void)state;
     const char line[] = " { \"a\" : \"x\" , \"b\\\"\":{\"c\":1,\"d\":2},\"e\":[\"f\",\"g\"], \"\" :null}";
     static const char *const names[] = {"\"a\"", "\"b\\\"\"", "\"e\"", "\"\""};
+    static const char *const values[] = {"\"x\"", "{\"c\":1,\"d\":2}", "[\"f\",\"g\"]", "null"};
     size_t at = 0;
     size_t size;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -66,6 +67,9 @@ static void test_names(void **state)
         assert_non_null(name);
         assert_int_equal(size, strlen(names[i]));
         assert_memory_equal(name, names[i], size);
+        const char *value = cp_json_scan_value(line, strlen(line), at, &size);
+        assert_int_equal(size, strlen(values[i]));
+        assert_memory_equal(value, values[i], size);
     }
     assert_null(cp_json_scan_name(line, strlen(line), &at, &size));
 }
