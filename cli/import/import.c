@@ -50,6 +50,7 @@ int cp_import_json(cp_import *import, cp_import_table *table, const char *text, 
         rc = cp_json_row_init(&table->json, table->table, import->skip_unknown, err);
         table->json.defaults_for_null = import->defaults_for_null;
         table->json.sized_digits = import->best_effort;
+        table->json.adapts = import->best_effort;
         table->json_ready = rc == CP_OK;
     }
     if (rc == CP_OK)

@@ -2,7 +2,7 @@
  *
  * They are read and made into rows first, without a lock; then one short transaction deletes them from `queue` and adds
  * them to the stage. A row that the old writer has deleted meanwhile, because it delivered it itself, is left alone. Rows
- * of tables that the region has not stay in `queue`. */
+ * of tables that the region has not, or of another database's, stay in `queue`. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +30,18 @@ static void rows_free(spool_row *rows, int count)
     }
 }
 
+/* The region's table for a name of the queue's. One with a database in front is ours where that is the namespace, as the old
+ * writer named its databases; a row for another database stays. */
+static cp_import_table *table_find(cp_import *import, const char *name)
+{
+    const char *slash = strrchr(import->region_path, '/');
+    const char *ours = slash ? slash + 1 : import->region_path;
+    const char *dot = strrchr(name, '.');
+    if (dot && (strlen(ours) != (size_t)(dot - name) || strncmp(name, ours, strlen(ours)) != 0))
+        return NULL;
+    return cp_import_find(import, name, strlen(name));
+}
+
 static int row_read(cp_import *import, sqlite3_stmt *statement, spool_row *out, cp_error *err)
 {
     const char *name = (const char *)sqlite3_column_text(statement, 1);
@@ -38,7 +50,7 @@ static int row_read(cp_import *import, sqlite3_stmt *statement, spool_row *out, 
     cp_row row;
     cp_error problem;
     *out = (spool_row){.id = sqlite3_column_int64(statement, 0)};
-    out->table = name ? cp_import_find(import, name, strlen(name)) : NULL;
+    out->table = name ? table_find(import, name) : NULL;
     if (!out->table)
         return CP_OK;
     const int rc =

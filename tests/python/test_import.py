@@ -143,7 +143,7 @@ def test_in_doubt_is_said(recorder, work):
 def test_bad_rows_and_unknown_tables(recorder, work):
     path = work / "writer.sqlite3"
     spool = Spool(path)
-    bad = ["{", '{"ts":"x"}', '{"ts":1,"pnl":"much"}', "[1]", '{"ts":1,"scan_uuid":{"a":1}}', '{"ts":99999999999999999999}']
+    bad = ["{", '{"ts":"x"}', '{"ts":1,"pnl":"much"}', "[1]", '{"ts":1,"pnl":{"a":1}}', '{"ts":99999999999999999999}']
     spool.fill([("trade_events", text) for text in bad] + [make(0), ("nowhere", "{}"), make(3), ("nowhere", "{}")])
     answer = run_import(recorder, "spool", path, expect=1)
     assert answer["rows_put"] == 2 and answer["rows_quarantined"] == 6 and answer["rows_left"] == 2
@@ -175,6 +175,36 @@ def test_times_as_the_old_writer_sent_them(recorder, work):
     assert recorder.sql("SELECT count(), groupUniqArray(toString(ts)) FROM obf_universe") == f"{len(forms)}\t['{day} 10:00:00.123']"
     Spool(path).fill(("obf_universe", {"ts": digits}) for digits in ("12345", "-5", "17762695"))
     assert run_import(recorder, "spool", path, expect=1)["rows_quarantined"] == 3
+
+
+def test_values_as_the_old_writer_sent_them(recorder, work):
+    """ClickHouse took true in a number column for 1, and objects and arrays in a String column as the text they stood in."""
+    path = work / "writer.sqlite3"
+    now = int(time.time() * 1000)
+    spool = Spool(path)
+    nested = {"detail": 7, "x": {"score": 1.0, "b": [True, None, "}\\\""], "ü": 10**30}}
+    spool.fill([("status_snapshots", {"ts": now, "vol_ok": True, "capital": True, "roi_pct": False, "phase": True}),
+                ("trade_events", {"ts": now * 1000, "unknown": {"scan_uuid": 1}, "scan_uuid": nested, "pnl": 1.5, "asset": []}),
+                ("trade_events", '{"ts":%d, "scan\\u005fuuid" : [ 1, {} ] , "pnl":2}' % (now * 1000))])
+    assert run_import(recorder, "spool", path)["rows_quarantined"] == 0
+    recorder.wait_delivered()
+    assert recorder.sql("SELECT vol_ok, capital, roi_pct, phase FROM status_snapshots") == "1\t1\t0\ttrue"
+    assert recorder.sql("SELECT asset, scan_uuid FROM trade_events ORDER BY pnl FORMAT TSVRaw").splitlines() == [
+        "[]\t" + json.dumps(nested, separators=(",", ":"), ensure_ascii=False), "\t[ 1, {} ]"]
+    strict = Spool(work / "strict.sqlite3")
+    strict.fill([("status_snapshots", {"ts": now, "vol_ok": True}), ("trade_events", {"ts": now, "scan_uuid": {}})])
+    assert run_import(recorder, "spool", work / "strict.sqlite3", "--strict", expect=1)["rows_quarantined"] == 2
+
+
+def test_a_row_of_another_database_stays(recorder, work):
+    """The old writer, whose namespaces are databases, sent it to that one: it does not go to this one's table of the same name."""
+    path = work / "writer.sqlite3"
+    spool = Spool(path)
+    spool.fill([("trade_events", {"ts": 1, "pnl": 1}), ("test.trade_events", {"ts": 1, "pnl": 2}),
+                ("elsewhere.trade_events", {"ts": 1, "pnl": 3})])
+    answer = run_import(recorder, "spool", path, expect=1)
+    assert answer["rows_put"] == 2 and answer["rows_left"] == 1
+    assert spool.count() == 1
 
 
 def test_not_a_spool(recorder, work):
