@@ -146,6 +146,8 @@ def _time_cut(value: Any, digits: int) -> Any:
 
 
 def _number(kind: str, value: str) -> Any:
+    if "_" in value or not value.isascii():  # int() and float() would take it
+        raise ValueError(f"{value!r} is no number")
     return float(value) if kind.startswith("Float") else int(value)
 
 
@@ -154,7 +156,7 @@ def _adapted(types: dict[str, str], row: dict) -> dict:
     result = {}
     for name, value in row.items():
         declared = types.get(name)
-        if declared is None or (value is None and "Nullable(" not in declared):
+        if declared is None or (value is None and not declared.startswith(("Nullable(", "LowCardinality(Nullable("))):
             continue
         kind = _inner(declared)
         if value is None or declared.startswith("Array("):
@@ -188,7 +190,10 @@ class _CHWriter:
 
     def put(self, table: str, row: dict) -> None:
         """Puts one row; see the module's text for what happens to one that cannot be put."""
-        handle = self._tables.get(table)
+        try:
+            handle = self._tables.get(table)
+        except TypeError:  # a list: no name of anything
+            table, handle = repr(table), None
         if handle is None:
             handle = self._open(table)
             if handle is None:
@@ -243,7 +248,7 @@ class _CHWriter:
             error: Exception | None = None
             if time.monotonic() >= self._retry.get(table, 0.0):
                 try:
-                    handle = self._tables[table] = self._attach().table(table, shared=True)
+                    handle = self._tables[table] = self._table(table)
                     return handle
                 except Exception as refused:
                     error = refused
@@ -254,6 +259,14 @@ class _CHWriter:
             if error is not None:
                 self._warn("missing", table, "cannot be put to, %d rows dropped so far: %s", self.missing, error)
             return None
+
+    def _table(self, table: str) -> coldpath.Table:
+        """The table, also of a name with the database in front. One table is opened once, whatever it is called."""
+        bare = table.removeprefix(self._db + ".") if isinstance(table, str) else table
+        handle = self._tables.get(bare)
+        if handle is None:
+            handle = self._tables[bare] = self._attach().table(bare, shared=True)
+        return handle
 
     def _attach(self) -> coldpath.Region:
         try:
@@ -271,8 +284,12 @@ class _CHWriter:
             self._warned[(kind, table)] = now + _WARN_S
             log.warning("ch_writer[%s]: table %s: " + text, self._db, table, *args)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, and what another process is given, is the writer of that name, as with functions."""
+        return _named, (self._db,)
+
     def stats(self) -> dict[str, Any]:
-        tables = {name: handle.stats() for name, handle in list(self._tables.items())}
+        tables = {name: handle.stats() for name, handle in list(self._tables.items()) if name == handle.name}
         return {"put": sum(it["put"] for it in tables.values()), "missing": self.missing, "full": self.full,
                 "adapted": self.adapted, "rejected": self.rejected, "tables": tables}
 
@@ -312,6 +329,11 @@ _writer_violet = _CHWriter("dolphin_violet")
 _writer_pink_v7 = _writer_pink  # the same database: the same region
 _writers = {"dolphin": _writer, "dolphin_green": _writer_green, "dolphin_prodgreen": _writer_prodgreen,
             "dolphin_pink": _writer_pink, "dolphin_violet": _writer_violet}
+
+
+def _named(db: str) -> _CHWriter:
+    return _writers[db]
+
 
 ch_put = _writer.put
 ch_put_green = _writer_green.put

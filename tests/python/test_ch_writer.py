@@ -1,9 +1,13 @@
 """The drop-in's names, ids and manners, without a recorder. That rows arrive is test_drop_in.py's."""
+import concurrent.futures
+import copy
 import datetime
 import importlib
 import json
 import logging
+import multiprocessing
 import os
+import pickle
 import re
 import threading
 import time
@@ -133,8 +137,9 @@ def test_takes_what_the_old_one_took(writer, dolphin, caplog):
     for row in rows:
         writer.ch_put("trade_events", row)
     writer.ch_put("obf_universe", {"ts": now})
+    writer.ch_put("every", {"an": None, "i64": 1})
     counts = writer.stats()["dolphin"]
-    assert counts["put"] == 10 and counts["rejected"] == 0, caplog.text
+    assert counts["put"] == 11 and counts["rejected"] == 0, caplog.text
     assert counts["adapted"] >= 8
     assert dolphin.rows("trade_events") == 9
 
@@ -144,6 +149,40 @@ def test_takes_what_the_old_one_took(writer, dolphin, caplog):
 def test_digits_are_read_by_their_size(writer, text, digits, ticks):
     """As date_time_input_format=best_effort read them for the old writer, and not as ticks of whatever the column has."""
     assert writer._adapted({"ts": f"DateTime64({digits}, 'UTC')"}, {"ts": text}) == {"ts": ticks}
+
+
+def test_a_function_as_any_other(writer, dolphin):
+    """The old module's were plain functions: processes are given them, tests copy what holds them."""
+    assert pickle.loads(pickle.dumps(writer.ch_put_pink)) == writer.ch_put_pink
+    writer.ch_put("trade_events", TRADE)
+    assert copy.deepcopy({"put": writer.ch_put})["put"] == writer.ch_put
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        pool.submit(writer.ch_put, "trade_events", TRADE).result(60)
+    assert dolphin.rows("trade_events") == 2
+
+
+def test_the_database_in_front_of_a_table(writer, dolphin):
+    """INSERT INTO took it. Another namespace's does not become a table of this one."""
+    writer.ch_put("dolphin.trade_events", TRADE)
+    writer.ch_put("trade_events", TRADE)
+    writer.ch_put("dolphin_pink.trade_events", TRADE)
+    assert dolphin.rows("trade_events") == 2
+    assert writer.stats()["dolphin"]["put"] == 2 and writer.stats()["dolphin"]["missing"] == 1
+
+
+@pytest.mark.parametrize("table", [[], {}, None, 1, b"trade_events", "tr\ud800", "a\0b"])
+def test_no_name_of_a_table_raises(writer, dolphin, table):
+    writer.ch_put(table, TRADE)
+    counts = writer.stats()["dolphin"]
+    assert counts["missing"] + counts["rejected"] == 1 and counts["put"] == 0
+
+
+def test_digits_are_what_clickhouse_calls_digits(writer, dolphin):
+    """int() and float() take more: what was refused before is not another number now."""
+    for text in ("1_0", "١"):
+        writer.ch_put("trade_events", TRADE | {"bars_held": text})
+        writer.ch_put("trade_events", TRADE | {"pnl": text})
+    assert writer.stats()["dolphin"]["rejected"] == 4
 
 
 def test_rejected_rows_are_kept(writer, dolphin, tmp_path, caplog):
