@@ -113,7 +113,7 @@ static void run(cp_ring *ring, const char *who, uint64_t rate)
     const uint32_t who_length = (uint32_t)strlen(who);
     const uint64_t behind = rate / (CP_NS_PER_S / BEHIND_NS) + 1; /* rows */
     uint64_t start = cp_boottime_ns();
-    uint64_t base = 0; /* rows before start */
+    uint64_t base = 0;            /* rows before start */
     uint64_t next_report = start; /* at once: who reads it knows that SIGTERM is heeded */
     while (!ended) {
         const uint64_t now = cp_boottime_ns();
