@@ -314,6 +314,7 @@ def _region_create(db: str) -> None:
         what = f"there is no configuration {config}" if program else "there is no program coldpath"
         raise coldpath.AbsentError(f"there is no region {db}, and none can be made: {what}")
     environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    environment["COLDPATH_NAMESPACE"] = db  # one file may serve several
     done = subprocess.run([program, "init", "--no-tables", "--config", config], capture_output=True, text=True,
                           stdin=subprocess.DEVNULL, timeout=_INIT_S, env=environment, check=False)
     if done.returncode != 0:

@@ -110,6 +110,18 @@ def test_region_is_made(writer, monkeypatch, dolphin, caplog):
     assert os.path.exists(dolphin.work / "region/dolphin_green/control")
 
 
+def test_one_configuration_for_all_namespaces(writer, monkeypatch, dolphin):
+    """As deploy/dolphin.yaml is: the region that is made is that of the put, whatever namespace file or environment name."""
+    monkeypatch.setenv("COLDPATH_CH_MISSING", "create")
+    monkeypatch.setenv("COLDPATH_PROGRAM", str(BUILD / "bin/coldpath"))
+    monkeypatch.setenv("COLDPATH_CH_CONFIG", str(dolphin.config))
+    writer.ch_put_pink("trade_events", TRADE)
+    monkeypatch.setenv("COLDPATH_NAMESPACE", "dolphin_green")
+    writer.ch_put_violet("trade_events", TRADE)
+    assert [writer.stats()[name]["put"] for name in ("dolphin_pink", "dolphin_violet")] == [1, 1]
+    assert sorted(os.listdir(dolphin.work / "region")) == ["dolphin", "dolphin_pink", "dolphin_violet"]
+
+
 def test_rows_wait_without_a_recorder(writer, dolphin):
     threads = [threading.Thread(target=lambda: [writer.ch_put("trade_events", TRADE) for _ in range(500)]) for _ in range(4)]
     for thread in threads:
