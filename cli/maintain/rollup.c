@@ -24,15 +24,21 @@ static int rollup_parse(cp_rollup *rollup, const char *path, const char *text, s
     const size_t begin = ddl.tok.begin;
     if (!cp_ddl_accept(&ddl, "INSERT") || !cp_ddl_accept(&ddl, "INTO"))
         return cp_ddl_fail(&ddl, ddl.tok, CP_E_PARSE, "expected INSERT INTO and a table");
-    if (cp_ddl_parse_name(&ddl, "the table to roll up into", &rollup->target) < 0 ||
-        cp_ddl_parse_expression(&ddl, "the roll-up", no_stops, true, NULL) < 0)
+    if (cp_ddl_parse_name(&ddl, "the table to roll up into", &rollup->target) < 0)
+        return ddl.failed;
+    rollup->select = ddl.tok.begin - begin;
+    if (text[ddl.tok.begin] == '(') { /* the columns */
+        const char *end = memchr(text + ddl.tok.begin, ')', len - ddl.tok.begin);
+        rollup->select = end ? (size_t)(end + 1 - text) - begin : rollup->select;
+    }
+    if (cp_ddl_parse_expression(&ddl, "the roll-up", no_stops, true, NULL) < 0)
         return ddl.failed;
     rollup->text = cp_ddl_slice(&ddl, begin, ddl.prev_end);
     while (cp_ddl_accept_punct(&ddl, ';'))
         ;
     if (ddl.tok.kind != CP_DDL_END)
         return cp_ddl_fail(&ddl, ddl.tok, CP_E_PARSE, "expected one statement only");
-    const char *first = rollup->text ? strstr(rollup->text, placeholder) : NULL;
+    const char *first = rollup->text ? strstr(rollup->text + rollup->select, placeholder) : NULL;
     if (!first || strstr(first + 1, placeholder))
         return cp_ddl_fail(&ddl, (cp_ddl_token){.begin = begin, .end = begin}, CP_E_PARSE,
                            "the roll-up has to name its partition once: WHERE _partition_id = %s",
@@ -71,6 +77,25 @@ void cp_partition_drop_write(FILE *out, const char *database, const char *table,
     }
     fputs(" DROP PARTITION ID ", out);
     cp_sql_write_text(out, partition);
+}
+
+/* The bars that the target has and the partition, rolled up now, would not give again in full. key: the target's. */
+static void lost_write(FILE *out, const cp_rollup *rollup, const char *database, const char *partition,
+                       const char *key)
+{
+    const char *select = rollup->text + rollup->select;
+    const char *at = strstr(select, placeholder);
+    fprintf(out,
+            "SELECT count() FROM (SELECT sum(t) AS d FROM (SELECT tuple(%s) AS k, toInt64(ticks) AS t FROM (",
+            key);
+    fwrite(select, 1, (size_t)(at - select), out);
+    cp_sql_write_text(out, partition);
+    fputs(at + strlen(placeholder), out);
+    fprintf(out, ") UNION ALL SELECT tuple(%s) AS k, -toInt64(ticks) AS t FROM ", key);
+    cp_cluster_write_name(out, database, rollup->target, NULL);
+    fputs(" WHERE _partition_id = ", out);
+    cp_sql_write_text(out, partition);
+    fputs(") GROUP BY k) WHERE d < 0", out);
 }
 
 typedef enum rollup_step { STEP_COUNT_TICKS, STEP_TAKE_BACK, STEP_MAKE } rollup_step;
@@ -131,11 +156,64 @@ static int run(const cp_rollup *rollup, const cp_sink_config *sink, const char *
     return rc;
 }
 
+/* The target's ORDER BY, as its server writes it; malloc'd. */
+static int key_ask(const cp_rollup *rollup, const cp_sink_config *sink, const char *database, char **key,
+                   cp_error *err)
+{
+    char *sql = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&sql, &len);
+    if (!out)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for a statement");
+    fputs("SELECT sorting_key FROM system.tables WHERE database = ", out);
+    cp_sql_write_text(out, database);
+    fputs(" AND name = concat(", out);
+    cp_sql_write_text(out, rollup->target);
+    fprintf(out, ", '%s') FORMAT TSVRaw", rollup->cluster ? "_local" : "");
+    const int closed = fclose(out);
+    const int rc = closed == 0 ? cp_query_text(sink, database, sql, key, err)
+                               : cp_error_set(err, CP_E_NOMEM, "no memory for a statement");
+    free(sql);
+    if (rc == CP_OK)
+        (*key)[strcspn(*key, "\n")] = '\0';
+    return rc;
+}
+
+/* Whether what the target has of the partition may be made anew: rows that are in it, but no longer in the partition, since it was
+ * dropped or the server removed them, would go for good. */
+static int take_back_check(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,
+                           const char *partition, cp_error *err)
+{
+    char *key = NULL;
+    char *sql = NULL;
+    size_t len = 0;
+    uint64_t lost = 0;
+    int rc = key_ask(rollup, sink, database, &key, err);
+    FILE *out = rc == CP_OK ? open_memstream(&sql, &len) : NULL;
+    if (out)
+        lost_write(out, rollup, database, partition, key);
+    if (rc == CP_OK && (!out || fclose(out) != 0))
+        rc = cp_error_set(err, CP_E_NOMEM, "no memory for a statement");
+    if (rc == CP_OK)
+        rc = cp_query_number(sink, database, sql, &lost, err);
+    if (rc == CP_OK && lost > 0)
+        rc = cp_error_set(
+            err, CP_E_INVAL,
+            "%" PRIu64 " bars of %s are of rows that the partition no longer has, made anew they would be "
+            "lost; bars and partition are kept. Add the rows that came later to the bars by hand",
+            lost, rollup->target);
+    free(sql);
+    free(key);
+    return rc;
+}
+
 int cp_rollup_run(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,
                   const char *partition, uint64_t rows, cp_error *err)
 {
     uint64_t held = 0;
     int rc = cp_rollup_held(rollup, sink, database, partition, &held, err);
+    if (rc == CP_OK && held > 0)
+        rc = take_back_check(rollup, sink, database, partition, err);
     if (rc == CP_OK && held > 0) /* of a run that was broken off, or before late rows came */
         rc = run(rollup, sink, database, partition, STEP_TAKE_BACK, err);
     if (rc == CP_OK)

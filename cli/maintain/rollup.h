@@ -18,6 +18,7 @@
 typedef struct cp_rollup {
     char *target;        /* table */
     char *text;          /* the statement, with {partition:String} in it */
+    size_t select;       /* where in it the SELECT begins */
     const char *cluster; /* both tables are Distributed, in front of …_local; or NULL */
 } cp_rollup;
 
@@ -34,7 +35,7 @@ int cp_rollup_held(const cp_rollup *rollup, const cp_sink_config *sink, const ch
                    const char *partition, uint64_t *ticks, cp_error *err);
 
 /* Rolls one partition of rows rows up, in place of what the target has of it, and counts: CP_E_SERVER when the target does
- * not stand for all of them afterwards. */
+ * not stand for all of them afterwards; CP_E_INVAL, and nothing is touched, when the target has more of a bar than the partition. */
 int cp_rollup_run(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,
                   const char *partition, uint64_t rows, cp_error *err);
 

@@ -133,9 +133,9 @@ static void table_findings(maintain_run *run, const cp_retention *r, const cp_dr
 {
     if (ttl) {
         run->findings++;
-        cp_message("table %s: TTL declared %s, on the server %s; `coldpath schema diff` says what to do",
-                   r->table->name, ttl->declared ? ttl->declared : "none",
-                   ttl->server ? ttl->server : "none");
+        cp_message("table %s: TTL declared %s, on the server %s%s; `coldpath schema diff` says what to do",
+                   r->table->name, ttl->declared ? ttl->declared : "none", ttl->server ? ttl->server : "none",
+                   ttl->server ? "; nothing of it is dropped until they agree" : "");
     }
     if (r->table->table->ttl && !r->ttl)
         cp_message("table %s: TTL %s is left to the server; maintain knows '… + INTERVAL n unit' alone",
@@ -149,6 +149,19 @@ static void table_findings(maintain_run *run, const cp_retention *r, const cp_dr
 }
 
 /* ---- work ------------------------------------------------------------------------------------------------------- */
+
+/* While the server has another TTL nothing is dropped: one of the two wants the rows kept. Roll-ups lose nothing. A server that
+ * has none may be one that knows none. */
+static void drops_hold(cp_retention *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        cp_partition *p = &r->partitions[i];
+        if (p->fate == CP_FATE_DROP)
+            p->fate = CP_FATE_KEEP;
+        else if (p->fate == CP_FATE_ROLL_UP_AND_DROP)
+            p->fate = CP_FATE_ROLL_UP;
+    }
+}
 
 static int partitions_do(maintain_run *run, cp_retention *r, cp_error *err)
 {
@@ -180,11 +193,13 @@ static int table_maintain(maintain_run *run, const cp_table_config *table, cp_er
         run->findings++;
         return CP_OK;
     }
+    const cp_drift *ttl = drift_find(run, &retention, "TTL");
+    if (ttl && ttl->server)
+        drops_hold(&retention);
     if (rc == CP_OK)
         rc = partitions_do(run, &retention, &why);
     if (rc < 0 && err)
         *err = why;
-    const cp_drift *ttl = drift_find(run, &retention, "TTL");
     table_findings(run, &retention, ttl);
     if (run->tables)
         table_json(run, &retention, ttl);

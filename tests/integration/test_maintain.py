@@ -127,6 +127,31 @@ class Maintain(unittest.TestCase):
             self.assertEqual(self.ask(SUMS + f"market_data_1m WHERE _partition_id = '{part}'"),
                              self.ask(SUMS + f"direct WHERE formatDateTime(minute, '%Y%m%d') = '{part}'"))
 
+    def test_late_rows(self):
+        """Rows that come once their day has gone do not take its bars with them."""
+        self.coldpath("schema", "apply")
+        self.ask("SYSTEM STOP MERGES market_data")
+        bars = "SELECT sum(ticks), sum(cityHash64(symbol, minute, ticks)) FROM market_data_1m"
+
+        def come(symbol, rows):
+            self.ask("INSERT INTO market_data (ts_exchange, ts, venue, symbol, kind, bid_px, ask_px) SELECT "
+                     f"toDateTime64(today() - {KEPT + 10}, 9, 'UTC') + number % 600 AS t, t, 'spot', '{symbol}', 2, 1, 2 "
+                     f"FROM numbers({rows})")
+
+        come("A", 1000)
+        self.maintain("--yes")
+        self.assertEqual(self.days(), set())
+        before = self.ask(bars)
+        self.assertTrue(before.startswith("1000\t"))
+        come("B", 2000)
+        self.assertIn("bars and partition are kept", self.coldpath("maintain", "--yes", code=1).stderr)
+        self.assertEqual(self.ask(bars), before)
+        self.assertEqual(self.ask("SELECT count() FROM market_data"), "2000\n")
+        come("A", 1000)  # all of the day is there again: it can be made anew
+        self.maintain("--yes")
+        self.assertTrue(self.ask(bars).startswith("3000\t"))
+        self.assertEqual(self.days(), set())
+
     def test_rollup_fails(self):
         """Without its roll-up nothing goes; other tables have their turn."""
         self.fill(step=120)
@@ -166,6 +191,8 @@ class Maintain(unittest.TestCase):
         self.ask("ALTER TABLE t MODIFY TTL ts + INTERVAL 2 YEAR", materialize_ttl_after_modify=0)
         done = self.coldpath("maintain", code=2)
         self.assertIn("TTL declared ts + INTERVAL 1 YEAR DELETE, on the server ts + toIntervalYear(2)", done.stderr)
+        self.maintain("--yes", "--confirm=t", code=2)
+        self.assertEqual(self.ask("SELECT count() FROM t"), "4\n")  # the server is told to keep some of them
         self.ask("DROP TABLE t")
         self.assertIn("is not on the server", self.coldpath("maintain", code=2).stderr)
         self.small(self.TABLE.replace("1 YEAR DELETE", "1 YEAR DELETE WHERE ts > 0"))
