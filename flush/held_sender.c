@@ -259,6 +259,7 @@ static void next_begin(cp_held_sender *sender, uint64_t now_ns)
 
 uint64_t cp_held_sender_step(cp_held_sender *sender, uint64_t now_ns)
 {
+    sender->env.compressor = sender->outer->compressor; /* a reload makes another one */
     if (sender->current && sender->settled) {
         *sender->current = sender->entries[--sender->count];
         current_end(sender);
