@@ -128,9 +128,14 @@ static char *days_sql(const export_run *run)
     FILE *out = open_memstream(&text, &len);
     if (!out)
         return NULL;
-    fputs("SELECT toUInt32(toDate(", out);
+    /* Date ends in 2149 and begins in 1970: a DateTime64 outside of it would be counted to another day. */
+    const bool wide = run->time->type.kind != CP_DATE && run->time->type.kind != CP_DATETIME;
+    fputs(wide ? "SELECT toInt64(floor(toUnixTimestamp64Milli(" : "SELECT toUInt32(toDate(", out);
     cp_sql_write_name(out, run->time->name);
-    fputs(run->time->type.kind == CP_DATE ? ")) AS day, count()" : ", 'UTC')) AS day, count()", out);
+    fputs(wide                              ? ") / 86400000)) AS day, count()"
+          : run->time->type.kind == CP_DATE ? ")) AS day, count()"
+                                            : ", 'UTC')) AS day, count()",
+          out);
     where_write(out, run, run->args->from, run->args->to);
     fputs(" GROUP BY day ORDER BY day FORMAT TSV", out);
     return stream_end(out, &text);
@@ -188,6 +193,10 @@ static int day_export(export_run *run, int64_t day, uint64_t rows, cp_error *err
         return cp_error_set(err, CP_E_TOO_BIG, "the directory's path is too long");
     if (day >= time(NULL) / SECONDS_PER_DAY) {
         file_report(run, path, rows, 0, "left out: the day is not over");
+        return CP_OK;
+    }
+    if (day < 0) { /* ClickHouse does not find its rows by their time, where the partition is a Date */
+        file_report(run, path, rows, 0, "left out: before 1970");
         return CP_OK;
     }
     if (!run->args->force && access(path, F_OK) == 0) {

@@ -69,6 +69,18 @@ class Cold(unittest.TestCase):
             self.server.insert(f"{self.database}.back", data_format, file.read_bytes())
         return self.server.query(HASH + f"{self.database}.back")
 
+    def test_days_outside_of_date(self):
+        """A row of before 1970, or after 2149, is named by its day; it makes no file, nor is it counted to another's."""
+        self.fill(days=1, rows=10)
+        self.server.query(f"INSERT INTO {self.database}.t (ts, symbol) VALUES ('1969-12-31 23:59:58.5', 'A'), ('2200-01-01', 'A')")
+        answer = self.export("--from", "1960-01-01", "--to", "2250-01-01", "--format", "JSONEachRow", "--dir", "out")
+        self.assertEqual(answer["rows_written"], 10)
+        self.assertEqual({path.name: len(path.read_text().splitlines()) for path in (self.work / "out").iterdir()},
+                         {"2024-02-27.jsonl": 10})
+        self.assertEqual([(file["file"], file["rows"], file["result"]) for file in answer["files"]],
+                         [("out/1969-12-31.jsonl", 1, "left out: before 1970"), ("out/2024-02-27.jsonl", 10, "written"),
+                          ("out/2200-01-01.jsonl", 1, "left out: the day is not over")])
+
     def test_formats(self):
         self.fill()
         whole = self.server.query(HASH + f"{self.database}.t")
