@@ -163,12 +163,14 @@ static void drops_hold(cp_retention *r)
     }
 }
 
+/* One partition's failure keeps no other from its turn. */
 static int partitions_do(maintain_run *run, cp_retention *r, cp_error *err)
 {
     const bool confirmed = is_confirmed(run->args, r->table);
-    int rc = CP_OK;
-    for (size_t i = 0; i < r->count && rc == CP_OK; i++) {
+    int first = CP_OK;
+    for (size_t i = 0; i < r->count; i++) {
         cp_partition *p = &r->partitions[i];
+        cp_error why = {0};
         if (p->fate == CP_FATE_KEEP)
             continue;
         run->planned++;
@@ -176,10 +178,16 @@ static int partitions_do(maintain_run *run, cp_retention *r, cp_error *err)
         run->unconfirmed += p->confirm;
         if (!run->args->yes || p->confirm)
             continue;
-        rc = cp_retention_do(r, p, &run->sink, err);
+        const int rc = cp_retention_do(r, p, &run->sink, &why);
         run->done += rc == CP_OK;
+        if (rc < 0 && first == CP_OK) {
+            first = rc;
+            *err = why;
+        } else if (rc < 0) {
+            cp_message("%s", why.text);
+        }
     }
-    return rc;
+    return first;
 }
 
 static int table_maintain(maintain_run *run, const cp_table_config *table, cp_error *err)
