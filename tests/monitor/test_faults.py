@@ -135,8 +135,12 @@ class Faults(unittest.TestCase):
 
     def disk_filling(self):
         """Likewise the log, up to its limit: said before it is full, and when it is."""
-        while self.metrics()['recorder_wal_table_size_bytes{table="trades"}'] < 0.8 * (16 << 20):
-            self.assertEqual(self.put("trades", TRADE, 5000).returncode, 0)
+        def drained():
+            return next(table for table in self.recorder.status()["tables"] if table["table"] == "trades")["rows_in_ring"] == 0
+        while not self.told(("trades: its log has", "coldpath wal ls trades")):
+            half = self.metrics()['recorder_wal_table_size_bytes{table="trades"}'] >= 8 << 20
+            self.assertEqual(self.put("trades", TRADE, 3000 if half else 20000).returncode, 0)
+            self.wait_for("trades in the log", drained)  # or the next rows take it from well to full, unseen
         self.wait_for("filling", lambda: self.told(("trades: its log has", "coldpath wal ls trades")))
         self.wait_for("the alert", lambda: "coldpath wal ls" in self.prometheus.alerts().get("ColdpathWalFilling", {"annotations": {"remedy": ""}})["annotations"]["remedy"])
         for _ in range(100):

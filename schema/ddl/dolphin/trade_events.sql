@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS trade_events
     drawdown_at_entry Float32 COMMENT 'drawdown at entry, percent',
     open_positions_count UInt8 COMMENT 'positions open',
     scan_uuid String COMMENT 'UUIDv7 that traces the trade to its scan' CODEC(ZSTD(1)),
-    bars_held UInt16 COMMENT 'bars from entry to exit'
+    bars_held UInt16 COMMENT 'bars from entry to exit',
+    trade_id String COMMENT 'number of the trade, or empty' CODEC(ZSTD(1))
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(ts)
