@@ -388,6 +388,8 @@ static void parked_ask(cp_flusher *flusher)
 {
     for (uint32_t i = 0; i < flusher->table_count; i++)
         cp_delivery_ask_now(flusher->deliveries[i]);
+    if (flusher->held)
+        cp_held_sender_ask_now(flusher->held);
     cp_endpoints_ask_now(&flusher->endpoints);
 }
 

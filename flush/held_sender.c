@@ -9,7 +9,11 @@
 #include "base/error.h"
 #include "base/log.h"
 
-enum { TRY_AGAIN_MS = 1000, QUEUE = 2 };
+enum {
+    TRY_AGAIN_MS = 1000,
+    QUEUE = 2,
+    YIELDS_MOST = 6 /* doublings of TRY_AGAIN_MS for one that others had to wait for */
+};
 
 typedef struct held_entry {
     char path[CP_HELD_PATH];
@@ -18,6 +22,7 @@ typedef struct held_entry {
     uint32_t rows;
     uint64_t endpoint;
     uint64_t retry_at;
+    uint32_t yields; /* so often it made way for another */
 } held_entry;
 
 struct cp_held_sender {
@@ -209,9 +214,17 @@ void cp_held_sender_visit(const cp_held_sender *sender, uint32_t table, cp_held_
 
 /* ---- sending ----------------------------------------------------------------------------------------------------- */
 
+static bool may_send(const cp_held_sender *sender, const held_entry *entry)
+{
+    const cp_flush_events *outer = sender->outer->events;
+    return !outer->may_send || outer->may_send(outer->ctx, entry->table);
+}
+
 /* Where a batch can go now; NULL: it waits. */
 static const cp_endpoint *way_of(const cp_held_sender *sender, const held_entry *entry, uint64_t now_ns)
 {
+    if (!may_send(sender, entry))
+        return NULL;
     cp_endpoints *endpoints = sender->outer->endpoints;
     const cp_endpoint *at = cp_endpoints_find(endpoints, entry->endpoint);
     const bool anywhere = cp_endpoints_is_abandoned(endpoints, entry->endpoint) || endpoints->count == 1;
@@ -257,6 +270,45 @@ static void next_begin(cp_held_sender *sender, uint64_t now_ns)
     }
 }
 
+static bool another_can_go(const cp_held_sender *sender, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < sender->count; i++) {
+        const held_entry *entry = &sender->entries[i];
+        if (entry != sender->current && now_ns >= entry->retry_at && way_of(sender, entry, now_ns))
+            return true;
+    }
+    return false;
+}
+
+/* The current batch waits until `at`, for its endpoint or its table, and another one need not wait with it. How far the current one
+ * is stands in its file: it is taken up again as after a restart. */
+static void current_yield(cp_held_sender *sender, uint64_t at, uint64_t now_ns)
+{
+    held_entry *entry = sender->current;
+    const uint64_t pause_ns = (TRY_AGAIN_MS * (uint64_t)CP_NS_PER_MS) << entry->yields;
+    entry->yields += entry->yields < YIELDS_MOST;
+    entry->retry_at = now_ns + pause_ns;
+    if (at != UINT64_MAX && at > entry->retry_at)
+        entry->retry_at = at;
+    current_end(sender);
+}
+
+/* The current one's turn. Returns when to call again. */
+static uint64_t current_step(cp_held_sender *sender, uint64_t now_ns)
+{
+    const bool may = may_send(sender, sender->current);
+    const uint64_t due = cp_delivery_due(sender->delivery, now_ns, false, false);
+    const uint64_t at = may ? due : UINT64_MAX;
+    if (at > now_ns && !cp_delivery_is_sending(sender->delivery) && another_can_go(sender, now_ns)) {
+        current_yield(sender, at, now_ns);
+        return now_ns;
+    }
+    const cp_endpoint *to = cp_delivery_at(sender->delivery);
+    if (at <= now_ns && cp_breaker_room(&to->breaker, to->in_flight, UINT32_MAX) > 0)
+        (void)cp_delivery_step(sender->delivery, now_ns);
+    return at <= now_ns ? now_ns + CP_NS_PER_MS : at;
+}
+
 uint64_t cp_held_sender_step(cp_held_sender *sender, uint64_t now_ns)
 {
     sender->env.compressor = sender->outer->compressor; /* a reload makes another one */
@@ -270,11 +322,15 @@ uint64_t cp_held_sender_step(cp_held_sender *sender, uint64_t now_ns)
         next_begin(sender, now_ns);
     if (!sender->current)
         return now_ns + TRY_AGAIN_MS * (uint64_t)CP_NS_PER_MS;
-    const uint64_t at = cp_delivery_due(sender->delivery, now_ns, false, false);
-    const cp_endpoint *to = cp_delivery_at(sender->delivery);
-    if (at <= now_ns && cp_breaker_room(&to->breaker, to->in_flight, UINT32_MAX) > 0)
-        (void)cp_delivery_step(sender->delivery, now_ns);
-    return at <= now_ns ? now_ns + CP_NS_PER_MS : at;
+    return current_step(sender, now_ns);
+}
+
+void cp_held_sender_ask_now(cp_held_sender *sender)
+{
+    for (uint32_t i = 0; i < sender->count; i++)
+        sender->entries[i].retry_at = 0;
+    if (sender->delivery)
+        cp_delivery_ask_now(sender->delivery);
 }
 
 cp_delivery *cp_held_sender_delivery(const cp_held_sender *sender)

@@ -1,5 +1,5 @@
 /* Sends the batches that were set aside (held.h), one after the other, each to the endpoint that may have it, when that answers;
- * or, when it will not come back, to the chosen one. The flusher's thread, but for create. */
+ * or, when it will not come back, to the chosen one. One that waits, for its endpoint or for its table, makes way for others. The flusher's thread, but for create. */
 #ifndef CP_FLUSH_HELD_SENDER_H
 #define CP_FLUSH_HELD_SENDER_H
 
@@ -29,6 +29,9 @@ void cp_held_sender_add(cp_held_sender *sender, uint32_t table, cp_delivery *of,
 
 /* Goes on. Returns when to call again. */
 uint64_t cp_held_sender_step(cp_held_sender *sender, uint64_t now_ns);
+
+/* Somebody may have mended what they wait for: each is tried at the next step. */
+void cp_held_sender_ask_now(cp_held_sender *sender);
 
 /* The delivery that sends now, or NULL. */
 cp_delivery *cp_held_sender_delivery(const cp_held_sender *sender);
