@@ -610,12 +610,12 @@ void cp_flusher_set_source(cp_flusher *flusher, uint32_t table, const cp_batch_s
     cp_delivery_set_source(flusher->deliveries[table], source);
 }
 
-void cp_flusher_held(cp_flusher *flusher, uint32_t table, cp_held_visit *visit, void *ctx)
+int cp_flusher_held(cp_flusher *flusher, uint32_t table, cp_held_visit *visit, void *ctx, cp_error *err)
 {
+    const cp_held_load load = {visit, ctx, err};
     if (!flusher->held)
-        return;
-    cp_held_sender_load(flusher->held, table, flusher->deliveries[table]);
-    cp_held_sender_visit(flusher->held, table, visit, ctx);
+        return cp_error_set(err, CP_E_ABSENT, "quarantine.dir is not configured");
+    return cp_held_sender_load(flusher->held, table, flusher->deliveries[table], &load);
 }
 
 static int thread_pin(pthread_attr_t *attr, int cpu)

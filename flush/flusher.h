@@ -232,9 +232,10 @@ void cp_flusher_set_source(cp_flusher *flusher, uint32_t table, const cp_batch_s
 int cp_flusher_resume(cp_flusher *flusher, uint32_t table, cp_chunk *const *chunks, uint32_t count,
                       const cp_batch_left *left, cp_error *err);
 
-/* Calls visit for each span of each batch of the table that is set aside. After cp_flusher_resume, before start. */
+/* Calls visit for each span of each batch of the table that is set aside. After cp_flusher_resume, before start. Errors as
+ * cp_held_sender_load: but for CP_E_CONFIG, the flusher can be started. */
 typedef void cp_held_visit(void *ctx, const cp_span *span);
-void cp_flusher_held(cp_flusher *flusher, uint32_t table, cp_held_visit *visit, void *ctx);
+int cp_flusher_held(cp_flusher *flusher, uint32_t table, cp_held_visit *visit, void *ctx, cp_error *err);
 
 /* Starts the thread (on cpu, or anywhere when cpu < 0). */
 int cp_flusher_start(cp_flusher *flusher, int cpu, cp_error *err);

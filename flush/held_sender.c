@@ -1,6 +1,7 @@
 #include "flush/held_sender.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,59 +158,85 @@ static bool name_is_of(const char *name, const char *table)
            name[length] == '.' && strcmp(name + length + 17, ".held") == 0;
 }
 
-static void file_load(cp_held_sender *sender, uint32_t table, cp_delivery *of, const char *path)
+static void spans_visit(const cp_held *held, cp_held_visit *visit, void *ctx)
 {
+    for (uint32_t i = 0; i < held->header->chunk_count; i++) {
+        const cp_chunk *chunk = &held->chunks[i];
+        const cp_span span = {.slot = chunk->slot,
+                              .epoch = chunk->epoch,
+                              .begin = chunk->begin,
+                              .end = chunk->end,
+                              .rows = chunk->row_count};
+        visit(ctx, &span);
+    }
+}
+
+/* As cp_flusher_resume: among several endpoints nobody can say which one it is now. */
+static int endpoint_check(const cp_held_sender *sender, const cp_table *table, const cp_held_header *header,
+                          cp_error *err)
+{
+    cp_endpoints *endpoints = sender->outer->endpoints;
+    if (endpoints->count == 1 || cp_endpoints_find(endpoints, header->endpoint) ||
+        cp_endpoints_is_abandoned(endpoints, header->endpoint))
+        return CP_OK;
+    return cp_error_set(err, CP_E_CONFIG,
+                        "table %s: a batch of %u rows that is set aside may have been stored at a ClickHouse "
+                        "endpoint that clickhouse.url does not name any more: name it again, if only as the "
+                        "last of the list, until the batch is delivered; or, when it will not come back, "
+                        "under clickhouse.abandoned",
+                        table->name, header->rows);
+}
+
+/* CP_E_CORRUPT: it stays where it is, and the log says so. */
+static int file_load(cp_held_sender *sender, uint32_t index, cp_delivery *of, const char *path,
+                     const cp_held_load *load)
+{
+    const cp_table *table = cp_delivery_table(of);
     cp_error err = {0};
     char quoted[CP_ERROR_TEXT + 64];
-    cp_held held;
-    if (cp_held_open(&held, path, &err) < 0) {
-        cp_log(CP_LOG_ERROR, "a batch that was set aside cannot be read, and stays where it is", "error=%s",
+    cp_held held = {.header = NULL};
+    int rc = cp_held_open(&held, path, &err);
+    if (rc == CP_OK && held.header->schema_hash != table->schema_hash)
+        rc = cp_error_set(&err, CP_E_CORRUPT, "%s is of another form of its table: configure it as it was",
+                          path);
+    if (rc == CP_OK && sender->count == CP_HELD_MOST)
+        rc = cp_error_set(&err, CP_E_TOO_BIG, "%s is one more than %d", path, CP_HELD_MOST);
+    if (rc < 0) {
+        cp_log(CP_LOG_ERROR, "a batch that was set aside cannot be read, and stays where it is",
+               "table=%s error=%s consequence=\"its rows stay counted as set aside\"", table->name,
                cp_log_quote(quoted, sizeof quoted, err.text));
-        return;
+        cp_held_close(&held);
+        return CP_E_CORRUPT;
     }
-    if (held.header->schema_hash != cp_delivery_table(of)->schema_hash)
-        cp_log(CP_LOG_ERROR,
-               "a batch that was set aside is of another form of its table, and stays where it is",
-               "table=%s path=%s remedy=\"configure the table as it was until it is settled\"",
-               cp_delivery_table(of)->name, path);
-    else
-        cp_held_sender_add(sender, table, of, path, held.header->endpoint, held.header->rows);
+    rc = endpoint_check(sender, table, held.header, load->err);
+    if (rc == CP_OK) {
+        cp_held_sender_add(sender, index, of, path, held.header->endpoint, held.header->rows);
+        spans_visit(&held, load->visit, load->ctx);
+    }
     cp_held_close(&held);
+    return rc;
 }
 
-void cp_held_sender_load(cp_held_sender *sender, uint32_t table, cp_delivery *of)
+int cp_held_sender_load(cp_held_sender *sender, uint32_t table, cp_delivery *of, const cp_held_load *load)
 {
     char dir[CP_HELD_PATH];
-    DIR *stream = cp_delivery_held_dir(of, dir) ? opendir(dir) : NULL;
+    if (!cp_delivery_held_dir(of, dir))
+        return cp_error_set(load->err, CP_E_ABSENT, "quarantine.dir is not configured, or its path too long");
+    DIR *stream = opendir(dir);
+    if (!stream)
+        return cp_error_errno(load->err, cp_error_code_of_errno(errno), errno, "open %s", dir);
+    int rc = CP_OK;
     const struct dirent *entry;
-    while (stream && sender->count < CP_HELD_MOST && (entry = readdir(stream)) != NULL) {
+    while (rc != CP_E_CONFIG && (entry = readdir(stream)) != NULL) {
         char path[CP_HELD_PATH];
-        if (name_is_of(entry->d_name, cp_delivery_table(of)->name) &&
-            snprintf(path, sizeof path, "%s/%s", dir, entry->d_name) < (int)sizeof path)
-            file_load(sender, table, of, path);
-    }
-    if (stream)
-        closedir(stream);
-}
-
-void cp_held_sender_visit(const cp_held_sender *sender, uint32_t table, cp_held_visit *visit, void *ctx)
-{
-    for (uint32_t i = 0; i < sender->count; i++) {
-        cp_error err = {0};
-        cp_held held;
-        if (sender->entries[i].table != table || cp_held_open(&held, sender->entries[i].path, &err) < 0)
+        if (!name_is_of(entry->d_name, cp_delivery_table(of)->name) ||
+            snprintf(path, sizeof path, "%s/%s", dir, entry->d_name) >= (int)sizeof path)
             continue;
-        for (uint32_t c = 0; c < held.header->chunk_count; c++) {
-            const cp_chunk *chunk = &held.chunks[c];
-            const cp_span span = {.slot = chunk->slot,
-                                  .epoch = chunk->epoch,
-                                  .begin = chunk->begin,
-                                  .end = chunk->end,
-                                  .rows = chunk->row_count};
-            visit(ctx, &span);
-        }
-        cp_held_close(&held);
+        const int loaded = file_load(sender, table, of, path, load);
+        rc = loaded < 0 ? loaded : rc;
     }
+    closedir(stream);
+    return rc;
 }
 
 /* ---- sending ----------------------------------------------------------------------------------------------------- */

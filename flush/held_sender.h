@@ -14,11 +14,16 @@ typedef struct cp_held_sender cp_held_sender;
 int cp_held_sender_create(cp_held_sender **out, const cp_delivery_env *outer, cp_error *err);
 void cp_held_sender_free(cp_held_sender *sender);
 
-/* Before the thread runs: lists what was set aside of a table. */
-void cp_held_sender_load(cp_held_sender *sender, uint32_t table, cp_delivery *of);
+/* Where what is loaded is told. */
+typedef struct cp_held_load {
+    cp_held_visit *visit; /* for each span of each batch */
+    void *ctx;
+    cp_error *err;
+} cp_held_load;
 
-/* Calls visit for each span of each of the table's batches that are set aside. */
-void cp_held_sender_visit(const cp_held_sender *sender, uint32_t table, cp_held_visit *visit, void *ctx);
+/* Before the thread runs: lists what was set aside of a table. CP_E_CORRUPT: some of it cannot be read, and is logged; CP_E_CONFIG:
+ * the configuration does not name its endpoint; CP_E_ABSENT and others: the directory cannot be read. */
+int cp_held_sender_load(cp_held_sender *sender, uint32_t table, cp_delivery *of, const cp_held_load *load);
 
 /* True: one more can be set aside. */
 bool cp_held_sender_has_room(const cp_held_sender *sender);

@@ -480,12 +480,34 @@ static void held_add(void *ctx, const cp_span *span)
         held->rows[span->slot] += span->rows;
 }
 
-void cp_lane_count_held(cp_lane *lane, cp_flusher *flusher)
+/* Rows that the account has as set aside, though no file that could be read has them. */
+static uint64_t held_missing(const cp_lane *lane, const uint64_t *rows)
+{
+    uint64_t missing = 0;
+    for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
+        const uint64_t counted = lane->states[slot].held_rows;
+        missing += counted > rows[slot] ? counted - rows[slot] : 0;
+    }
+    return missing;
+}
+
+int cp_lane_count_held(cp_lane *lane, cp_flusher *flusher, cp_error *err)
 {
     uint64_t rows[CP_REGION_MAX_SLOTS] = {0};
     lane_held held = {lane, rows};
-    cp_flusher_held(flusher, lane->index, held_add, &held);
-    for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
+    cp_error found = {0};
+    char quoted[CP_ERROR_TEXT + 64];
+    const int rc = cp_flusher_held(flusher, lane->index, held_add, &held, &found);
+    if (rc == CP_E_CONFIG) {
+        *err = found;
+        return rc;
+    }
+    const uint64_t missing = held_missing(lane, rows);
+    if (rc < 0 && rc != CP_E_CORRUPT && missing > 0)
+        cp_log(CP_LOG_ERROR, "rows that were set aside cannot be looked for, and stay counted",
+               "table=%s rows=%lu error=%s remedy=\"set quarantine.dir to what it was\"", lane->entry->name,
+               (unsigned long)missing, cp_log_quote(quoted, sizeof quoted, found.text));
+    for (uint32_t slot = 0; rc == CP_OK && slot < lane->entry->slots; slot++) {
         cp_abi_ack *state = &lane->states[slot];
         if (state->held_rows <= rows[slot])
             continue;
@@ -493,6 +515,7 @@ void cp_lane_count_held(cp_lane *lane, cp_flusher *flusher)
         state->held_rows = rows[slot];
         ack_publish(lane, slot);
     }
+    return CP_OK;
 }
 
 /* ---- logged lanes ---------------------------------------------------------------------------------------------- */

@@ -122,8 +122,9 @@ void cp_lane_delivered(cp_lane *lane, const cp_batch_intent *batch);
 void cp_lane_unheld(cp_lane *lane, const cp_batch_intent *batch);
 
 /* Before the threads start, and after batches were taken up: of the rows that the account has as set aside, those that are no more
- * were settled by a predecessor, which died before it said so. */
-void cp_lane_count_held(cp_lane *lane, cp_flusher *flusher);
+ * were settled by a predecessor, which died before it said so. While a batch or their directory cannot be read, nobody can say: they
+ * stay set aside. CP_E_CONFIG: the configuration does not name the endpoint that one of them waits for. */
+int cp_lane_count_held(cp_lane *lane, cp_flusher *flusher, cp_error *err);
 
 /* An answered or failed attempt to insert. */
 void cp_lane_attempt(cp_lane *lane, const cp_attempt *attempt);

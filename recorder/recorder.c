@@ -269,7 +269,7 @@ static int take_up_batches(cp_recorder *recorder, cp_error *err)
             rc = cp_resume_table(&recorder->resumed[i], &recorder->region, i, recorder->tables[i],
                                  &recorder->lanes[i], recorder->flusher, recorder->drain, err);
         if (rc == CP_OK)
-            cp_lane_count_held(&recorder->lanes[i], recorder->flusher);
+            rc = cp_lane_count_held(&recorder->lanes[i], recorder->flusher, err);
     }
     return rc;
 }

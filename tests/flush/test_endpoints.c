@@ -144,7 +144,7 @@ static void start(fixture *f)
         cp_table_parse(&f->table, NULL, DDL, strlen(DDL), &err) < 0 ||
         cp_flusher_add_table(f->flusher, f->table, &eager, 64, &err) < 0)
         fail_msg("%s", err.text);
-    cp_flusher_held(f->flusher, 0, on_held, f);
+    (void)cp_flusher_held(f->flusher, 0, on_held, f, &err);
     if (cp_flusher_start(f->flusher, -1, &err) < 0)
         fail_msg("%s", err.text);
 }

@@ -1,16 +1,19 @@
 """Two ClickHouse servers that know nothing of each other, each with a MergeTree of its own. The first one stores a batch, loses the
 answer, and is away: nobody knows whether it has the batch. The batch waits for it, on disk; the rows behind it go to the second
 one. When the first is back, each row is at one of the two, once: with the recorder alive throughout, killed meanwhile, and
-killed between setting the batch aside and saying so."""
+killed between setting the batch aside and saying so. And what is set aside bears its own troubles: a table that its endpoint
+lacks, a reload, a damaged file, a directory that has moved, an endpoint that a start does not name."""
 
+import contextlib
 import pathlib
+import re
 import signal
 import sys
 import tempfile
 import time
 import unittest
 
-from tests.support.chaos import NOTHING, ChaosProxy, Fault, answer
+from tests.support.chaos import NEVER, NOTHING, ChaosProxy, Fault, answer, exception
 from tests.support.chdb import SKIP, ChdbServer, engine_present
 from tests.support.recorder import Recorder
 
@@ -105,6 +108,129 @@ class Failover(unittest.TestCase):
         for critical in (False, True):
             with self.subTest(critical=critical):
                 self.run_case(critical, "between")
+
+SENT_SECONDS = 4  # both tables' first inserts are under way together for so long
+GONE = Fault("gone", NOTHING, answer(500, "gone"))
+NO_ANSWER = Fault("no answer", NOTHING, way=NEVER)
+POISON = Fault("poison", NOTHING, answer(400, exception(117, "INCORRECT_DATA"), code=117))
+
+
+class SetAside(unittest.TestCase):
+    """A batch of each table is set aside for the first server, which has none of their rows."""
+
+    wait, put = Failover.wait, Failover.put
+
+    @contextlib.contextmanager
+    def set_aside(self, *names):
+        with tempfile.TemporaryDirectory(prefix="coldpath-failover-") as directory, ChdbServer() as one, ChdbServer() as two, \
+                ChaosProxy(one.port) as proxy:
+            two.query("CREATE DATABASE test")
+            tables = {}
+            for name in names:
+                ddl = pathlib.Path(directory) / f"{name}.sql"
+                ddl.write_text(DDL.replace("orders", name))
+                two.query(DDL.replace("orders", f"test.{name}"))
+                tables[name] = {"ddl": str(ddl), "flush": {"interval": "50ms"}}
+            urls = {"url": [proxy.url, two.url], "retry_min": "10ms", "retry_max": "50ms", "failback_after": "1s",
+                    "request_timeout": f"{SENT_SECONDS}s"}
+            self.two, self.proxy = two, proxy
+            with Recorder(proxy, tables, extra={"clickhouse": urls}) as recorder:
+                seen = set()
+
+                def plan(request):
+                    if len(seen) == len(names) and (request.table is None or request.table in seen):
+                        return AWAY
+                    if request.table is None:
+                        return None
+                    seen.add(request.table)
+                    return NO_ANSWER if len(names) > 1 else GONE
+
+                proxy.plan = plan
+                for name in names:
+                    recorder.run("coldpath", "put", name, "--format", "csv", input=b"".join(b"%d\n" % n for n in range(FIRST)), check=True)
+                self.wait(lambda: [self.table(recorder, name)["rows_held"] for name in names] == [FIRST] * len(names), recorder)
+                yield recorder, one
+
+    def table(self, recorder, name="orders"):
+        return next(table for table in recorder.status()["tables"] if table["table"] == name)
+
+    def settled(self, recorder, name="orders"):
+        table = self.table(recorder, name)
+        return table["rows_held"] == 0 and table["rows_delivered"] + table["rows_quarantined"] == FIRST
+
+    def count(self, server, name="orders"):
+        return server.query(f"SELECT count(), uniqExact(number) FROM test.{name}").split()
+
+    def test_others_do_not_wait(self):
+        with self.set_aside("orders", "fills") as (recorder, one):
+            first = re.search(r"is set aside, until.* table=(\w+)", recorder.read_log()).group(1)  # and sent first
+            other = "fills" if first == "orders" else "orders"
+            one.query(f"RENAME TABLE test.{first} TO test.elsewhere")
+            self.proxy.plan = None
+            self.wait(lambda: self.settled(recorder, other), recorder)
+            self.assertEqual(self.table(recorder, first)["rows_held"], FIRST)
+            one.query(f"RENAME TABLE test.elsewhere TO test.{first}")
+            self.wait(lambda: self.settled(recorder, first), recorder)
+            self.assertEqual([self.count(one, name) for name in ("orders", "fills")], [[f"{FIRST}", f"{FIRST}"]] * 2)
+            self.assertTrue(recorder.status()["balanced"])
+
+    def test_reload_between_pieces(self):
+        with self.set_aside("orders") as (recorder, one):
+            refused = []
+
+            def plan(request):
+                if request.table:
+                    refused.append(request)
+                return POISON if request.table else None
+
+            self.proxy.plan = plan
+            for _ in range(3):
+                sent = len(refused)
+                self.wait(lambda: len(refused) > sent + 1 or self.settled(recorder), recorder)
+                recorder.run("coldpath", "reload", check=True)
+            self.proxy.plan = None
+            self.wait(lambda: self.settled(recorder), recorder)
+            self.assertGreater(len(refused), 1)
+            self.assertEqual(self.count(one), [f"{self.table(recorder)['rows_delivered']}"] * 2)
+
+    def test_a_file_that_cannot_be_read(self):
+        with self.set_aside("orders") as (recorder, one):
+            recorder.stop()
+            file, = (recorder.work / "quarantine").rglob("*.held")
+            whole = file.read_bytes()
+            file.write_bytes(whole[:-8] + bytes(8 * [0xa5]))
+            recorder.start()
+            self.assertEqual((self.table(recorder)["rows_held"], self.table(recorder)["rows_delivered"]), (FIRST, 0))
+            recorder.stop()
+            file.write_bytes(whole)
+            recorder.settings["quarantine"]["dir"] = str(recorder.work / "other")
+            recorder.write_config()
+            recorder.start()
+            self.assertEqual((self.table(recorder)["rows_held"], self.table(recorder)["rows_delivered"]), (FIRST, 0))
+            self.assertIn("cannot be looked for", recorder.read_log())
+            recorder.stop()
+            recorder.settings["quarantine"]["dir"] = str(recorder.work / "quarantine")
+            recorder.write_config()
+            recorder.start()
+            self.proxy.plan = None
+            self.wait(lambda: self.settled(recorder), recorder)
+            self.assertEqual(self.count(one), [f"{FIRST}", f"{FIRST}"])
+
+    def test_a_start_names_the_endpoint(self):
+        with self.set_aside("orders") as (recorder, _), ChdbServer() as three:
+            three.query("CREATE DATABASE test")
+            three.query(DDL.replace("orders", "test.orders"))
+            recorder.stop()
+            recorder.settings["clickhouse"]["url"] = [self.two.url, three.url]
+            recorder.write_config()
+            with self.assertRaisesRegex(RuntimeError, "clickhouse.url does not name"):
+                recorder.start()
+            recorder.stop()
+            recorder.settings["clickhouse"]["abandoned"] = [self.proxy.url]
+            recorder.write_config()
+            recorder.start()
+            self.wait(lambda: self.settled(recorder), recorder)
+            self.assertEqual(self.count(self.two), [f"{FIRST}", f"{FIRST}"])
 
 
 if __name__ == "__main__":
