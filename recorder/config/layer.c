@@ -187,6 +187,12 @@ static int set_from_node(cp_config_layers *layers, cp_config_value *value, const
                               key->kind == CP_CONFIG_URLS ? "URLs" : "names");
         return CP_OK;
     }
+    if (key->kind == CP_CONFIG_URLS && key->fallback && node->kind == CP_YAML_SEQUENCE && node->len == 0) {
+        cp_config_problem_add(&layers->problems, &node->place,
+                              "name at least one, or leave the key out for the default",
+                              "%s is an empty list", key->path);
+        return CP_OK;
+    }
     if (node->null || !node->text) { /* back to the default */
         free_values(value, 1);
         *value = (cp_config_value){.set = false};

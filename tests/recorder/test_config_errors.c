@@ -228,6 +228,10 @@ static void files_that_are_empty_or_odd(void **state)
                               "     1 | namespace: [a]\n"
                               "       |            ^\n"
                               "       = write one value behind the colon\n");
+    report_of("namespace: demo\nclickhouse: {url: []}\ntables: {quotes: {}}\n", &report);
+    holds(report, "coldpath.yaml:2:19: error: clickhouse.url is an empty list\n");
+    holds(report, "name at least one");
+    free(report);
     shows("namespace: !secret x\n", "coldpath.yaml:1:20: error: tags are not supported\n"
                                     "     1 | namespace: !secret x\n"
                                     "       |                    ^\n"
