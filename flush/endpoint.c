@@ -40,6 +40,15 @@ static void reason_set(cp_endpoint *endpoint, const cp_http_reply *reply)
     snprintf(endpoint->reason, sizeof endpoint->reason, "%s%s", text, cp_error_remedy_of_reply(reply));
 }
 
+enum { TABLE_IS_READ_ONLY = 242 };
+
+/* It takes nothing from this user; or its replica has lost Keeper, and another one has not. */
+static bool refuses(const cp_sink_config *config, const cp_http_reply *reply, cp_error_class class)
+{
+    return class == CP_CLASS_PARK_ENDPOINT ||
+           (reply->exception_code == TABLE_IS_READ_ONLY && config->others[0] != NULL);
+}
+
 /* Nothing came back, or only from a gateway before it, or an answer; and the answer may be that it takes nothing from this user. */
 void cp_endpoint_learn(cp_endpoint *endpoint, const cp_sink_config *config, const cp_http_reply *reply,
                        uint64_t now_ns)
@@ -51,7 +60,7 @@ void cp_endpoint_learn(cp_endpoint *endpoint, const cp_sink_config *config, cons
         cp_breaker_answered(&endpoint->breaker);
     else if (cp_breaker_failed(&endpoint->breaker, reached))
         cp_abilities_suspect(endpoint->abilities);
-    if (class == CP_CLASS_PARK_ENDPOINT) {
+    if (refuses(config, reply, class)) {
         endpoint->refuses_until = now_ns + (uint64_t)CP_PARK_FACTOR * config->retry_max_ms * CP_NS_PER_MS;
         reason_set(endpoint, reply);
     } else if (class == CP_CLASS_OK) {

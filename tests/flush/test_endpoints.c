@@ -255,27 +255,41 @@ static void test_a_stranger_does_not(void **state)
     waits(0, 7777);
 }
 
-/* An error that concerns all inserts, and that nothing was stored: the batch goes to the second at once. */
-static void test_refuses_everything(void **state)
+/* An error that concerns all inserts: the batch goes to the second at once; though part of it may have been stored, to its replica. */
+static void refuses_everything(const fake_step *step, unsigned long group)
 {
-    (void)state;
-    static const fake_step readonly[] = {
-        {.act = FAKE_REPLY,
-         .status = 500,
-         .headers = "X-ClickHouse-Exception-Code: 164\r\n",
-         .body = "Code: 164. DB::Exception: Cannot execute query in readonly mode"},
-    };
-    fixture *f = make(readonly, 1);
+    fixture *f = make(step, 1);
+    fake_server_set_group(f->first, group);
+    fake_server_set_group(f->second, group);
     start(f);
     submit(f, 10);
     wait_delivered(f, 10);
     assert_int_equal(fake_server_inserts(f->first), 1);
     assert_int_equal(fake_server_inserts(f->second), 1);
+    const fake_insert refused = fake_server_insert(f->first, 0);
+    const fake_insert taken = fake_server_insert(f->second, 0);
+    assert_string_equal(refused.token, taken.token);
     WAIT_FOR(!atomic_load(&f->second_chosen)); /* it is tried again */
     submit(f, 10);
     wait_delivered(f, 20);
     assert_int_equal(fake_server_inserts(f->first), 2);
     end(f);
+}
+
+static void test_refuses_everything(void **state)
+{
+    (void)state;
+    static const fake_step profile = {.act = FAKE_REPLY,
+                                      .status = 500,
+                                      .headers = "X-ClickHouse-Exception-Code: 164\r\n",
+                                      .body =
+                                          "Code: 164. DB::Exception: Cannot execute query in readonly mode"};
+    static const fake_step replica = {.act = FAKE_REPLY,
+                                      .status = 500,
+                                      .headers = "X-ClickHouse-Exception-Code: 242\r\n",
+                                      .body = "Code: 242. DB::Exception: Table is in readonly mode"};
+    refuses_everything(&profile, 0);
+    refuses_everything(&replica, 7777);
 }
 
 static void remove_all(const char *dir)
