@@ -32,11 +32,13 @@ static bool all_zero(const void *bytes, size_t size)
     return true;
 }
 
+/* The letters of which a configuration can make names: with others a name could pass for further fields of a line of the log. */
 static bool name_is_sane(const char name[CP_COMMAND_TABLE])
 {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
     const size_t len = strnlen(name, CP_COMMAND_TABLE);
     for (size_t i = 0; i < len; i++) {
-        if ((uint8_t)name[i] < 0x20 || name[i] == 0x7f || name[i] == '/')
+        if (!memchr(letters, name[i], sizeof letters - 1))
             return false;
     }
     return len < CP_COMMAND_TABLE && all_zero(name + len, CP_COMMAND_TABLE - len);
