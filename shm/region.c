@@ -232,6 +232,17 @@ static void adopt_table(cp_control *new, uint32_t to, const cp_control *old, uin
     }
 }
 
+/* A table that has another form than before: all that outlives that is what an operator did to it. */
+static void adopt_steering(cp_control *new, uint32_t to, const cp_control *old)
+{
+    const int from = old->header ? cp_control_find(old, new->directory[to].name) : -1;
+    if (from < 0)
+        return;
+    new->counters[to].paused_since_ns = old->counters[from].paused_since_ns;
+    if (!new->directory[to].critical)
+        new->pressure[to].forced = old->pressure[from].forced;
+}
+
 static int make_rings(const cp_region_spec *spec, unsigned gid, cp_control *new, uint32_t table,
                       uint32_t first_slot, cp_error *err)
 {
@@ -279,6 +290,8 @@ static int fill_region(const cp_region_spec *spec, unsigned gid, const cp_contro
         if (survivor >= 0) {
             adopt_table(new, i, old, (uint32_t)survivor);
             kept = old->directory[survivor].slots;
+        } else {
+            adopt_steering(new, i, old);
         }
         rc = make_rings(spec, gid, new, i, kept, err);
     }
