@@ -170,6 +170,8 @@ static void entry_fill(cp_abi_error *entry, const cp_error_event *event, bool fr
         snprintf(entry->table, sizeof entry->table, "%s", event->table);
         snprintf(entry->message, sizeof entry->message, "%s", event->message);
     }
+    if (entry->first_ns > event->now_ns) /* the clock was set back */
+        entry->first_ns = event->now_ns;
     entry->level = event->level;
     entry->count++;
     entry->last_ns = event->now_ns;

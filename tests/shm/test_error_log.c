@@ -102,6 +102,19 @@ static void test_the_same_is_counted(void **state)
     assert_int_equal(status.st_mode & 07777, 0600);
 }
 
+/* An error of before the clock was set back is one still. */
+static void test_a_clock_that_goes_back(void **state)
+{
+    (void)state;
+    note("t", "again", "n=1", 1000);
+    note("t", "again", "n=2", 10);
+    look();
+    assert_int_equal(view.count, 1);
+    assert_int_equal(view.entries[0].count, 2);
+    assert_int_equal(view.entries[0].first_ns, 10);
+    assert_int_equal(view.entries[0].last_ns, 10);
+}
+
 static void test_the_longest_quiet_makes_room(void **state)
 {
     (void)state;
@@ -264,6 +277,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_the_same_is_counted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_clock_that_goes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_longest_quiet_makes_room, setup, teardown),
         cmocka_unit_test_setup_teardown(test_texts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_killed_writer, setup, teardown),
