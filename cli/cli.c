@@ -151,6 +151,15 @@ void cp_json_add_bool(json_object *object, const char *key, bool value)
     cp_json_add(object, key, json_must(json_object_new_boolean(value)));
 }
 
+void cp_json_add_made(json_object *object, const char *key, char *text)
+{
+    json_object *value = text ? json_must(json_object_new_object()) : NULL;
+    if (value)
+        json_object_set_serializer(value, json_object_userdata_to_json_string, text,
+                                   json_object_free_userdata);
+    cp_json_add(object, key, value);
+}
+
 int cp_json_end(json_object *object)
 {
     const int flags = JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE;

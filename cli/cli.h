@@ -60,6 +60,8 @@ void cp_json_add_uint(json_object *object, const char *key, uint64_t value);
 void cp_json_add_double(json_object *object, const char *key, double value);
 void cp_json_add_string(json_object *object, const char *key, const char *value); /* NULL gives null */
 void cp_json_add_bool(json_object *object, const char *key, bool value);
+/* text: allocated, one value in JSON, taken over; it is written as it stands, and so numbers keep all their digits. NULL gives null. */
+void cp_json_add_made(json_object *object, const char *key, char *text);
 
 /* Prints the object on one line of standard output and frees it. Returns CP_EXIT_OK or CP_EXIT_IO. */
 int cp_json_end(json_object *object);

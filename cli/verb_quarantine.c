@@ -229,8 +229,7 @@ static json_object *shown_json(const cp_table *table, const cp_quarantine_row *r
     cp_json_add_uint(item, "slot", row->slot);
     cp_json_add_uint(item, "position", row->position);
     cp_json_add_bool(item, "other_schema", row->schema_hash != table->schema_hash);
-    cp_json_add(item, "row", text ? json_tokener_parse(text) : NULL);
-    free(text);
+    cp_json_add_made(item, "row", text);
     return item;
 }
 

@@ -84,14 +84,14 @@ static char *row_json(const cp_table *table, const uint8_t *row)
     return fclose(out) == 0 ? text : NULL;
 }
 
-static void line_json(uint32_t slot, uint64_t position, uint32_t number, uint64_t missed, const char *row)
+static void line_json(uint32_t slot, uint64_t position, uint32_t number, uint64_t missed, char *row)
 {
     json_object *answer = cp_json_begin("tail");
     cp_json_add_uint(answer, "slot", slot);
     cp_json_add_uint(answer, "position", position);
     cp_json_add_uint(answer, "number", number);
     cp_json_add_uint(answer, "missed", missed);
-    cp_json_add(answer, "row", row ? json_tokener_parse(row) : NULL);
+    cp_json_add_made(answer, "row", row);
     (void)cp_json_end(answer);
 }
 
@@ -102,9 +102,7 @@ static void row_show(tail_run *run, uint32_t slot, uint32_t i, uint64_t missed)
     uint32_t number;
     memcpy(&number, row - sizeof number, sizeof number);
     if (run->args->common.json) {
-        char *text = row_json(run->table, row);
-        line_json(slot, position, number, missed, text);
-        free(text);
+        line_json(slot, position, number, missed, row_json(run->table, row));
     } else {
         if (!run->named) {
             cp_row_print_names(stdout, run->table);
