@@ -53,8 +53,8 @@ static void look_recorder(cp_doctor *doctor, const cp_observer *observer)
     for (uint32_t i = 0; i < health.reason_count; i++) {
         cp_doctor_find(doctor, "recorder", CP_VERDICT_WRONG, "%s", health.reasons[i]);
         cp_doctor_remedy(doctor, "%s",
-                         health.recorder_alive ? "`coldpath status` has the details"
-                                               : "start coldpathd (systemctl start coldpathd)");
+                         health.recorder_alive || i > 0 ? "`coldpath status` has the details"
+                                                        : "start coldpathd (systemctl start coldpathd)");
     }
 }
 

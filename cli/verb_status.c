@@ -308,7 +308,7 @@ static void left_out_print(const cp_table_view *table)
                  {"dropped", table->dropped},
                  {"of them perhaps delivered (on the wire at a kill)", table->doubtful},
                  {"quarantined (ClickHouse refuses them)", table->quarantined},
-                 {"given up (damaged log)", table->given_up},
+                 {"given up (damaged log, or purged)", table->given_up},
                  {"set aside for an endpoint that is away", table->held},
                  {"at risk (taken out early, not delivered yet)", table->at_risk}};
     if (rows_left_out(table) + table->at_risk == 0)
