@@ -72,6 +72,11 @@ class Errors(unittest.TestCase):
         self.recorder.start()
         self.recorder.run("coldpath", "degrade", "quotes_a", "drop")
         self.assertEqual(self.named("command not possible")["count"], 31)
+        # A text that is cut in the midst of a character, as a server's may be, is no reason for a document that nobody can parse.
+        self.recorder.stop()
+        kept = self.recorder.region / "errors"
+        kept.write_bytes(kept.read_bytes().replace(b"no rung drop", "no r\u00fcng".encode() + b"\xff\xed\xa0\x80"))
+        self.assertIn("no r\u00fcng????", self.named("command not possible")["detail"])
 
     def test_follow(self):
         self.recorder.start()
