@@ -63,6 +63,16 @@ class Tail(unittest.TestCase):
         self.assertEqual(self.recorder.run("coldpath", "tail", "lossie").returncode, 1)
         self.assertEqual(self.recorder.run("coldpath", "tail").returncode, 64)
 
+    def test_wide_numbers(self):
+        """Every digit, also of what fits into no 64 bits."""
+        ddl = self.recorder.work / "lossy.sql"
+        ddl.write_text(DDL.format(name="lossy").replace("note String", "note Decimal(38, 0)"))
+        self.recorder.run("coldpath", "init", "--no-tables", check=True)
+        wide = [10**38 - 1, -(2**63) - 1, 2**64, 0]
+        put = "".join(f'{{"id":{i},"at":"2026-01-02 03:04:05","note":"{number}"}}\n' for i, number in enumerate(wide))
+        self.recorder.run("coldpath", "put", "lossy", input=put.encode(), check=True)
+        self.assertEqual([line["row"]["note"] for line in self.tail("lossy", "--waiting", "-n", str(len(wide)))], wide)
+
     def test_beside_a_recorder(self):
         self.recorder.start()
         tail = self.recorder.popen("coldpath", "tail", "critical", "--json", stdout=subprocess.PIPE)

@@ -55,8 +55,14 @@ class Doctor(unittest.TestCase):
 
     def test_dead_recorder(self):
         recorder = self.recorder()
+        recorder.run("coldpath", "pause", "quotes", check=True)
         recorder.stop(signal.SIGKILL)
-        self.assertIn("it was killed", self.wrong(self.ask(recorder, 2))["recorder"]["found"])
+        killed, paused = [check for check in self.ask(recorder, 2) if check["check"] == "recorder"]
+        self.assertIn("it was killed", killed["found"])
+        self.assertIn("start coldpathd", killed["remedy"])
+        # Each with its own remedy.
+        self.assertIn("coldpath resume quotes", paused["found"])
+        self.assertNotIn("start coldpathd", paused["remedy"])
 
     def test_window(self):
         """The remedy is a statement that heals."""
