@@ -89,7 +89,8 @@ static void test_bytes(void **state)
     bad.table[100] = 'x'; /* behind the end */
     refused(&bad, sizeof bad, CP_E_INVAL, "no name");
     bad = sound;
-    static const char strange[] = "\n =\"/.\x7f\xc3"; /* what would end a word of the log's line, or be no text */
+    static const char strange[] =
+        "\n =\"/.\x7f\xc3"; /* what would end a word of the log's line, or be no text */
     for (size_t i = 0; i < sizeof strange - 1; i++) {
         bad.table[1] = strange[i];
         refused(&bad, sizeof bad, CP_E_INVAL, "no name");
