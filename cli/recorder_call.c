@@ -57,9 +57,11 @@ static int reply_receive(int fd, uint64_t timeout_ns, cp_command_reply *reply, c
         errno == ECONNRESET) /* turned away before the command was read; the reply stands behind the error */
         got = recv(fd, bytes, sizeof bytes, MSG_TRUNC);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return cp_error_set(err, CP_E_TIMEOUT,
-                            "the recorder has not answered within %llu ms; its log says more",
-                            (unsigned long long)(timeout_ns / CP_NS_PER_MS));
+        return cp_error_set(
+            err, CP_E_TIMEOUT,
+            "the recorder has not answered within %llu ms, and may yet do it: coldpath status shows what is, "
+            "its log says more",
+            (unsigned long long)(timeout_ns / CP_NS_PER_MS));
     if (got < 0)
         return cp_error_errno(err, CP_E_IO, errno, "receive the recorder's answer");
     if (got == 0)
