@@ -289,7 +289,7 @@ static void column_order(cp_comparison *c, uint32_t i, uint32_t held)
 
 static void columns_declared(cp_comparison *c)
 {
-    bool moved[CP_MAX_COLUMNS];
+    bool moved[CP_MAX_COLUMNS] = {false};
     order_find(c, moved);
     for (uint32_t i = 0; i < c->declared->column_count; i++) {
         const cp_column *column = &c->declared->columns[i];
