@@ -429,7 +429,8 @@ void cp_delivery_batch_begin_(cp_delivery *delivery, uint32_t count)
     for (uint32_t i = 0; i < count; i++)
         delivery->chunk_rows[i] = delivery->chunks[i]->row_count;
     delivery->sends = delivery->quarantined = 0;
-    delivery->settled_late = delivery->tied = false;
+    delivery->late = NULL;
+    delivery->tied = false;
     cp_pieces_begin(&delivery->pieces, delivery->batch.rows);
     delivery->encoded = true;
     cp_delivery_send_begin_(delivery);
@@ -536,19 +537,6 @@ static bool send_encode(cp_delivery *delivery)
     return delivery->encoded;
 }
 
-/* A predecessor had the piece refused, and died while it wrote the quarantine. */
-static bool settle_late(cp_delivery *delivery, uint64_t now_ns)
-{
-    cp_error err = {0};
-    if (cp_delivery_quarantine_(delivery, 0, "refused before the recorder was killed", &err) < 0)
-        return false;
-    delivery->settled_late = false;
-    cp_quarantine_list_free(&delivery->found);
-    cp_pieces_quarantined(&delivery->pieces);
-    cp_delivery_next_(delivery, now_ns, 0);
-    return true;
-}
-
 uint64_t cp_delivery_due(cp_delivery *delivery, uint64_t now_ns, bool cut, bool urgent)
 {
     queue_look(delivery);
@@ -573,9 +561,11 @@ bool cp_delivery_step(cp_delivery *delivery, uint64_t now_ns)
         delivery->pause_until = now_ns + CP_DELIVERY_ASK_AGAIN_MS * (uint64_t)CP_NS_PER_MS;
     if (delivery->state != CP_DELIVERY_FROZEN)
         return false;
-    if (delivery->settled_late && settle_late(delivery, now_ns))
+    if (delivery->late && batch_prepare(delivery)) {
+        cp_delivery_settle_late_(delivery, now_ns);
         return false;
-    const bool ready = !delivery->settled_late && send_encode(delivery);
+    }
+    const bool ready = !delivery->late && send_encode(delivery);
     if (ready && cp_delivery_doubt_before_(delivery, now_ns))
         return cp_delivery_is_sending(delivery);
     if (!ready || !batch_prepare(delivery)) {

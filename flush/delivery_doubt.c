@@ -10,7 +10,8 @@
  *
  *                 all are there     none is                                  some are
  *     before      settled           sent, same token                         sent, same token; a new piece is halved
- *     after       settled           sent, fresh token "…/again-1", -2, -3    on in pieces
+ *     after       settled           sent, fresh token "…/again-1", -2, -3;   on in pieces
+ *                                   then quarantined
  *     refused     settled           sent once more, and the answer counts    on in pieces
  *
  * When a count is final. "All" always is: what is found is stored. After an acknowledgement so are the others, of a plain MergeTree: an
@@ -234,23 +235,31 @@ static void mixed(cp_delivery *delivery, uint64_t now_ns)
 }
 
 /* Acknowledged, and not there. */
-static void missing_again(cp_delivery *delivery, uint64_t now_ns)
+static void missing_again(cp_delivery *delivery)
 {
     cp_delivery_doubt_ *doubt = &delivery->doubt;
     char token[CP_TOKEN_MAX];
     cp_delivery_token_(delivery, token);
     const bool gives_up = ++doubt->fresh > FRESH_MOST;
     cp_log(gives_up ? CP_LOG_ERROR : CP_LOG_WARN,
-           gives_up ? "acknowledged under every token, and yet ClickHouse holds none of the rows: counted as "
-                      "delivered"
+           gives_up ? "acknowledged under every token, and yet ClickHouse holds none of the rows: they go to "
+                      "the quarantine"
                     : "acknowledged as a repetition, but ClickHouse holds none of the rows: sent again under "
                       "a fresh token",
-           "table=%s rows=%u token=%s remedy=\"coldpath audit\"", delivery->table->name,
-           rows_in_doubt(delivery), token);
-    if (gives_up)
-        cp_delivery_taken_(delivery, now_ns);
-    else
+           "table=%s rows=%u token=%s remedy=\"%s\"", delivery->table->name, rows_in_doubt(delivery), token,
+           gives_up ? "find what takes them away (DELETE, a row policy); coldpath quarantine retry"
+                    : "coldpath audit");
+    if (!gives_up) {
         send_now(delivery);
+        return;
+    }
+    doubt->why = CP_DOUBT_NONE_;
+    cp_delivery_pieces_start_(delivery);
+    cp_pieces_one(&delivery->pieces);
+    delivery->sends += delivery->sends == 0; /* said at the end that it went in pieces */
+    delivery->late = "acknowledged under every token, and yet ClickHouse holds none of them";
+    delivery->prepared = false; /* the piece stands in the intent before its rows are in the quarantine */
+    count_later(delivery, 0);
 }
 
 static void counted_refused(cp_delivery *delivery, uint64_t distinct, uint64_t now_ns)
@@ -285,7 +294,7 @@ static void counted(cp_delivery *delivery, const cp_doubt_count *count, uint64_t
     } else if (doubt->why == CP_DOUBT_REFUSED_) {
         counted_refused(delivery, count->distinct, now_ns);
     } else if (doubt->why == CP_DOUBT_AFTER_ && count->distinct == 0) {
-        missing_again(delivery, now_ns);
+        missing_again(delivery);
     } else if (doubt->why == CP_DOUBT_AFTER_ || (fresh_piece && count->distinct > 0)) {
         cp_log(CP_LOG_WARN,
                "ClickHouse holds some rows of a batch in doubt: the others are looked for in pieces",

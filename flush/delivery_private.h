@@ -83,10 +83,10 @@ struct cp_delivery {
     char *url;         /* the constant part, url_head bytes, then settings and token */
     size_t url_head;
     size_t url_capacity;
-    bool encoded;      /* the body holds what is to be sent */
-    bool prepared;     /* the owner knows of it: it may be sent */
-    bool complained;   /* that it cannot be encoded */
-    bool settled_late; /* the piece is refused already: it only has to be quarantined */
+    bool encoded;     /* the body holds what is to be sent */
+    bool prepared;    /* the owner knows of it: it may be sent */
+    bool complained;  /* that it cannot be encoded */
+    const char *late; /* not NULL: the piece only has to be quarantined, for this reason */
     bool lent; /* the chunks are not to be released: they come from a log, or from a predecessor's batch */
     bool has_source;
     bool has_quarantine;
@@ -106,7 +106,7 @@ struct cp_delivery {
         *chunks[CP_BATCH_CHUNKS]; /* whose they are: see lent; of a log, valid only while the batch is cut */
     uint32_t chunk_rows[CP_BATCH_CHUNKS];
     cp_quarantine quarantine;
-    cp_quarantine_list found; /* settled_late: what of the piece is in the quarantine already */
+    cp_quarantine_list found; /* late: what of the piece is in the quarantine already */
 };
 
 /* A whole batch is about to go in pieces: brings the chunks of lossy tables into the order of their spans, which is the order in
@@ -127,6 +127,9 @@ bool cp_delivery_piece_encode_(cp_delivery *delivery, cp_error *err);
 
 /* What is under way has arrived: settled. */
 void cp_delivery_taken_(cp_delivery *delivery, uint64_t now_ns);
+
+/* The rows of the piece go to the quarantine, for the reason that `late` gives; or wait until they can. */
+void cp_delivery_settle_late_(cp_delivery *delivery, uint64_t now_ns);
 
 /* It had arrived before: tells owner and log. */
 void cp_delivery_found_(cp_delivery *delivery, uint64_t now_ns);

@@ -145,6 +145,27 @@ static void rows_refused(cp_delivery *delivery, const cp_http_reply *reply, cp_e
     cp_delivery_next_(delivery, now_ns, end.retry_in_ns);
 }
 
+void cp_delivery_settle_late_(cp_delivery *delivery, uint64_t now_ns)
+{
+    const cp_http_reply reply = {.status = 200, .body = "", .net_text = ""};
+    cp_error err = {0};
+    delivery->attempts++;
+    const int rc =
+        delivery->has_quarantine
+            ? cp_delivery_quarantine_(delivery, 0, delivery->late, &err)
+            : cp_error_set(&err, CP_E_CONFIG, "there is no quarantine for rows %s", delivery->late);
+    if (rc < 0) {
+        send_later(delivery, &reply, rc == CP_E_BUSY ? CP_CLASS_TRANSIENT : CP_CLASS_PARK_TABLE, err.text,
+                   now_ns);
+        return;
+    }
+    delivery->late = NULL;
+    delivery->parked = false;
+    cp_quarantine_list_free(&delivery->found);
+    cp_pieces_quarantined(&delivery->pieces);
+    cp_delivery_next_(delivery, now_ns, 0);
+}
+
 /* More than one row, which were too much at once. */
 static void rows_split(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns)
 {

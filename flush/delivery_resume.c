@@ -22,7 +22,7 @@ static void settled_book(cp_delivery *delivery, const cp_quarantine_list *list)
             if (row < pieces->first)
                 cp_delivery_book_(delivery, chunk, 1);
             else
-                delivery->settled_late = true;
+                delivery->late = "refused before the recorder was killed";
         }
     }
 }
@@ -43,7 +43,7 @@ static int resume_piece(cp_delivery *delivery, cp_batch_piece piece, cp_error *e
     if (rc < 0)
         return rc;
     settled_book(delivery, &delivery->found);
-    if (!delivery->settled_late)
+    if (!delivery->late)
         cp_quarantine_list_free(&delivery->found);
     return CP_OK;
 }

@@ -129,10 +129,15 @@ void cp_pieces_quarantined(cp_pieces *pieces)
     advance(pieces, 0);
 }
 
-bool cp_pieces_too_big(cp_pieces *pieces)
+void cp_pieces_one(cp_pieces *pieces)
 {
     if (!cp_pieces_in_use(pieces))
         pieces->count = pieces->rows;
+}
+
+bool cp_pieces_too_big(cp_pieces *pieces)
+{
+    cp_pieces_one(pieces);
     if (pieces->count == 1)
         return false;
     pieces->count /= 2;
@@ -143,8 +148,7 @@ bool cp_pieces_too_big(cp_pieces *pieces)
 
 bool cp_pieces_mixed(cp_pieces *pieces)
 {
-    if (!cp_pieces_in_use(pieces))
-        pieces->count = pieces->rows;
+    cp_pieces_one(pieces);
     pieces->mixed = true;
     pieces->hinted = 0;
     if (pieces->count == 1)

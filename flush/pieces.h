@@ -78,6 +78,9 @@ bool cp_pieces_too_big(cp_pieces *pieces);
  * they are settled. False: it is a single row. */
 bool cp_pieces_mixed(cp_pieces *pieces);
 
+/* A batch that goes whole is its only piece from now on. */
+void cp_pieces_one(cp_pieces *pieces);
+
 /* True while most rows are refused: the table, not its rows, is probably what is wrong. */
 bool cp_pieces_mostly_bad(const cp_pieces *pieces);
 

@@ -19,6 +19,7 @@
 #include "fake_server.h"
 #include "flush/doubt.h"
 #include "flush/flusher.h"
+#include "flush/quarantine.h"
 #include "row_maker.h"
 
 enum { ROWS = 8, WAIT_S = 20 };
@@ -199,7 +200,7 @@ static void test_token_without_rows(void **state)
     teardown(f);
 }
 
-/* Somebody deletes what arrives: there is an end. */
+/* Somebody deletes what arrives: there is an end, and it does not say that they were delivered. */
 static void test_rows_vanish(void **state)
 {
     (void)state;
@@ -207,6 +208,12 @@ static void test_rows_vanish(void **state)
     static const fake_count counts[] = {{1, "0\t0\n"}};
     fixture *f = deliver(steps, 1, counts, 1);
     assert_tokens(f, (const char *[]){"", "", "%2Fagain-1", "%2Fagain-2", "%2Fagain-3"}, 5);
+    assert_int_equal(f->quarantined, ROWS);
+    cp_quarantine_list list;
+    cp_error err = {0};
+    assert_int_equal(cp_quarantine_load(&list, f->quarantine, "orders", CP_QUARANTINE_ROWS, &err), CP_OK);
+    assert_int_equal(list.count, ROWS);
+    cp_quarantine_list_free(&list);
     teardown(f);
 }
 
