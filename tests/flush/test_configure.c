@@ -13,127 +13,51 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "fake_server.h"
-#include "flush/flusher.h"
-#include "row_maker.h"
+#include "flush_fixture.h"
 
 #define DDL "CREATE TABLE quotes (id UInt32, name LowCardinality(String)) ENGINE = MergeTree ORDER BY id"
 
-enum { WAIT_S = 20, REQUEST_MS = 1500 };
-
-static const cp_batch_policy eager = {
-    .rows = 1, .max_rows = 100000, .bytes = 1 << 20, .max_bytes = 16 << 20, .interval_ns = 1000000};
+enum { REQUEST_MS = 1500 };
 
 typedef struct fixture {
+    flush_fixture sends;
     fake_server *old;
     fake_server *new;
-    cp_flusher *flusher;
-    cp_table *table;
-    cp_sink_config config;
-    uint64_t position;
-    uint64_t made;
-    atomic_ullong delivered; /* rows */
-    atomic_uint attempts;
 } fixture;
-
-static void on_release(void *ctx, cp_chunk *chunk)
-{
-    (void)ctx;
-    chunk_free(chunk);
-}
-
-static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)
-{
-    fixture *f = ctx;
-    (void)table;
-    (void)attempt;
-    atomic_fetch_add(&f->attempts, 1);
-}
-
-static void on_delivered(void *ctx, uint32_t table, const cp_batch_intent *batch)
-{
-    fixture *f = ctx;
-    (void)table;
-    for (uint32_t i = 0; i < batch->span_count; i++)
-        atomic_fetch_add(&f->delivered, batch->spans[i].rows);
-}
-
-static void on_progress(void *ctx, uint32_t table, uint32_t in_flight, uint64_t queued,
-                        uint64_t oldest_seen_ns)
-{
-    (void)ctx;
-    (void)table;
-    (void)in_flight;
-    (void)queued;
-    (void)oldest_seen_ns;
-}
 
 static fixture *start(const fake_step *steps, unsigned count)
 {
     fixture *f = calloc(1, sizeof *f);
-    cp_error err = {0};
     assert_non_null(f);
     f->old = fake_server_start(steps, count, "24.8.1.1", NULL);
     f->new = fake_server_start(NULL, 0, "24.8.1.1", NULL);
-    f->config = (cp_sink_config){.url = fake_server_url(f->old),
-                                 .user = "writer",
-                                 .password = "secret",
-                                 .database = "market",
-                                 .instance = "test:1",
-                                 .compression = CP_COMPRESS_ZSTD,
-                                 .compression_level = 1,
-                                 .connect_timeout_ms = 500,
-                                 .request_timeout_ms = REQUEST_MS,
-                                 .retry_min_ms = 10,
-                                 .retry_max_ms = 60000};
-    const cp_flush_events events = {.ctx = f,
-                                    .release = on_release,
-                                    .attempt = on_attempt,
-                                    .delivered = on_delivered,
-                                    .progress = on_progress};
-    if (cp_flusher_create(&f->flusher, &f->config, &events, &err) < 0 ||
-        cp_table_parse(&f->table, NULL, DDL, strlen(DDL), &err) < 0 ||
-        cp_flusher_add_table(f->flusher, f->table, &eager, 64, &err) < 0)
-        fail_msg("%s", err.text);
-    assert_int_equal(cp_flusher_configure(f->flusher, &f->config, &eager, &err), CP_E_INVAL); /* too early */
-    assert_int_equal(cp_flusher_start(f->flusher, -1, &err), CP_OK);
+    f->sends.config = (cp_sink_config){.url = fake_server_url(f->old),
+                                       .user = "writer",
+                                       .password = "secret",
+                                       .database = "market",
+                                       .instance = "test:1",
+                                       .compression = CP_COMPRESS_ZSTD,
+                                       .compression_level = 1,
+                                       .connect_timeout_ms = 500,
+                                       .request_timeout_ms = REQUEST_MS,
+                                       .retry_min_ms = 10,
+                                       .retry_max_ms = 60000};
+    flush_fixture_start(&f->sends, DDL);
     return f;
 }
 
 static void end(fixture *f)
 {
-    cp_flusher_stop(f->flusher, cp_boottime_ns());
-    cp_flusher_free(f->flusher);
+    flush_fixture_stop(&f->sends);
     fake_server_stop(f->old);
     fake_server_stop(f->new);
-    cp_table_free(f->table);
     free(f);
-}
-
-static void submit(fixture *f, uint32_t rows)
-{
-    cp_chunk *chunk = chunk_make(1 << 20, rows + 1, 3, 9, f->position);
-    row_maker maker = {.table = f->table, .random = ++f->made, .distinct = 10, .longest = 100};
-    for (uint32_t i = 0; i < rows; i++)
-        assert_true(row_make(&maker, chunk));
-    chunk->first_seen_ns = cp_boottime_ns();
-    f->position = chunk->end;
-    assert_true(cp_flusher_submit(f->flusher, 0, chunk));
-    cp_flusher_wake(f->flusher);
-}
-
-static void wait_delivered(fixture *f, uint64_t rows)
-{
-    const uint64_t deadline = cp_boottime_ns() + WAIT_S * (uint64_t)CP_NS_PER_S;
-    while (atomic_load(&f->delivered) < rows && cp_boottime_ns() < deadline)
-        usleep(2000);
-    assert_int_equal(atomic_load(&f->delivered), rows);
 }
 
 static cp_sink_config moved(const fixture *f)
 {
-    cp_sink_config config = f->config;
+    cp_sink_config config = f->sends.config;
     config.url = fake_server_url(f->new);
     config.user = "other";
     config.password = "word";
@@ -146,12 +70,12 @@ static void test_to_another_server(void **state)
     (void)state;
     fixture *f = start(NULL, 0);
     cp_error err = {0};
-    submit(f, 10);
-    wait_delivered(f, 10);
+    flush_fixture_submit(&f->sends, 10);
+    flush_wait_delivered(&f->sends, 10);
     const cp_sink_config config = moved(f);
-    assert_int_equal(cp_flusher_configure(f->flusher, &config, &eager, &err), CP_OK);
-    submit(f, 20);
-    wait_delivered(f, 30);
+    assert_int_equal(cp_flusher_configure(f->sends.flusher, &config, &flush_eager, &err), CP_OK);
+    flush_fixture_submit(&f->sends, 20);
+    flush_wait_delivered(&f->sends, 30);
     assert_int_equal(fake_server_inserts(f->old), 1);
     assert_int_equal(fake_server_inserts(f->new), 1);
     const fake_insert before = fake_server_insert(f->old, 0);
@@ -163,9 +87,10 @@ static void test_to_another_server(void **state)
     assert_string_equal(after.key, "word");
     assert_false(after.zstd);
     assert_non_null(strstr(after.target, "database=market"));
-    assert_int_equal(cp_flusher_configure(f->flusher, &f->config, &eager, &err), CP_OK); /* and back */
-    submit(f, 5);
-    wait_delivered(f, 35);
+    assert_int_equal(cp_flusher_configure(f->sends.flusher, &f->sends.config, &flush_eager, &err),
+                     CP_OK); /* and back */
+    flush_fixture_submit(&f->sends, 5);
+    flush_wait_delivered(&f->sends, 35);
     assert_int_equal(fake_server_inserts(f->old), 2);
     assert_string_equal(fake_server_insert(f->old, 1).key, "secret");
     end(f);
@@ -179,15 +104,14 @@ static void test_under_way(void **state)
     static const fake_step silent[] = {{.act = FAKE_SILENT}};
     fixture *f = start(silent, 1);
     cp_error err = {0};
-    submit(f, 10);
-    while (fake_server_inserts(f->old) == 0)
-        usleep(1000);
+    flush_fixture_submit(&f->sends, 10);
+    FLUSH_WAIT_FOR(fake_server_inserts(f->old) > 0);
     const uint64_t begin = cp_boottime_ns();
     cp_sink_config config = moved(f);
     config.abandoned[0] = fake_server_url(f->old);
-    assert_int_equal(cp_flusher_configure(f->flusher, &config, &eager, &err), CP_OK);
+    assert_int_equal(cp_flusher_configure(f->sends.flusher, &config, &flush_eager, &err), CP_OK);
     assert_true(cp_boottime_ns() - begin < REQUEST_MS * (uint64_t)CP_NS_PER_MS / 2);
-    wait_delivered(f, 10);
+    flush_wait_delivered(&f->sends, 10);
     assert_true(cp_boottime_ns() - begin > REQUEST_MS * (uint64_t)CP_NS_PER_MS / 2);
     assert_int_equal(fake_server_inserts(f->old), 1);
     assert_int_equal(fake_server_inserts(f->new), 1);
@@ -203,21 +127,19 @@ static void test_in_doubt(void **state)
     static const fake_step silent[] = {{.act = FAKE_SILENT}};
     fixture *f = start(silent, 1);
     cp_error err = {0};
-    cp_sink_config config = f->config;
+    cp_sink_config config = f->sends.config;
     config.retry_min_ms = 60000; /* it is not sent again meanwhile */
-    assert_int_equal(cp_flusher_configure(f->flusher, &config, &eager, &err), CP_OK);
-    submit(f, 10);
-    const uint64_t deadline = cp_boottime_ns() + WAIT_S * (uint64_t)CP_NS_PER_S;
-    while (atomic_load(&f->attempts) == 0 && cp_boottime_ns() < deadline)
-        usleep(1000);
+    assert_int_equal(cp_flusher_configure(f->sends.flusher, &config, &flush_eager, &err), CP_OK);
+    flush_fixture_submit(&f->sends, 10);
+    FLUSH_WAIT_FOR(atomic_load(&f->sends.attempts) > 0);
     const cp_sink_config other = moved(f);
-    assert_int_equal(cp_flusher_configure(f->flusher, &other, &eager, &err), CP_E_CONFIG);
+    assert_int_equal(cp_flusher_configure(f->sends.flusher, &other, &flush_eager, &err), CP_E_CONFIG);
     assert_non_null(strstr(err.text, fake_server_url(f->old)));
     assert_non_null(strstr(err.text, "clickhouse.abandoned"));
     config.others[0] = fake_server_url(f->new); /* another one beside it is no trouble */
     config.password = "mended";
-    assert_int_equal(cp_flusher_configure(f->flusher, &config, &eager, &err), CP_OK);
-    wait_delivered(f, 10); /* where it was sent */
+    assert_int_equal(cp_flusher_configure(f->sends.flusher, &config, &flush_eager, &err), CP_OK);
+    flush_wait_delivered(&f->sends, 10); /* where it was sent */
     assert_int_equal(fake_server_inserts(f->old), 2);
     assert_int_equal(fake_server_inserts(f->new), 0);
     end(f);
@@ -235,17 +157,16 @@ static void test_a_pause_ends(void **state)
     };
     fixture *f = start(refused, 1);
     cp_error err = {0};
-    cp_sink_config config = f->config;
+    cp_sink_config config = f->sends.config;
     config.retry_min_ms = 60000; /* from here on every pause is a minute */
-    assert_int_equal(cp_flusher_configure(f->flusher, &config, &eager, &err), CP_OK);
-    submit(f, 10);
-    while (fake_server_inserts(f->old) == 0)
-        usleep(1000);
+    assert_int_equal(cp_flusher_configure(f->sends.flusher, &config, &flush_eager, &err), CP_OK);
+    flush_fixture_submit(&f->sends, 10);
+    FLUSH_WAIT_FOR(fake_server_inserts(f->old) > 0);
     usleep(200000);
     assert_int_equal(fake_server_inserts(f->old), 1);
     config.password = "right";
-    assert_int_equal(cp_flusher_configure(f->flusher, &config, &eager, &err), CP_OK);
-    wait_delivered(f, 10);
+    assert_int_equal(cp_flusher_configure(f->sends.flusher, &config, &flush_eager, &err), CP_OK);
+    flush_wait_delivered(&f->sends, 10);
     assert_string_equal(fake_server_insert(f->old, 1).key, "right");
     end(f);
 }
@@ -259,16 +180,16 @@ static void test_refused(void **state)
     cp_error err = {0};
     cp_sink_config config = moved(f);
     config.url = "ftp://nowhere";
-    assert_int_equal(cp_flusher_configure(f->flusher, &config, &eager, &err), CP_E_INVAL);
+    assert_int_equal(cp_flusher_configure(f->sends.flusher, &config, &flush_eager, &err), CP_E_INVAL);
     config = moved(f);
     config.password = long_word;
-    assert_int_equal(cp_flusher_configure(f->flusher, &config, &eager, &err), CP_E_NOMEM);
+    assert_int_equal(cp_flusher_configure(f->sends.flusher, &config, &flush_eager, &err), CP_E_NOMEM);
     config = moved(f);
-    cp_batch_policy large = eager;
+    cp_batch_policy large = flush_eager;
     large.max_bytes++;
-    assert_int_equal(cp_flusher_configure(f->flusher, &config, &large, &err), CP_E_INVAL);
-    submit(f, 10);
-    wait_delivered(f, 10);
+    assert_int_equal(cp_flusher_configure(f->sends.flusher, &config, &large, &err), CP_E_INVAL);
+    flush_fixture_submit(&f->sends, 10);
+    flush_wait_delivered(&f->sends, 10);
     assert_int_equal(fake_server_inserts(f->old), 1);
     assert_string_equal(fake_server_insert(f->old, 0).user, "writer");
     end(f);

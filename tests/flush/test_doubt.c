@@ -7,79 +7,33 @@
 
 #include <cmocka.h>
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "fake_server.h"
 #include "flush/doubt.h"
-#include "flush/flusher.h"
 #include "flush/quarantine.h"
-#include "row_maker.h"
+#include "flush_fixture.h"
 
-enum { ROWS = 8, WAIT_S = 20 };
+enum { ROWS = 8 };
 
 static const char *const ddl =
     "CREATE TABLE orders (id UInt32, _cp_epoch UInt64, _cp_slot UInt16, _cp_position UInt64) "
     "ENGINE = MergeTree ORDER BY id";
 
 typedef struct fixture {
+    flush_fixture sends;
     fake_server *server;
-    cp_flusher *flusher;
-    cp_table *table;
     char quarantine[64];
-    _Atomic unsigned delivered; /* batches */
-    _Atomic unsigned quarantined;
 } fixture;
 
-static void on_release(void *ctx, cp_chunk *chunk)
-{
-    (void)ctx;
-    chunk_free(chunk);
-}
-
-static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)
-{
-    (void)ctx;
-    (void)table;
-    (void)attempt;
-}
-
-static void on_delivered(void *ctx, uint32_t table, const cp_batch_intent *batch)
-{
-    fixture *f = ctx;
-    (void)table;
-    for (uint32_t i = 0; i < batch->span_count; i++)
-        f->quarantined += batch->spans[i].quarantined;
-    f->delivered++;
-}
-
-static void on_progress(void *ctx, uint32_t table, uint32_t in_flight, uint64_t queued, uint64_t oldest_ns)
-{
-    (void)ctx;
-    (void)table;
-    (void)in_flight;
-    (void)queued;
-    (void)oldest_ns;
-}
-
-static cp_table *table_parse(const char *text)
-{
-    cp_table *table = NULL;
-    cp_error err = {0};
-    if (cp_table_parse(&table, NULL, text, strlen(text), &err) < 0)
-        fail_msg("%s", err.text);
-    return table;
-}
-
-/* Sends ROWS rows to a server with that script, until they are delivered. */
-static fixture *deliver(const fake_step *steps, unsigned step_count, const fake_count *counts,
-                        unsigned count_count)
+/* Sends ROWS rows to a server with that script. */
+static fixture *send_rows(const fake_step *steps, unsigned step_count, const fake_count *counts,
+                          unsigned count_count, uint64_t quarantine_limit)
 {
     fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
@@ -87,51 +41,36 @@ static fixture *deliver(const fake_step *steps, unsigned step_count, const fake_
     assert_non_null(mkdtemp(f->quarantine));
     f->server = fake_server_start(steps, step_count, "26.7.1.1", NULL);
     fake_server_set_counts(f->server, counts, count_count);
-    f->table = table_parse(ddl);
-    const cp_sink_config config = {.url = fake_server_url(f->server),
-                                   .database = "market",
-                                   .instance = "test:1",
-                                   .connect_timeout_ms = 500,
-                                   .request_timeout_ms = 300,
-                                   .retry_min_ms = 5,
-                                   .retry_max_ms = 20,
-                                   .quarantine_dir = f->quarantine,
-                                   .quarantine_limit = 1 << 20};
-    const cp_flush_events events = {.ctx = f,
-                                    .release = on_release,
-                                    .attempt = on_attempt,
-                                    .delivered = on_delivered,
-                                    .progress = on_progress};
-    const cp_batch_policy eager = {
-        .rows = 1, .max_rows = 1000, .bytes = 1 << 20, .max_bytes = 1 << 20, .interval_ns = 1000000};
-    cp_error err = {0};
-    if (cp_flusher_create(&f->flusher, &config, &events, &err) < 0 ||
-        cp_flusher_add_table(f->flusher, f->table, &eager, 64, &err) < 0)
-        fail_msg("%s", err.text);
-    assert_int_equal(cp_flusher_start(f->flusher, -1, &err), CP_OK);
-    cp_chunk *chunk = chunk_make(1 << 16, ROWS, 3, 9, 0);
-    row_maker maker = {.table = f->table, .random = 42, .distinct = 10, .longest = 10};
-    for (uint32_t i = 0; i < ROWS; i++)
-        assert_true(row_make(&maker, chunk));
-    chunk->first_seen_ns = cp_boottime_ns();
-    assert_true(cp_flusher_submit(f->flusher, 0, chunk));
-    cp_flusher_wake(f->flusher);
-    const uint64_t deadline = cp_boottime_ns() + WAIT_S * (uint64_t)CP_NS_PER_S;
-    while (!f->delivered && cp_boottime_ns() < deadline)
-        usleep(1000);
-    assert_int_equal(f->delivered, 1);
+    f->sends.config = (cp_sink_config){.url = fake_server_url(f->server),
+                                       .database = "market",
+                                       .instance = "test:1",
+                                       .connect_timeout_ms = 500,
+                                       .request_timeout_ms = 300,
+                                       .retry_min_ms = 5,
+                                       .retry_max_ms = 20,
+                                       .quarantine_dir = f->quarantine,
+                                       .quarantine_limit = quarantine_limit};
+    flush_fixture_start(&f->sends, ddl);
+    flush_fixture_submit(&f->sends, ROWS);
+    return f;
+}
+
+/* Likewise, until they are settled. */
+static fixture *deliver(const fake_step *steps, unsigned step_count, const fake_count *counts,
+                        unsigned count_count)
+{
+    fixture *f = send_rows(steps, step_count, counts, count_count, 1 << 20);
+    FLUSH_WAIT_FOR(atomic_load(&f->sends.batches) > 0);
+    assert_int_equal(atomic_load(&f->sends.batches), 1);
+    assert_int_equal(atomic_load(&f->sends.delivered) + atomic_load(&f->sends.quarantined), ROWS);
     return f;
 }
 
 static void teardown(fixture *f)
 {
-    char command[128];
-    cp_flusher_stop(f->flusher, cp_boottime_ns());
-    cp_flusher_free(f->flusher);
+    flush_fixture_stop(&f->sends);
     fake_server_stop(f->server);
-    cp_table_free(f->table);
-    snprintf(command, sizeof command, "rm -r %s", f->quarantine);
-    assert_int_equal(system(command), 0);
+    flush_remove_all(f->quarantine);
     free(f);
 }
 
@@ -208,12 +147,31 @@ static void test_rows_vanish(void **state)
     static const fake_count counts[] = {{1, "0\t0\n"}};
     fixture *f = deliver(steps, 1, counts, 1);
     assert_tokens(f, (const char *[]){"", "", "%2Fagain-1", "%2Fagain-2", "%2Fagain-3"}, 5);
-    assert_int_equal(f->quarantined, ROWS);
+    assert_int_equal(f->sends.quarantined, ROWS);
     cp_quarantine_list list;
     cp_error err = {0};
     assert_int_equal(cp_quarantine_load(&list, f->quarantine, "orders", CP_QUARANTINE_ROWS, &err), CP_OK);
     assert_int_equal(list.count, ROWS);
     cp_quarantine_list_free(&list);
+    teardown(f);
+}
+
+/* Likewise, and the quarantine has no room: they wait, parked, and count as nothing. */
+static void test_rows_vanish_without_room(void **state)
+{
+    (void)state;
+    static const fake_step steps[] = {LOST};
+    static const fake_count counts[] = {{1, "0\t0\n"}};
+    fixture *f = send_rows(steps, 1, counts, 1, 64);
+    FLUSH_WAIT_FOR(atomic_load(&f->sends.parked) >= 2);
+    assert_int_equal(atomic_load(&f->sends.batches), 0);
+    assert_int_equal(fake_server_inserts(f->server), 5);
+    cp_error err = {0};
+    f->sends.config.quarantine_limit = 1 << 20;
+    assert_int_equal(cp_flusher_configure(f->sends.flusher, &f->sends.config, &flush_eager, &err), CP_OK);
+    FLUSH_WAIT_FOR(atomic_load(&f->sends.quarantined) == ROWS);
+    assert_int_equal(atomic_load(&f->sends.delivered), 0);
+    assert_int_equal(fake_server_inserts(f->server), 5);
     teardown(f);
 }
 
@@ -240,7 +198,7 @@ static void test_refused_but_stored(void **state)
     static const fake_count counts[] = {{1, "0\t0\n"}, {1, "8\t8\n"}};
     fixture *f = deliver(steps, 2, counts, 2);
     assert_tokens(f, (const char *[]){"", ""}, 2);
-    assert_int_equal(f->quarantined, 0);
+    assert_int_equal(f->sends.quarantined, 0);
     teardown(f);
 }
 
@@ -253,7 +211,7 @@ static void test_refused(void **state)
     fixture *f = deliver(steps, 4, counts, 1);
     const fake_insert third = fake_server_insert(f->server, 3);
     assert_non_null(strstr(third.token, "%2F0-4"));
-    assert_int_equal(f->quarantined, 0); /* the pieces are taken */
+    assert_int_equal(f->sends.quarantined, 0); /* the pieces are taken */
     teardown(f);
 }
 
@@ -293,7 +251,7 @@ static void test_read(void **state)
 static void test_sql(void **state)
 {
     (void)state;
-    cp_table *table = table_parse(ddl);
+    cp_table *table = flush_table_parse(ddl);
     cp_span spans[CP_MAX_TABLE_SLOTS];
     for (unsigned i = 0; i < CP_MAX_TABLE_SLOTS; i++)
         spans[i] = (cp_span){.slot = UINT16_MAX, .epoch = UINT64_MAX, .begin = UINT64_MAX, .end = UINT64_MAX};
@@ -315,7 +273,7 @@ static void test_sql(void **state)
         "MergeTree "
         "ORDER BY id TTL id + INTERVAL 1 DAY"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        table = table_parse(others[i]);
+        table = flush_table_parse(others[i]);
         assert_false(cp_doubt_countable(table));
         cp_table_free(table);
     }
@@ -325,17 +283,12 @@ int main(void)
 {
     cp_log_set_level(CP_LOG_ERROR);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stored),
-        cmocka_unit_test(test_not_stored),
-        cmocka_unit_test(test_not_in_doubt),
-        cmocka_unit_test(test_token_without_rows),
-        cmocka_unit_test(test_rows_vanish),
-        cmocka_unit_test(test_some_missing),
-        cmocka_unit_test(test_refused_but_stored),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_cannot_count),
-        cmocka_unit_test(test_read),
-        cmocka_unit_test(test_sql),
+        cmocka_unit_test(test_stored),       cmocka_unit_test(test_not_stored),
+        cmocka_unit_test(test_not_in_doubt), cmocka_unit_test(test_token_without_rows),
+        cmocka_unit_test(test_rows_vanish),  cmocka_unit_test(test_rows_vanish_without_room),
+        cmocka_unit_test(test_some_missing), cmocka_unit_test(test_refused_but_stored),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_cannot_count),
+        cmocka_unit_test(test_read),         cmocka_unit_test(test_sql),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
