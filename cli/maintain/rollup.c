@@ -156,18 +156,18 @@ static int run(const cp_rollup *rollup, const cp_sink_config *sink, const char *
     return rc;
 }
 
-/* The target's ORDER BY, as its server writes it; malloc'd. */
-static int key_ask(const cp_rollup *rollup, const cp_sink_config *sink, const char *database, char **key,
-                   cp_error *err)
+/* What the server says of the target: `what` out of a system table, where `name` is its name; malloc'd. */
+static int target_ask(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,
+                      const char *what, const char *name, char **key, cp_error *err)
 {
     char *sql = NULL;
     size_t len = 0;
     FILE *out = open_memstream(&sql, &len);
     if (!out)
         return cp_error_set(err, CP_E_NOMEM, "no memory for a statement");
-    fputs("SELECT sorting_key FROM system.tables WHERE database = ", out);
+    fprintf(out, "SELECT %s WHERE database = ", what);
     cp_sql_write_text(out, database);
-    fputs(" AND name = concat(", out);
+    fprintf(out, " AND %s = concat(", name);
     cp_sql_write_text(out, rollup->target);
     fprintf(out, ", '%s') FORMAT TSVRaw", rollup->cluster ? "_local" : "");
     const int closed = fclose(out);
@@ -188,7 +188,7 @@ static int take_back_check(const cp_rollup *rollup, const cp_sink_config *sink, 
     char *sql = NULL;
     size_t len = 0;
     uint64_t lost = 0;
-    int rc = key_ask(rollup, sink, database, &key, err);
+    int rc = target_ask(rollup, sink, database, "sorting_key FROM system.tables", "name", &key, err);
     FILE *out = rc == CP_OK ? open_memstream(&sql, &len) : NULL;
     if (out)
         lost_write(out, rollup, database, partition, key);
@@ -207,11 +207,96 @@ static int take_back_check(const cp_rollup *rollup, const cp_sink_config *sink, 
     return rc;
 }
 
+/* True when the key is a tuple's parts in parentheses: what stands for them takes them one by one. */
+static bool key_is_tuple(const char *key)
+{
+    uint32_t depth = 0;
+    char quote = '\0';
+    for (const char *at = key; *key == '(' && *at; at++) {
+        if (quote && *at == '\\' && at[1])
+            at++;
+        else if (quote)
+            quote = *at == quote ? '\0' : quote;
+        else if (*at == '\'' || *at == '`' || *at == '"')
+            quote = *at;
+        else if (*at == '(')
+            depth++;
+        else if (*at == ')' && --depth == 0)
+            return at[1] == '\0';
+    }
+    return false;
+}
+
+/* The bars that would come into other partitions of the target than the source's. key: the target's PARTITION BY; casts: its
+ * columns, as the target has them. */
+static void elsewhere_write(FILE *out, const cp_rollup *rollup, const char *partition, const char *key,
+                            const char *casts)
+{
+    const char *select = rollup->text + rollup->select;
+    const char *at = strstr(select, placeholder);
+    fprintf(out, "SELECT count() FROM (SELECT *%s%s%s FROM (", *casts ? " REPLACE (" : "", casts,
+            *casts ? ")" : "");
+    fwrite(select, 1, (size_t)(at - select), out);
+    cp_sql_write_text(out, partition);
+    fprintf(out, "%s)) WHERE ", at + strlen(placeholder));
+    if (*key == '\0')
+        fputs("'all'", out);
+    else
+        fprintf(out, "partitionId%s%s%s", key_is_tuple(key) ? "" : "(", key, key_is_tuple(key) ? "" : ")");
+    fputs(" != ", out);
+    cp_sql_write_text(out, partition);
+}
+
+static int elsewhere_count(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,
+                           const char *partition, uint64_t *bars, char **key, cp_error *err)
+{
+    char *casts = NULL;
+    char *sql = NULL;
+    size_t len = 0;
+    int rc = target_ask(rollup, sink, database, "partition_key FROM system.tables", "name", key, err);
+    if (rc == CP_OK)
+        rc = target_ask(
+            rollup, sink, database,
+            "arrayStringConcat(groupArray(concat('CAST(`', replaceAll(name, '`', '\\\\`'), '` AS ', "
+            "type, ') AS `', replaceAll(name, '`', '\\\\`'), '`')), ', ') FROM (SELECT * FROM "
+            "system.columns WHERE is_in_partition_key)",
+            "table", &casts, err);
+    FILE *out = rc == CP_OK ? open_memstream(&sql, &len) : NULL;
+    if (out)
+        elsewhere_write(out, rollup, partition, *key, casts);
+    if (rc == CP_OK && (!out || fclose(out) != 0))
+        rc = cp_error_set(err, CP_E_NOMEM, "no memory for a statement");
+    if (rc == CP_OK)
+        rc = cp_query_number(sink, database, sql, bars, err);
+    free(casts);
+    free(sql);
+    return rc;
+}
+
+/* Whether a partition of the source becomes one of the target: of others nobody could say what they stand for. */
+static int partition_check(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,
+                           const char *partition, cp_error *err)
+{
+    uint64_t bars = 0;
+    char *key = NULL;
+    int rc = elsewhere_count(rollup, sink, database, partition, &bars, &key, err);
+    if (rc == CP_OK && bars > 0)
+        rc = cp_error_set(err, CP_E_INVAL,
+                          "%" PRIu64 " bars of partition %s would come into other partitions of %s, which is "
+                          "PARTITION BY %s; nothing was rolled up. Give it the partition ids of the source: "
+                          "the same PARTITION BY, over the column that its time becomes",
+                          bars, partition, rollup->target, *key ? key : "tuple()");
+    free(key);
+    return rc;
+}
+
 int cp_rollup_run(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,
                   const char *partition, uint64_t rows, cp_error *err)
 {
     uint64_t held = 0;
-    int rc = cp_rollup_held(rollup, sink, database, partition, &held, err);
+    int rc = partition_check(rollup, sink, database, partition, err);
+    if (rc == CP_OK)
+        rc = cp_rollup_held(rollup, sink, database, partition, &held, err);
     if (rc == CP_OK && held > 0)
         rc = take_back_check(rollup, sink, database, partition, err);
     if (rc == CP_OK && held > 0) /* of a run that was broken off, or before late rows came */

@@ -35,7 +35,8 @@ int cp_rollup_held(const cp_rollup *rollup, const cp_sink_config *sink, const ch
                    const char *partition, uint64_t *ticks, cp_error *err);
 
 /* Rolls one partition of rows rows up, in place of what the target has of it, and counts: CP_E_SERVER when the target does
- * not stand for all of them afterwards; CP_E_INVAL, and nothing is touched, when the target has more of a bar than the partition. */
+ * not stand for all of them afterwards; CP_E_INVAL, and nothing is touched, when the target has more of a bar than the
+ * partition, or its partitions are others. */
 int cp_rollup_run(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,
                   const char *partition, uint64_t rows, cp_error *err);
 

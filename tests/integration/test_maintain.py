@@ -162,6 +162,37 @@ class Maintain(unittest.TestCase):
         self.assertIn("market_data_1m", done.stderr)
         self.assertEqual(self.days(), before)
 
+    def test_other_partitions(self):
+        """Bars that would come into other partitions than their rows are refused before there are any; tuples and other types of
+        the key's columns are taken as the server takes them."""
+        (self.work / "rollups").mkdir()
+        (self.work / "rollups/t.sql").write_text(
+            "INSERT INTO u (minute, s, ticks) SELECT toStartOfMinute(ts) AS minute, s, count() AS ticks FROM t "
+            "WHERE _partition_id = {partition:String} GROUP BY minute, s")
+        (self.work / "t.sql").write_text(
+            "CREATE TABLE t (ts DateTime('UTC'), s LowCardinality(String)) ENGINE = MergeTree PARTITION BY (toDate(ts), s) "
+            "ORDER BY ts TTL ts + INTERVAL 1 YEAR DELETE")
+        self.configure({"t": {}}, {"dir": str(self.work)})
+        self.coldpath("schema", "apply")
+        self.ask("SYSTEM STOP MERGES t")
+        self.ask("INSERT INTO t SELECT toDateTime('2020-03-04 05:06:07', 'UTC') + number, 'a(' FROM numbers(90)")
+        for key, said in (("toYYYYMM(minute)", "toYYYYMM(minute)"), ("(s, toDate(minute))", "(s, toDate(minute))"),
+                          ("tuple()", "PARTITION BY tuple()")):
+            self.ask(f"CREATE TABLE u (minute DateTime('UTC'), s String, ticks UInt64) ENGINE = MergeTree PARTITION BY {key} "
+                     "ORDER BY minute")
+            for _ in range(2):
+                done = self.coldpath("maintain", "--yes", code=1)
+                self.assertIn("would come into other partitions of u", done.stderr)
+                self.assertIn(said, done.stderr)
+                self.assertEqual(self.ask("SELECT count() FROM u"), "0\n")
+            self.ask("DROP TABLE u SYNC")
+        self.assertEqual(self.ask("SELECT count() FROM t"), "90\n")
+        self.ask("CREATE TABLE u (minute DateTime64(3, 'UTC'), s String, ticks UInt64) ENGINE = MergeTree "
+                 "PARTITION BY (toDate(minute), s) ORDER BY minute")
+        self.maintain("--yes")
+        self.assertEqual(self.ask("SELECT sum(ticks) FROM u"), "90\n")
+        self.assertEqual(self.ask("SELECT count() FROM t"), "0\n")
+
     def small(self, table):
         """A critical table of one's own, without a roll-up: rows of today and of three years ago."""
         (self.work / "t.sql").write_text(table)
