@@ -1,29 +1,22 @@
 #include "recorder/recorder.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <sched.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "ingest/drain.h"
 #include "recorder/config/change.h"
 #include "recorder/config_apply.h"
 #include "recorder/confine.h"
+#include "recorder/drain_thread.h"
 #include "recorder/endpoint_board.h"
 #include "recorder/error_notes.h"
 #include "recorder/gate.h"
-#include "recorder/ladder_lane.h"
 #include "recorder/lane.h"
-#include "recorder/log_lane.h"
 #include "recorder/resume.h"
 #include "recorder/ship_targets.h"
 #include "shm/ack.h"
@@ -39,11 +32,6 @@ _Static_assert((int)CP_EXACTLY_ONCE == (int)CP_DELIVERY_EXACTLY_ONCE &&
                "the flusher's guarantee goes into the region as it is");
 
 enum {
-    NAP_MIN_NS = 50 * CP_NS_PER_US,
-    NAP_MAX_NS = 2 * CP_NS_PER_MS,
-    NAP_QUIET_NS = 10 * CP_NS_PER_MS,
-    QUIET_AFTER_NS = 500 * CP_NS_PER_MS, /* without a single new row anywhere */
-    LOG_PATIENCE_NS = 20 * CP_NS_PER_MS,
     LANE_QUEUE = 1024, /* chunks of one table that may wait for the flusher */
     STOP_POLL_NS = 2 * CP_NS_PER_MS,
     STOP_GRACE_NS = 2 * CP_NS_PER_S /* for a batch that is on the wire when the time to stop is over */
@@ -63,18 +51,10 @@ struct cp_recorder {
     cp_log_buffer log_buffer;
     const cp_table **tables;
     cp_batch_policy *policies; /* per table, as they hold now */
-    bool busy_poll;            /* atomic */
     uint64_t stop_timeout_ns;
-    pthread_t drain_thread;
-    bool drain_running;
-    bool retiring;                  /* atomic: the drain thread shall retire the ladders, ... */
-    bool retired;                   /* atomic: and has */
-    bool stopping;                  /* atomic: tells the drain thread to end */
+    cp_drain_thread drain_thread;
     cp_ship_targets *flush_targets; /* while a flush is under way; NULL: none is */
     uint64_t flush_until;           /* boot-time clock */
-    sem_t started;                  /* the drain thread has started its logs, or failed to */
-    int start_code;
-    cp_error start_error;
 };
 
 /* ---- events -------------------------------------------------------------------------------------------- */
@@ -347,11 +327,10 @@ int cp_recorder_create(cp_recorder **out, const cp_config *config, cp_error *err
     if (!recorder)
         return cp_error_set(err, CP_E_NOMEM, "no memory for the recorder");
     recorder->config = config;
-    recorder->busy_poll = config->poll == CP_POLL_BUSY;
     recorder->stop_timeout_ns = config->stop_timeout_ns;
     recorder->region.lock_fd = -1;
     recorder->gate.replay_fd = -1;
-    sem_init(&recorder->started, 0, 0);
+    cp_drain_thread_init(&recorder->drain_thread, config->poll == CP_POLL_BUSY);
     cp_sigbus_install();
     int rc = cp_config_own_region(config, &recorder->region, err);
     if (rc == CP_OK) {
@@ -387,10 +366,7 @@ void cp_recorder_free(cp_recorder *recorder)
 {
     if (!recorder)
         return;
-    if (recorder->drain_running) {
-        __atomic_store_n(&recorder->stopping, true, __ATOMIC_RELEASE);
-        pthread_join(recorder->drain_thread, NULL);
-    }
+    cp_drain_thread_destroy(&recorder->drain_thread);
     if (recorder->flusher)
         cp_flusher_stop(recorder->flusher, cp_boottime_ns()); /* when a start failed half-way */
     cp_flusher_free(recorder->flusher);
@@ -406,7 +382,6 @@ void cp_recorder_free(cp_recorder *recorder)
     cp_gate_close(&recorder->gate);
     cp_error_notes_close();
     cp_region_release(&recorder->region);
-    sem_destroy(&recorder->started);
     free(recorder->flush_targets);
     free(recorder->ladders);
     free(recorder->resumed);
@@ -417,135 +392,19 @@ void cp_recorder_free(cp_recorder *recorder)
     free(recorder);
 }
 
-/* ---- the drain thread ---------------------------------------------------------------------------------- */
-
-/* The next nap: none after work, else twice the last, up to a bound that is higher when nothing has come for
- * long. */
-static uint64_t next_nap(uint64_t nap, uint64_t now, uint64_t last_work_ns)
-{
-    const uint64_t most = now - last_work_ns >= QUIET_AFTER_NS ? NAP_QUIET_NS : NAP_MAX_NS;
-    if (nap < NAP_MIN_NS)
-        return NAP_MIN_NS;
-    return nap * 2 < most ? nap * 2 : most;
-}
-
-static void pause_for(const cp_recorder *recorder, uint64_t nap)
-{
-    if (__atomic_load_n(&recorder->busy_poll, __ATOMIC_RELAXED)) {
-        for (int i = 0; i < 64; i++)
-            __builtin_ia32_pause();
-        return;
-    }
-    const struct timespec time = {.tv_sec = 0, .tv_nsec = (long)nap};
-    nanosleep(&time, NULL);
-}
-
-/* The logs belong to the thread that starts them. */
-static bool start_logs(cp_recorder *recorder)
-{
-    for (uint32_t i = 0; recorder->start_code == CP_OK && i < recorder->config->table_count; i++) {
-        if (recorder->logs[i])
-            recorder->start_code = cp_log_lane_start(recorder->logs[i], &recorder->start_error);
-    }
-    sem_post(&recorder->started);
-    return recorder->start_code == CP_OK;
-}
-
-/* True while writes are under way: their end is worth waking up for. Not when they have been for long: the disk is full. */
-static bool step_logs(cp_recorder *recorder, uint64_t now, uint64_t *quiet_since)
-{
-    bool pending = false;
-    bool moved = false;
-    for (uint32_t i = 0; i < recorder->config->table_count; i++) {
-        if (recorder->logs[i])
-            moved |= cp_log_lane_step(recorder->logs[i], now, &pending);
-    }
-    if (moved || !pending)
-        *quiet_since = now;
-    return moved || (pending && now - *quiet_since < LOG_PATIENCE_NS);
-}
-
-static void step_ladders(cp_recorder *recorder, uint64_t now)
-{
-    for (uint32_t i = 0; i < recorder->config->table_count; i++) {
-        if (recorder->ladders[i])
-            cp_ladder_lane_step(recorder->ladders[i], now);
-    }
-}
-
-/* When a stop has begun: what is put from now on stays in the rings, so the position up to which it ships can be noted. */
-static void retire_ladders(cp_recorder *recorder)
-{
-    if (!__atomic_load_n(&recorder->retiring, __ATOMIC_ACQUIRE) || recorder->retired)
-        return;
-    for (uint32_t i = 0; i < recorder->config->table_count; i++) {
-        if (recorder->ladders[i])
-            cp_ladder_lane_retire(recorder->ladders[i]);
-    }
-    __atomic_store_n(&recorder->retired, true, __ATOMIC_RELEASE);
-}
-
-static void *drain_run(void *argument)
-{
-    cp_recorder *recorder = argument;
-    cp_abi_control *header = recorder->region.control.header;
-    uint64_t last_work_ns = 0;
-    uint64_t logs_quiet_since = 0;
-    uint64_t nap = 0;
-    pthread_setname_np(pthread_self(), "cp-drain");
-    prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
-    if (!start_logs(recorder))
-        return NULL;
-    while (!__atomic_load_n(&recorder->stopping, __ATOMIC_ACQUIRE)) {
-        const uint64_t now = cp_boottime_ns();
-        retire_ladders(recorder);
-        const uint32_t chunks = cp_drain_turn(recorder->drain, now);
-        const bool pending = step_logs(recorder, now, &logs_quiet_since);
-        step_ladders(recorder, now);
-        __atomic_store_n(&header->heartbeat_ns, now, __ATOMIC_RELAXED);
-        __atomic_store_n(&header->drain_turns, header->drain_turns + 1, __ATOMIC_RELAXED);
-        if (chunks > 0) {
-            __atomic_store_n(&header->drain_work_turns, header->drain_work_turns + 1, __ATOMIC_RELAXED);
-            __atomic_store_n(&header->chunks_free, cp_drain_chunks_free(recorder->drain), __ATOMIC_RELAXED);
-            cp_flusher_wake(recorder->flusher);
-            last_work_ns = now;
-            nap = 0;
-        }
-        nap = pending ? NAP_MIN_NS : next_nap(nap, now, last_work_ns);
-        pause_for(recorder, nap);
-    }
-    return NULL;
-}
-
-static int drain_start(cp_recorder *recorder, cp_error *err)
-{
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    const int cpu = recorder->config->drain_cpu;
-    if (cpu >= 0) {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET((size_t)cpu, &set);
-        pthread_attr_setaffinity_np(&attributes, sizeof set, &set);
-    }
-    const int rc = pthread_create(&recorder->drain_thread, &attributes, drain_run, recorder);
-    pthread_attr_destroy(&attributes);
-    if (rc != 0)
-        return cp_error_errno(err, rc == EINVAL ? CP_E_CONFIG : CP_E_NOMEM, rc, "start the drain thread%s",
-                              rc == EINVAL ? " (does recorder.drain_cpu exist on this host?)" : "");
-    recorder->drain_running = true;
-    while (sem_wait(&recorder->started) < 0 && errno == EINTR)
-        ;
-    if (recorder->start_code < 0 && err)
-        *err = recorder->start_error;
-    return recorder->start_code;
-}
+/* ---- running ------------------------------------------------------------------------------------------- */
 
 int cp_recorder_start(cp_recorder *recorder, cp_error *err)
 {
+    const cp_drain_work work = {recorder->drain,
+                                recorder->flusher,
+                                recorder->logs,
+                                recorder->ladders,
+                                recorder->config->table_count,
+                                recorder->region.control.header};
     int rc = cp_flusher_start(recorder->flusher, recorder->config->flush_cpu, err);
     if (rc == CP_OK)
-        rc = drain_start(recorder, err);
+        rc = cp_drain_thread_start(&recorder->drain_thread, &work, recorder->config->drain_cpu, err);
     if (rc < 0)
         return rc;
     recorder->region.control.header->chunk_count = cp_drain_chunk_count(recorder->drain);
@@ -580,7 +439,7 @@ int cp_recorder_configure(cp_recorder *recorder, const cp_config *fresh, cp_erro
     recorder->stop_timeout_ns = fresh->stop_timeout_ns;
     cp_gate_configure(&recorder->gate, fresh);
     cp_flusher_wake(recorder->flusher);
-    __atomic_store_n(&recorder->busy_poll, fresh->poll == CP_POLL_BUSY, __ATOMIC_RELAXED);
+    cp_drain_thread_set_busy(&recorder->drain_thread, fresh->poll == CP_POLL_BUSY);
     return CP_OK;
 }
 
@@ -679,10 +538,7 @@ void cp_recorder_stop(cp_recorder *recorder, bool (*hurry)(void), cp_stop_report
     const struct timespec pause = {.tv_sec = 0, .tv_nsec = STOP_POLL_NS};
     const uint64_t deadline = cp_boottime_ns() + recorder->stop_timeout_ns;
     set_state(recorder, CP_RECORDER_STOPPING);
-    __atomic_store_n(&recorder->retiring, true, __ATOMIC_RELEASE);
-    while (recorder->drain_running && !__atomic_load_n(&recorder->retired, __ATOMIC_ACQUIRE) &&
-           cp_boottime_ns() < deadline)
-        nanosleep(&pause, NULL);
+    cp_drain_thread_retire(&recorder->drain_thread, deadline);
     cp_ship_targets *targets = cp_ship_targets_note(&recorder->region.control, recorder->drain);
     set_urgent(recorder, true);
     *report = (cp_stop_report){0};
@@ -690,10 +546,7 @@ void cp_recorder_stop(cp_recorder *recorder, bool (*hurry)(void), cp_stop_report
            !hurry())
         nanosleep(&pause, NULL);
     free(targets);
-    __atomic_store_n(&recorder->stopping, true, __ATOMIC_RELEASE);
-    if (recorder->drain_running)
-        pthread_join(recorder->drain_thread, NULL);
-    recorder->drain_running = false;
+    cp_drain_thread_stop(&recorder->drain_thread);
     /* A batch on the wire that is given up is taken up again by the next recorder. */
     cp_flusher_stop(recorder->flusher, cp_boottime_ns() + (hurry() ? 0 : STOP_GRACE_NS));
     report->rows_left = rows_left(recorder);

@@ -1,5 +1,4 @@
-/* The recorder: a region, a drain and a flusher, wired together by lanes; and the thread that drives the
- * drain.
+/* The recorder: a region, a drain and a flusher, wired together by lanes.
  *
  *            drain thread                         flusher's thread
  *   rings ──► cp_drain_turn ──► cp_flusher_submit ──► … ──► ClickHouse
@@ -7,8 +6,8 @@
  *                 └──── cp_drain_release ◄─────────────┤ encoded
  *   acks  ◄──── cp_lane_delivered ◄────────────────────┘ acknowledged
  *
- * The drain thread turns as often as there is work. When there is none, adaptive polling naps, from 50 µs up
- * to 2 ms and, after a quiet while, 10 ms; busy polling never sleeps. */
+ * This file makes the parts, leads the flusher's and the drain's events to the lanes, and starts and stops the threads
+ * (recorder/drain_thread.h). */
 #ifndef CP_RECORDER_RECORDER_H
 #define CP_RECORDER_RECORDER_H
 
