@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "embedded/codec.h"
+#include "embedded/lease.h"
 #include "embedded/reply.h"
 #include "embedded/statement.h"
 
@@ -28,7 +29,6 @@ typedef struct header {
 struct cp_exchange {
     const cp_service *service;
     cp_request *request;
-    bool readonly;
     cp_coding answer_coding;
     cp_fault fault;
     char query_id[257];
@@ -41,9 +41,7 @@ struct cp_exchange {
     size_t looked;       /* text.length when it was last looked at */
     cp_statement statement;
 
-    cp_session *session;
-    cp_engine_conn *conn;
-    char *session_database; /* to go back to, when the request asked for another */
+    cp_lease lease;
     cp_engine_insert *insert;
     cp_engine_stats stats;
 
@@ -120,7 +118,10 @@ cp_exchange *cp_exchange_new(const cp_exchange_options *options, cp_fault *fault
     }
     exchange->service = options->service;
     exchange->request = options->request;
-    exchange->readonly = options->readonly;
+    exchange->lease = (cp_lease){.engine = options->service->engine,
+                                 .sessions = options->service->sessions,
+                                 .request = options->request,
+                                 .readonly = options->readonly};
     exchange->begun_ns = cp_boottime_ns();
     exchange->fault = *fault;
     *fault = (cp_fault){0};
@@ -129,119 +130,11 @@ cp_exchange *cp_exchange_new(const cp_exchange_options *options, cp_fault *fault
     return exchange;
 }
 
-/* ── The connection and its state
- * ──────────────────────────────────────────────────────────────────────────────── */
+/* ---- the body */
 
 static int no_memory(cp_exchange *exchange)
 {
     return cp_fault_set(&exchange->fault, CP_FAULT_CANNOT_ALLOCATE_MEMORY, "Out of memory.");
-}
-
-/* Runs and frees a statement that was put together here; an empty one is nothing to do. */
-static int run_text(cp_exchange *exchange, cp_text *sql)
-{
-    int code = sql->failed ? no_memory(exchange) : 0;
-    if (code == 0 && sql->length > 0) {
-        code = cp_engine_run(exchange->conn, sql->data, sql->length, &exchange->fault);
-    }
-    cp_text_free(sql);
-    return code;
-}
-
-/* A session goes back to its own database after a request that named another. */
-static int session_database_keep(cp_exchange *exchange)
-{
-    static const char text[] = "SELECT currentDatabase()";
-    const cp_engine_sql sql = {.text = text, .length = sizeof text - 1, .format = "TSVRaw"};
-    cp_engine_chunk chunk = {0};
-    cp_engine_stats ignored = {0};
-    if (cp_engine_query(exchange->conn, &sql, &chunk, &ignored, &exchange->fault) != 0) {
-        return exchange->fault.code;
-    }
-    exchange->session_database = strndup(chunk.data, chunk.length > 0 ? chunk.length - 1 : 0);
-    cp_engine_chunk_free(exchange->conn, &chunk);
-    return exchange->session_database ? 0 : no_memory(exchange);
-}
-
-static int identifier_run(cp_exchange *exchange, const char *verb, const char *name)
-{
-    cp_text sql = {0};
-    cp_text_print(&sql, "%s ", verb);
-    cp_text_quote(&sql, '`', name, strlen(name));
-    return run_text(exchange, &sql);
-}
-
-/* Settings as the request has them; the query id travels as log_comment, where system.processes shows it. */
-static int settings_apply(cp_exchange *exchange)
-{
-    const cp_request *request = exchange->request;
-    bool readonly_given = false;
-    bool comment_given = false;
-    for (size_t i = 0; i < request->settings.count; i++) {
-        const char *name = request->settings.names[i];
-        readonly_given |= strcmp(name, "readonly") == 0 && strcmp(request->settings.values[i], "0") != 0;
-        comment_given |= strcmp(name, "log_comment") == 0;
-    }
-    cp_text sql = {0};
-    cp_request_set(request, &sql);
-    if (request->query_id && !comment_given) {
-        cp_text_print(&sql, "%slog_comment = ", sql.length == 0 ? "SET " : ", ");
-        cp_text_quote(&sql, '\'', request->query_id, strlen(request->query_id));
-    }
-    int code = run_text(exchange, &sql);
-    if (code == 0 && exchange->readonly && !readonly_given) {
-        static const char readonly[] =
-            "SET readonly = 2"; /* a server's rule for GET: settings yes, changes no */
-        code = cp_engine_run(exchange->conn, readonly, sizeof readonly - 1, &exchange->fault);
-    }
-    return code;
-}
-
-static int exchange_connect(cp_exchange *exchange)
-{
-    const cp_request *request = exchange->request;
-    const cp_service *service = exchange->service;
-    int code = 0;
-    if (exchange->conn) {
-        return 0;
-    }
-    if (request->session_id && request->session_id[0] != '\0') {
-        code = cp_sessions_take(service->sessions, request->session_id, request->session_check,
-                                &exchange->session, &exchange->conn, &exchange->fault);
-    } else {
-        code = cp_engine_connect(service->engine, &exchange->conn, &exchange->fault);
-    }
-    const bool database = request->database && request->database[0] != '\0';
-    if (code == 0 && database && exchange->session) {
-        code = session_database_keep(exchange);
-    }
-    if (code == 0 && database) {
-        code = identifier_run(exchange, "USE", request->database);
-    }
-    if (code == 0 && request->role && request->role[0] != '\0') {
-        code = identifier_run(exchange, "SET ROLE", request->role);
-    }
-    return code == 0 ? settings_apply(exchange) : code;
-}
-
-/* Leaves a session as the request found it. What fails here is the session's loss: it is ended. */
-static void session_give(cp_exchange *exchange)
-{
-    cp_exchange undo = {.conn = exchange->conn};
-    cp_text sql = {0};
-    if (exchange->readonly) {
-        cp_text_print(&sql, "SET readonly = DEFAULT");
-        run_text(&undo, &sql);
-    }
-    cp_request_unset(exchange->request, &sql);
-    cp_text_print(&sql, "%slog_comment = DEFAULT", sql.length == 0 ? "SET " : ", ");
-    run_text(&undo, &sql);
-    if (exchange->session_database) {
-        identifier_run(&undo, "USE", exchange->session_database);
-    }
-    const bool end = undo.fault.code != 0 || exchange->request->close_session;
-    cp_fault_clear(&undo.fault);
-    cp_sessions_give(exchange->service->sessions, exchange->session, exchange->request->session_timeout, end);
 }
 
 /* Gives the connection back: an open insert is cancelled, a reply is left with what it has gathered. */
@@ -252,17 +145,8 @@ static void exchange_disconnect(cp_exchange *exchange)
     if (exchange->reply) {
         cp_reply_detach(exchange->reply);
     }
-    if (exchange->session) {
-        session_give(exchange);
-    } else {
-        cp_engine_disconnect(exchange->conn);
-    }
-    exchange->session = NULL;
-    exchange->conn = NULL;
+    cp_lease_give(&exchange->lease);
 }
-
-/* ── The body
- * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static cp_engine_sql sql_of(const cp_exchange *exchange, const char *text, size_t length, const char *format)
 {
@@ -283,15 +167,16 @@ static cp_engine_sql sql_of(const cp_exchange *exchange, const char *text, size_
 static int insert_begin(cp_exchange *exchange)
 {
     const cp_statement *statement = &exchange->statement;
-    if (exchange_connect(exchange) != 0) {
+    if (cp_lease_take(&exchange->lease, &exchange->fault) != 0) {
         return exchange->fault.code;
     }
     cp_text head = {0};
     cp_text_append(&head, exchange->text.data, statement->head);
     cp_text_append(&head, exchange->text.data + statement->tail, statement->tail_end - statement->tail);
     const cp_engine_sql sql = sql_of(exchange, head.data, head.length, statement->format);
-    int code = head.failed ? no_memory(exchange)
-                           : cp_engine_insert_open(exchange->conn, &sql, &exchange->insert, &exchange->fault);
+    int code = head.failed
+                   ? no_memory(exchange)
+                   : cp_engine_insert_open(exchange->lease.conn, &sql, &exchange->insert, &exchange->fault);
     cp_text_free(&head);
     const size_t held = exchange->text.length - statement->data;
     if (code == 0 && held > 0) {
@@ -365,7 +250,7 @@ bool cp_exchange_body(cp_exchange *exchange, const void *data, size_t length)
     if (exchange->fault.code == 0) {
         cp_decoder_feed(exchange->decoder, data, length, take_text, exchange, &exchange->fault);
     }
-    if (exchange->fault.code != 0 && exchange->conn) {
+    if (exchange->fault.code != 0 && exchange->lease.conn) {
         exchange_disconnect(exchange); /* its place in the engine is free while the rest of the body passes */
     }
     /* The rest is read so that the client gets to see the answer, but only so much of it. */
@@ -404,7 +289,7 @@ static int statement_run(cp_exchange *exchange)
     const cp_statement *statement = &exchange->statement;
     unsigned statements = 0;
     const cp_engine_class kind =
-        cp_engine_classify(exchange->conn, exchange->text.data, exchange->text.length, &statements);
+        cp_engine_classify(exchange->lease.conn, exchange->text.data, exchange->text.length, &statements);
     if (statements > 1) {
         return cp_fault_set(fault, CP_FAULT_SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed).");
     }
@@ -413,21 +298,21 @@ static int statement_run(cp_exchange *exchange)
     const cp_engine_sql sql =
         sql_of(exchange, exchange->text.data, exchange->text.length, wanted ? wanted : "TabSeparated");
     bool streams = statement->kind == CP_STATEMENT_SELECT && cp_format_streams(format);
-    if (streams && cp_engine_stream(exchange->conn, &sql, &streams, fault) != 0) {
+    if (streams && cp_engine_stream(exchange->lease.conn, &sql, &streams, fault) != 0) {
         return fault->code;
     }
     cp_engine_chunk whole = {0};
-    if (!streams && cp_engine_query(exchange->conn, &sql, &whole, &exchange->stats, fault) != 0) {
+    if (!streams && cp_engine_query(exchange->lease.conn, &sql, &whole, &exchange->stats, fault) != 0) {
         return fault->code;
     }
     if (kind == CP_ENGINE_READ_ONLY || whole.length > 0) {
         exchange->format = format;
     }
-    exchange->reply = cp_reply_new(exchange->conn, exchange->service->directory, exchange->answer_coding,
-                                   exchange->request->compression_level);
+    exchange->reply = cp_reply_new(exchange->lease.conn, exchange->service->directory,
+                                   exchange->answer_coding, exchange->request->compression_level);
     if (!exchange->reply) {
-        cp_engine_chunk_free(exchange->conn, &whole);
-        cp_engine_stream_close(exchange->conn);
+        cp_engine_chunk_free(exchange->lease.conn, &whole);
+        cp_engine_stream_close(exchange->lease.conn);
         return no_memory(exchange);
     }
     if (streams) {
@@ -478,7 +363,7 @@ static void exchange_execute(cp_exchange *exchange)
     }
     if (statement->kind == CP_STATEMENT_INSERT) {
         insert_finish(exchange);
-    } else if (exchange_connect(exchange) == 0) {
+    } else if (cp_lease_take(&exchange->lease, &exchange->fault) == 0) {
         statement_run(exchange);
     }
 }
@@ -551,7 +436,7 @@ void cp_exchange_finish(cp_exchange *exchange)
         exchange_execute(exchange);
     }
     /* Before the client has the answer: its next request may want the same session. */
-    if (exchange->conn &&
+    if (exchange->lease.conn &&
         (exchange->fault.code != 0 || !exchange->reply || cp_reply_ended(exchange->reply))) {
         exchange_disconnect(exchange);
     }
@@ -587,7 +472,7 @@ ssize_t cp_exchange_read(cp_exchange *exchange, char *buffer, size_t size)
 {
     if (exchange->fault.code == 0) {
         const ssize_t got = exchange->reply ? cp_reply_read(exchange->reply, buffer, size) : 0;
-        if (exchange->conn && cp_reply_ended(exchange->reply)) {
+        if (exchange->lease.conn && cp_reply_ended(exchange->reply)) {
             exchange_disconnect(exchange);
         }
         return got;
@@ -620,6 +505,5 @@ void cp_exchange_free(cp_exchange *exchange)
     cp_text_free(&exchange->text);
     cp_fault_clear(&exchange->fault);
     cp_request_free(exchange->request);
-    free(exchange->session_database);
     free(exchange);
 }
