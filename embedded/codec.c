@@ -1,4 +1,3 @@
-/* See codec.h. */
 #define ZLIB_CONST /* z_stream.next_in is then const */
 #include "embedded/codec.h"
 
@@ -43,17 +42,13 @@ static const char *const coding_names[] = {"", "gzip", "deflate", "zstd", "lz4"}
 
 cp_coding cp_coding_of_name(const char *name)
 {
-    if (!name || strcasecmp(name, "identity") == 0) {
+    if (!name || strcasecmp(name, "identity") == 0)
         return CP_CODING_IDENTITY;
-    }
-    if (strcasecmp(name, "x-gzip") == 0) {
+    if (strcasecmp(name, "x-gzip") == 0)
         return CP_CODING_GZIP;
-    }
-    for (int i = 0; i < CP_CODING_UNKNOWN; i++) {
-        if (strcasecmp(name, coding_names[i]) == 0) {
+    for (int i = 0; i < CP_CODING_UNKNOWN; i++)
+        if (strcasecmp(name, coding_names[i]) == 0)
             return (cp_coding)i;
-        }
-    }
     return CP_CODING_UNKNOWN;
 }
 
@@ -82,20 +77,17 @@ static bool accepts(const char *list, const char *name)
 cp_coding cp_coding_choose(const char *accept_encoding)
 {
     static const cp_coding preferred[] = {CP_CODING_ZSTD, CP_CODING_LZ4, CP_CODING_GZIP, CP_CODING_DEFLATE};
-    for (size_t i = 0; accept_encoding && i < sizeof preferred / sizeof preferred[0]; i++) {
-        if (accepts(accept_encoding, coding_names[preferred[i]])) {
+    for (size_t i = 0; accept_encoding && i < sizeof preferred / sizeof preferred[0]; i++)
+        if (accepts(accept_encoding, coding_names[preferred[i]]))
             return preferred[i];
-        }
-    }
     return CP_CODING_IDENTITY;
 }
 
 cp_decoder *cp_decoder_new(cp_coding coding)
 {
     cp_decoder *decoder = calloc(1, sizeof *decoder);
-    if (!decoder) {
+    if (!decoder)
         return NULL;
-    }
     decoder->coding = coding;
     bool made = true;
     if (coding == CP_CODING_GZIP || coding == CP_CODING_DEFLATE) {
@@ -117,12 +109,10 @@ cp_decoder *cp_decoder_new(cp_coding coding)
 
 void cp_decoder_free(cp_decoder *decoder)
 {
-    if (!decoder) {
+    if (!decoder)
         return;
-    }
-    if (decoder->coding == CP_CODING_GZIP || decoder->coding == CP_CODING_DEFLATE) {
+    if (decoder->coding == CP_CODING_GZIP || decoder->coding == CP_CODING_DEFLATE)
         inflateEnd(&decoder->zlib);
-    }
     ZSTD_freeDCtx(decoder->zstd);
     LZ4F_freeDecompressionContext(decoder->lz4);
     free(decoder);
@@ -135,9 +125,8 @@ static int zlib_feed(cp_decoder *decoder, const unsigned char *data, size_t leng
     zlib->next_in = data;
     zlib->avail_in = (unsigned)length;
     do {
-        if (!decoder->open && zlib->avail_in == 0) {
+        if (!decoder->open && zlib->avail_in == 0)
             return 0;
-        }
         zlib->next_out = decoder->piece;
         zlib->avail_out = sizeof decoder->piece;
         decoder->open = true;
@@ -148,9 +137,8 @@ static int zlib_feed(cp_decoder *decoder, const unsigned char *data, size_t leng
         }
         const size_t made = sizeof decoder->piece - zlib->avail_out;
         const int taken = made > 0 ? sink(context, decoder->piece, made) : 0;
-        if (taken != 0) {
+        if (taken != 0)
             return taken;
-        }
         if (rc == Z_STREAM_END) {
             decoder->open = false;
             inflateReset(zlib);
@@ -174,9 +162,8 @@ static int zstd_feed(cp_decoder *decoder, const unsigned char *data, size_t leng
         decoder->open = rc != 0;
         full = out.pos == out.size && decoder->open;
         const int taken = out.pos > 0 ? sink(context, decoder->piece, out.pos) : 0;
-        if (taken != 0) {
+        if (taken != 0)
             return taken;
-        }
     }
     return 0;
 }
@@ -198,9 +185,8 @@ static int lz4_feed(cp_decoder *decoder, const unsigned char *data, size_t lengt
         decoder->open = rc != 0;
         full = made == sizeof decoder->piece && decoder->open;
         const int taken = made > 0 ? sink(context, decoder->piece, made) : 0;
-        if (taken != 0) {
+        if (taken != 0)
             return taken;
-        }
     }
     return 0;
 }
@@ -214,9 +200,8 @@ int cp_decoder_feed(cp_decoder *decoder, const void *data, size_t length, cp_cod
         for (size_t at = 0; at < length;) { /* zlib counts in unsigned int */
             const size_t step = length - at < INT_MAX ? length - at : INT_MAX;
             const int code = zlib_feed(decoder, (const unsigned char *)data + at, step, sink, context, fault);
-            if (code != 0) {
+            if (code != 0)
                 return code;
-            }
             at += step;
         }
         return 0;
@@ -231,9 +216,8 @@ int cp_decoder_feed(cp_decoder *decoder, const void *data, size_t length, cp_cod
 
 int cp_decoder_finish(const cp_decoder *decoder, cp_fault *fault)
 {
-    if (!decoder->open) {
+    if (!decoder->open)
         return 0;
-    }
     const int code = decoder->coding == CP_CODING_ZSTD  ? CP_FAULT_ZSTD_DECODER_FAILED
                      : decoder->coding == CP_CODING_LZ4 ? CP_FAULT_LZ4_DECODER_FAILED
                                                         : CP_FAULT_ZLIB_INFLATE_FAILED;
@@ -244,9 +228,8 @@ int cp_decoder_finish(const cp_decoder *decoder, cp_fault *fault)
 cp_encoder *cp_encoder_new(cp_coding coding, int level)
 {
     cp_encoder *encoder = calloc(1, sizeof *encoder);
-    if (!encoder) {
+    if (!encoder)
         return NULL;
-    }
     encoder->coding = coding;
     encoder->level = level;
     bool made = true;
@@ -271,12 +254,10 @@ cp_encoder *cp_encoder_new(cp_coding coding, int level)
 
 void cp_encoder_free(cp_encoder *encoder)
 {
-    if (!encoder) {
+    if (!encoder)
         return;
-    }
-    if (encoder->coding == CP_CODING_GZIP || encoder->coding == CP_CODING_DEFLATE) {
+    if (encoder->coding == CP_CODING_GZIP || encoder->coding == CP_CODING_DEFLATE)
         deflateEnd(&encoder->zlib);
-    }
     ZSTD_freeCCtx(encoder->zstd);
     LZ4F_freeCompressionContext(encoder->lz4);
     free(encoder);
@@ -292,17 +273,14 @@ static int zlib_encode(cp_encoder *encoder, const unsigned char *data, size_t le
         zlib->next_out = encoder->piece;
         zlib->avail_out = sizeof encoder->piece;
         const int rc = deflate(zlib, last ? Z_FINISH : Z_NO_FLUSH);
-        if (rc == Z_STREAM_ERROR) {
+        if (rc == Z_STREAM_ERROR)
             return -1;
-        }
         const size_t made = sizeof encoder->piece - zlib->avail_out;
         const int taken = made > 0 ? sink(context, encoder->piece, made) : 0;
-        if (taken != 0) {
+        if (taken != 0)
             return taken;
-        }
-        if (zlib->avail_out > 0) {
+        if (zlib->avail_out > 0)
             return 0;
-        }
     }
 }
 
@@ -314,25 +292,21 @@ static int zstd_encode(cp_encoder *encoder, const unsigned char *data, size_t le
         ZSTD_outBuffer out = {encoder->piece, sizeof encoder->piece, 0};
         const size_t left =
             ZSTD_compressStream2(encoder->zstd, &out, &in, last ? ZSTD_e_end : ZSTD_e_continue);
-        if (ZSTD_isError(left)) {
+        if (ZSTD_isError(left))
             return -1;
-        }
         const int taken = out.pos > 0 ? sink(context, encoder->piece, out.pos) : 0;
-        if (taken != 0) {
+        if (taken != 0)
             return taken;
-        }
-        if (last ? left == 0 : in.pos == in.size) {
+        if (last ? left == 0 : in.pos == in.size)
             return 0;
-        }
     }
 }
 
 /* Gives what an LZ4F call made to the sink. */
 static int lz4_give(cp_encoder *encoder, size_t made, cp_codec_sink sink, void *context)
 {
-    if (LZ4F_isError(made)) {
+    if (LZ4F_isError(made))
         return -1;
-    }
     return made > 0 ? sink(context, encoder->piece, made) : 0;
 }
 
@@ -362,17 +336,15 @@ static int lz4_encode(cp_encoder *encoder, const unsigned char *data, size_t len
 int cp_encoder_feed(cp_encoder *encoder, const void *data, size_t length, bool last, cp_codec_sink sink,
                     void *context)
 {
-    if (length == 0 && !last) {
+    if (length == 0 && !last)
         return 0;
-    }
     switch (encoder->coding) {
     case CP_CODING_GZIP:
     case CP_CODING_DEFLATE:
         for (; length > INT_MAX; length -= INT_MAX) {
             const int code = zlib_encode(encoder, data, INT_MAX, false, sink, context);
-            if (code != 0) {
+            if (code != 0)
                 return code;
-            }
             data = (const unsigned char *)data + INT_MAX;
         }
         return zlib_encode(encoder, data, length, last, sink, context);

@@ -1,4 +1,3 @@
-/* See confine.h. */
 #include "embedded/confine.h"
 
 #include <errno.h>
@@ -19,8 +18,7 @@
 #include "base/error.h"
 #include "embedded/text.h"
 
-/* ── The engine's own access control
- * ───────────────────────────────────────────────────────────────────────────── */
+/* ---- the engine's own access control ------------------------------------------------------------------- */
 
 static const char config_name[] = "coldpath-chdb.xml";
 static const char users_name[] = "coldpath-chdb-users.xml";
@@ -63,19 +61,16 @@ static const char users_text[] =
 static int policy_file(const char *path, const char *text, cp_error *err)
 {
     enum { PRIVATE = 0600 };
-    if (unlink(path) != 0 && errno != ENOENT) {
+    if (unlink(path) != 0 && errno != ENOENT)
         return cp_error_errno(err, CP_E_IO, errno, "cannot replace %s", path);
-    }
     const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, PRIVATE);
-    if (fd < 0) {
+    if (fd < 0)
         return cp_error_errno(err, CP_E_IO, errno, "cannot make %s", path);
-    }
     const size_t length = strlen(text);
     const bool written = write(fd, text, length) == (ssize_t)length;
     const int why = errno;
-    if (close(fd) != 0 || !written) {
+    if (close(fd) != 0 || !written)
         return cp_error_errno(err, CP_E_IO, written ? errno : why, "cannot write %s", path);
-    }
     return CP_OK;
 }
 
@@ -92,29 +87,25 @@ int cp_confine_policy(const char *directory, char *path, size_t size, cp_error *
 {
     char whole[PATH_MAX];
     char users[PATH_MAX];
-    if (!realpath(directory, whole)) {
+    if (!realpath(directory, whole))
         return cp_error_errno(err, CP_E_IO, errno, "cannot find the data directory %s", directory);
-    }
     const int made = snprintf(users, sizeof users, "%s/%s", whole, users_name);
     const int config = snprintf(path, size, "%s/%s", whole, config_name);
-    if (made < 0 || (size_t)made >= sizeof users || config < 0 || (size_t)config >= size) {
+    if (made < 0 || (size_t)made >= sizeof users || config < 0 || (size_t)config >= size)
         return cp_error_set(err, CP_E_INVAL, "the data directory's name is too long");
-    }
     cp_text text = {0};
     cp_text_append(&text, config_head, sizeof config_head - 1);
     xml_append(&text, users);
     cp_text_append(&text, config_tail, sizeof config_tail); /* with its NUL */
     int code =
         text.failed ? cp_error_set(err, CP_E_NOMEM, "out of memory") : policy_file(users, users_text, err);
-    if (code == CP_OK) {
+    if (code == CP_OK)
         code = policy_file(path, text.data, err);
-    }
     cp_text_free(&text);
     return code;
 }
 
-/* ── Landlock
- * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ---- Landlock ------------------------------------------------------------------------------------------ */
 
 /* Debian 12's header ends with version 2 of the interface; these are of 3, 4 and 5. */
 enum {
@@ -217,36 +208,30 @@ static int rules_make(int ruleset, const ruleset_attr *attr, const char *directo
         attr->handled_access_fs & ~(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
                                     LANDLOCK_ACCESS_FS_MAKE_BLOCK | access_ioctl_dev);
     int code = allow(ruleset, directory, data, err);
-    for (size_t i = 0; code == CP_OK && i < sizeof readable / sizeof readable[0]; i++) {
+    for (size_t i = 0; code == CP_OK && i < sizeof readable / sizeof readable[0]; i++)
         code = allow(ruleset, readable[i], access_read, err);
-    }
-    if (code == CP_OK) {
+    if (code == CP_OK)
         code = allow(ruleset, library, LANDLOCK_ACCESS_FS_READ_FILE, err);
-    }
-    if (code == CP_OK) {
+    if (code == CP_OK)
         code = allow(ruleset, "/dev/null", access_file, err);
-    }
     return code;
 }
 
 int cp_confine_thread(const char *directory, const char *library, cp_error *err)
 {
     const int abi = landlock_abi();
-    if (abi < ABI_REFER) {
+    if (abi < ABI_REFER)
         return cp_error_set(err, CP_E_ABSENT, "this kernel has no Landlock that could confine the engine");
-    }
     const ruleset_attr attr = handled_of(abi);
     const size_t size = abi >= ABI_NET ? sizeof attr : offsetof(ruleset_attr, handled_access_net);
     const int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
-    if (ruleset < 0) {
+    if (ruleset < 0)
         return cp_error_errno(err, CP_E_PERM, errno, "cannot make a Landlock ruleset");
-    }
     int code = rules_make(ruleset, &attr, directory, library, err);
     /* Without this only a privileged process may confine itself; nothing is executed here anyway. */
-    if (code == CP_OK && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-                          syscall(SYS_landlock_restrict_self, ruleset, 0) != 0)) {
+    if (code == CP_OK &&
+        (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || syscall(SYS_landlock_restrict_self, ruleset, 0) != 0))
         code = cp_error_errno(err, CP_E_PERM, errno, "cannot confine the engine with Landlock");
-    }
     close(ruleset);
     return code;
 }

@@ -1,4 +1,3 @@
-/* See engine.h. */
 #include "embedded/engine.h"
 
 #include <dlfcn.h>
@@ -126,13 +125,11 @@ struct cp_engine_insert {
 
 static int engine_load(cp_engine *engine, const char *library, cp_error *err)
 {
-    if (access(library, R_OK) != 0) {
+    if (access(library, R_OK) != 0)
         return cp_error_errno(err, CP_E_ABSENT, errno, "cannot read the engine's library %s", library);
-    }
     void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
-    if (!handle) {
+    if (!handle)
         return cp_error_set(err, CP_E_ABI, "cannot load %s: %s", library, dlerror());
-    }
     for (size_t i = 0; i < sizeof symbols / sizeof symbols[0]; i++) {
         void *address = dlsym(handle, symbols[i].name);
         if (!address) {
@@ -151,12 +148,10 @@ static chdb_handle *engine_dial(cp_engine *engine)
     static char introspection[] = "--allow_introspection_functions=0"; /* as on a server */
     char *argv[7] = {name, engine->path_argument, implicit_select, introspection};
     int argc = 4;
-    if (engine->config_argument) {
+    if (engine->config_argument)
         argv[argc++] = engine->config_argument;
-    }
-    if (engine->threads_argument[0] != '\0') {
+    if (engine->threads_argument[0] != '\0')
         argv[argc++] = engine->threads_argument;
-    }
     argv[argc] = NULL;
     return engine->api.connect(argc, argv);
 }
@@ -167,9 +162,8 @@ static int directory_probe(const char *directory, cp_error *err)
 {
     char path[4096];
     const int length = snprintf(path, sizeof path, "%s/status", directory);
-    if (length < 0 || (size_t)length >= sizeof path) {
+    if (length < 0 || (size_t)length >= sizeof path)
         return cp_error_set(err, CP_E_INVAL, "the data directory's name is too long");
-    }
     const int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0) {
         return errno == ENOENT
@@ -202,9 +196,8 @@ static int engine_learn(cp_engine *engine, cp_error *err)
         cp_engine_query(conn, &sql, &chunk, &stats, &fault) == 0) {
         char line[128];
         snprintf(line, sizeof line, "%.*s", (int)(chunk.length < 100 ? chunk.length : 100), chunk.data);
-        if (sscanf(line, "%31[^\t\n]\t%63[^\t\n]", engine->version, engine->timezone) != 2) {
+        if (sscanf(line, "%31[^\t\n]\t%63[^\t\n]", engine->version, engine->timezone) != 2)
             cp_fault_set(&fault, CP_FAULT_ENGINE, "Strange answer to SELECT version()");
-        }
         cp_engine_chunk_free(conn, &chunk);
     }
     cp_engine_disconnect(conn);
@@ -223,17 +216,14 @@ static char *argument_make(const char *name, const char *value)
 static int engine_start(cp_engine *engine, const cp_engine_options *options, cp_error *err)
 {
     int code = engine_load(engine, options->library, err);
-    if (code == CP_OK) {
+    if (code == CP_OK)
         code = directory_probe(options->directory, err);
-    }
-    if (code != CP_OK) {
+    if (code != CP_OK)
         return code;
-    }
     engine->path_argument = argument_make("--path=", options->directory);
     engine->config_argument = options->config ? argument_make("--config-file=", options->config) : NULL;
-    if (!engine->path_argument || (options->config && !engine->config_argument)) {
+    if (!engine->path_argument || (options->config && !engine->config_argument))
         return cp_error_set(err, CP_E_NOMEM, "out of memory");
-    }
     if (options->max_threads > 0) {
         snprintf(engine->threads_argument, sizeof engine->threads_argument, "--max_threads=%u",
                  options->max_threads);
@@ -283,12 +273,10 @@ int cp_engine_open(const cp_engine_options *options, cp_engine **engine, cp_erro
 
 void cp_engine_close(cp_engine *engine)
 {
-    if (!engine) {
+    if (!engine)
         return;
-    }
-    if (engine->keeper) {
+    if (engine->keeper)
         engine->api.close_conn(engine->keeper);
-    }
     free(engine->path_argument);
     free(engine->config_argument);
     pthread_mutex_destroy(&engine->lock);
@@ -312,9 +300,8 @@ void cp_engine_cancel_all(cp_engine *engine)
     static const char text[] = "KILL QUERY WHERE 1 ASYNC";
     void *result = engine->api.query_with_params(*engine->keeper, text, sizeof text - 1, "Null", 4, NULL,
                                                  NULL, NULL, NULL, 0);
-    if (result) {
+    if (result)
         engine->api.destroy_query_result(result);
-    }
 }
 
 static int turn_take(cp_engine *engine, cp_fault *fault)
@@ -324,13 +311,11 @@ static int turn_take(cp_engine *engine, cp_fault *fault)
     until.tv_sec += (time_t)engine->wait_seconds;
     int rc = 0;
     pthread_mutex_lock(&engine->lock);
-    while (engine->turns_free == 0 && rc == 0) {
+    while (engine->turns_free == 0 && rc == 0)
         rc = pthread_cond_timedwait(&engine->freed, &engine->lock, &until);
-    }
     const bool taken = engine->turns_free > 0;
-    if (taken) {
+    if (taken)
         engine->turns_free--;
-    }
     pthread_mutex_unlock(&engine->lock);
     return taken
                ? 0
@@ -348,9 +333,8 @@ static void turn_give(cp_engine *engine)
 
 int cp_engine_connect(cp_engine *engine, cp_engine_conn **conn, cp_fault *fault)
 {
-    if (turn_take(engine, fault) != 0) {
+    if (turn_take(engine, fault) != 0)
         return fault->code;
-    }
     cp_engine_conn *made = calloc(1, sizeof *made);
     chdb_handle *handle = made ? engine_dial(engine) : NULL;
     if (!handle) {
@@ -365,9 +349,8 @@ int cp_engine_connect(cp_engine *engine, cp_engine_conn **conn, cp_fault *fault)
 
 void cp_engine_disconnect(cp_engine_conn *conn)
 {
-    if (!conn) {
+    if (!conn)
         return;
-    }
     cp_engine_stream_close(conn);
     conn->engine->api.close_conn(conn->handle);
     cp_engine_park(conn);
@@ -384,9 +367,8 @@ void cp_engine_park(cp_engine_conn *conn)
 
 int cp_engine_unpark(cp_engine_conn *conn, cp_fault *fault)
 {
-    if (!conn->holds_turn && turn_take(conn->engine, fault) != 0) {
+    if (!conn->holds_turn && turn_take(conn->engine, fault) != 0)
         return fault->code;
-    }
     conn->holds_turn = true;
     return 0;
 }
@@ -394,13 +376,11 @@ int cp_engine_unpark(cp_engine_conn *conn, cp_fault *fault)
 /* Looks at what a call gave back; on failure records the fault and frees it. */
 static int result_check(const chdb_api *api, void *result, cp_fault *fault)
 {
-    if (!result) {
+    if (!result)
         return cp_fault_set(fault, CP_FAULT_ENGINE, "The engine gave no result.");
-    }
     const char *error = api->result_error(result);
-    if (!error) {
+    if (!error)
         return 0;
-    }
     cp_fault_take(fault, error);
     api->destroy_query_result(result);
     return fault->code;
@@ -430,9 +410,8 @@ int cp_engine_query(cp_engine_conn *conn, const cp_engine_sql *sql, cp_engine_ch
     void *answer = api->query_with_params(*conn->handle, sql->text, sql->length, sql->format,
                                           strlen(sql->format), sql->param_names, sql->param_name_lengths,
                                           sql->param_values, sql->param_value_lengths, sql->params);
-    if (result_check(api, answer, fault) != 0) {
+    if (result_check(api, answer, fault) != 0)
         return fault->code;
-    }
     chunk_take(result, api, answer);
     stats_add(stats, api, answer);
     return 0;
@@ -450,9 +429,8 @@ int cp_engine_run(cp_engine_conn *conn, const char *text, size_t length, cp_faul
 
 void cp_engine_chunk_free(cp_engine_conn *conn, cp_engine_chunk *chunk)
 {
-    if (chunk->handle) {
+    if (chunk->handle)
         conn->engine->api.destroy_query_result(chunk->handle);
-    }
     *chunk = (cp_engine_chunk){0};
 }
 
@@ -470,9 +448,8 @@ int cp_engine_stream(cp_engine_conn *conn, const cp_engine_sql *sql, bool *strea
         api->destroy_query_result(stream);
         return 0;
     }
-    if (result_check(api, stream, fault) != 0) {
+    if (result_check(api, stream, fault) != 0)
         return fault->code;
-    }
     conn->stream = stream;
     return 0;
 }
@@ -506,9 +483,8 @@ int cp_engine_insert_open(cp_engine_conn *conn, const cp_engine_sql *sql, cp_eng
 {
     const chdb_api *api = &conn->engine->api;
     cp_engine_insert *made = calloc(1, sizeof *made);
-    if (!made) {
+    if (!made)
         return cp_fault_set(fault, CP_FAULT_CANNOT_ALLOCATE_MEMORY, "Out of memory.");
-    }
     made->conn = conn;
     made->stream = api->stream_insert_with_params(
         *conn->handle, sql->text, sql->length, sql->format, strlen(sql->format), sql->param_names,
@@ -517,9 +493,8 @@ int cp_engine_insert_open(cp_engine_conn *conn, const cp_engine_sql *sql, cp_eng
         made->stream ? api->stream_insert_error(made->stream) : "The engine gave no insert stream";
     if (error) {
         cp_fault_take(fault, error);
-        if (made->stream) {
+        if (made->stream)
             api->destroy_insert_stream(made->stream);
-        }
         free(made);
         return fault->code;
     }
@@ -530,9 +505,8 @@ int cp_engine_insert_open(cp_engine_conn *conn, const cp_engine_sql *sql, cp_eng
 int cp_engine_insert_append(cp_engine_insert *insert, const void *data, size_t length, cp_fault *fault)
 {
     const chdb_api *api = &insert->conn->engine->api;
-    if (api->stream_append(insert->stream, data, length) == 0) {
+    if (api->stream_append(insert->stream, data, length) == 0)
         return 0;
-    }
     /* The reason is known to the end of the stream, not always to its error text. */
     void *answer = api->stream_done(insert->stream);
     if (result_check(api, answer, fault) == 0) {

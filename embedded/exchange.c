@@ -1,4 +1,3 @@
-/* See exchange.h. */
 #include "embedded/exchange.h"
 
 #include <inttypes.h>
@@ -53,8 +52,7 @@ struct cp_exchange {
     header header[CP_EXCHANGE_HEADERS];
 };
 
-/* ── Beginning
- * ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ---- beginning ----------------------------------------------------------------------------------------- */
 
 static void query_id_make(cp_exchange *exchange)
 {
@@ -78,9 +76,8 @@ static void exchange_begin(cp_exchange *exchange, const cp_exchange_options *opt
     const cp_service *service = exchange->service;
     cp_fault *fault = &exchange->fault;
     const cp_coding coding = cp_coding_of_name(options->content_encoding);
-    if (fault->code != 0 || cp_request_authenticate(request, service->user, service->password, fault) != 0) {
+    if (fault->code != 0 || cp_request_authenticate(request, service->user, service->password, fault) != 0)
         return;
-    }
     if (coding == CP_CODING_UNKNOWN) {
         cp_fault_set(fault, CP_FAULT_NOT_IMPLEMENTED,
                      "Content-Encoding '%.40s' is not supported: gzip, deflate, zstd and lz4 are.",
@@ -94,18 +91,16 @@ static void exchange_begin(cp_exchange *exchange, const cp_exchange_options *opt
             "use Content-Encoding and Accept-Encoding.");
         return;
     }
-    if (request->http_compression) {
+    if (request->http_compression)
         exchange->answer_coding = cp_coding_choose(options->accept_encoding);
-    }
     exchange->decoder = cp_decoder_new(coding);
     if (request->query.length > 0) {
         cp_text_append(&exchange->text, request->query.data, request->query.length);
         cp_text_append(&exchange->text, "\n", 1);
         exchange->query_length = exchange->text.length;
     }
-    if (!exchange->decoder || exchange->text.failed) {
+    if (!exchange->decoder || exchange->text.failed)
         cp_fault_set(fault, CP_FAULT_CANNOT_ALLOCATE_MEMORY, "Out of memory.");
-    }
 }
 
 cp_exchange *cp_exchange_new(const cp_exchange_options *options, cp_fault *fault)
@@ -130,7 +125,7 @@ cp_exchange *cp_exchange_new(const cp_exchange_options *options, cp_fault *fault
     return exchange;
 }
 
-/* ---- the body */
+/* ---- the body ------------------------------------------------------------------------------------------ */
 
 static int no_memory(cp_exchange *exchange)
 {
@@ -142,9 +137,8 @@ static void exchange_disconnect(cp_exchange *exchange)
 {
     cp_engine_insert_cancel(exchange->insert);
     exchange->insert = NULL;
-    if (exchange->reply) {
+    if (exchange->reply)
         cp_reply_detach(exchange->reply);
-    }
     cp_lease_give(&exchange->lease);
 }
 
@@ -167,9 +161,8 @@ static cp_engine_sql sql_of(const cp_exchange *exchange, const char *text, size_
 static int insert_begin(cp_exchange *exchange)
 {
     const cp_statement *statement = &exchange->statement;
-    if (cp_lease_take(&exchange->lease, &exchange->fault) != 0) {
+    if (cp_lease_take(&exchange->lease, &exchange->fault) != 0)
         return exchange->fault.code;
-    }
     cp_text head = {0};
     cp_text_append(&head, exchange->text.data, statement->head);
     cp_text_append(&head, exchange->text.data + statement->tail, statement->tail_end - statement->tail);
@@ -192,16 +185,14 @@ static int text_look(cp_exchange *exchange)
 {
     cp_statement *statement = &exchange->statement;
     if (statement->kind == CP_STATEMENT_INCOMPLETE) {
-        if (exchange->text.length - exchange->looked < LOOK_STEP) {
+        if (exchange->text.length - exchange->looked < LOOK_STEP)
             return 0;
-        }
         exchange->looked = exchange->text.length;
         cp_statement_parse(exchange->text.data, exchange->text.length, exchange->query_length, false,
                            statement);
     }
-    if (statement->kind == CP_STATEMENT_INSERT) {
+    if (statement->kind == CP_STATEMENT_INSERT)
         return exchange->text.length - statement->data > HELD_DATA ? insert_begin(exchange) : 0;
-    }
     if (exchange->text.length > exchange->request->query_size) {
         return cp_fault_set(
             &exchange->fault, CP_FAULT_SYNTAX_ERROR,
@@ -230,12 +221,10 @@ static int take_text(void *context, const void *data, size_t length)
 {
     cp_exchange *exchange = context;
     exchange->body_decoded += length;
-    if (exchange->body_decoded > exchange->service->max_body) {
+    if (exchange->body_decoded > exchange->service->max_body)
         return body_too_big(exchange);
-    }
-    if (exchange->insert) {
+    if (exchange->insert)
         return cp_engine_insert_append(exchange->insert, data, length, &exchange->fault);
-    }
     cp_text_append(&exchange->text, data, length);
     return exchange->text.failed ? no_memory(exchange) : text_look(exchange);
 }
@@ -244,32 +233,26 @@ bool cp_exchange_body(cp_exchange *exchange, const void *data, size_t length)
 {
     const uint64_t limit = exchange->service->max_body;
     exchange->body_encoded += length;
-    if (exchange->body_encoded > limit && exchange->fault.code == 0) {
+    if (exchange->body_encoded > limit && exchange->fault.code == 0)
         body_too_big(exchange);
-    }
-    if (exchange->fault.code == 0) {
+    if (exchange->fault.code == 0)
         cp_decoder_feed(exchange->decoder, data, length, take_text, exchange, &exchange->fault);
-    }
-    if (exchange->fault.code != 0 && exchange->lease.conn) {
+    if (exchange->fault.code != 0 && exchange->lease.conn)
         exchange_disconnect(exchange); /* its place in the engine is free while the rest of the body passes */
-    }
     /* The rest is read so that the client gets to see the answer, but only so much of it. */
     return exchange->body_encoded <= limit || exchange->body_encoded - limit <= limit;
 }
 
-/* ── The statement
- * ─────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ---- the statement ------------------------------------------------------------------------------------- */
 
 static int statement_refuse(cp_exchange *exchange)
 {
     const cp_statement *statement = &exchange->statement;
     cp_fault *fault = &exchange->fault;
-    if (statement->kind == CP_STATEMENT_EMPTY || statement->kind == CP_STATEMENT_INCOMPLETE) {
+    if (statement->kind == CP_STATEMENT_EMPTY || statement->kind == CP_STATEMENT_INCOMPLETE)
         return cp_fault_set(fault, CP_FAULT_SYNTAX_ERROR, "Empty query.");
-    }
-    if (statement->into_outfile) {
+    if (statement->into_outfile)
         return cp_fault_set(fault, CP_FAULT_INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE is not allowed.");
-    }
     if (statement->from_infile) {
         return cp_fault_set(fault, CP_FAULT_UNKNOWN_TYPE_OF_QUERY,
                             "Query has infile and was sent directly to the server.");
@@ -290,24 +273,20 @@ static int statement_run(cp_exchange *exchange)
     unsigned statements = 0;
     const cp_engine_class kind =
         cp_engine_classify(exchange->lease.conn, exchange->text.data, exchange->text.length, &statements);
-    if (statements > 1) {
+    if (statements > 1)
         return cp_fault_set(fault, CP_FAULT_SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed).");
-    }
     const char *wanted = exchange->request->default_format;
     const char *format = statement->format[0] != '\0' ? statement->format : wanted ? wanted : "TabSeparated";
     const cp_engine_sql sql =
         sql_of(exchange, exchange->text.data, exchange->text.length, wanted ? wanted : "TabSeparated");
     bool streams = statement->kind == CP_STATEMENT_SELECT && cp_format_streams(format);
-    if (streams && cp_engine_stream(exchange->lease.conn, &sql, &streams, fault) != 0) {
+    if (streams && cp_engine_stream(exchange->lease.conn, &sql, &streams, fault) != 0)
         return fault->code;
-    }
     cp_engine_chunk whole = {0};
-    if (!streams && cp_engine_query(exchange->lease.conn, &sql, &whole, &exchange->stats, fault) != 0) {
+    if (!streams && cp_engine_query(exchange->lease.conn, &sql, &whole, &exchange->stats, fault) != 0)
         return fault->code;
-    }
-    if (kind == CP_ENGINE_READ_ONLY || whole.length > 0) {
+    if (kind == CP_ENGINE_READ_ONLY || whole.length > 0)
         exchange->format = format;
-    }
     exchange->reply = cp_reply_new(exchange->lease.conn, exchange->service->directory,
                                    exchange->answer_coding, exchange->request->compression_level);
     if (!exchange->reply) {
@@ -319,24 +298,21 @@ static int statement_run(cp_exchange *exchange)
         cp_reply_from_stream(exchange->reply);
     } else {
         cp_reply_from_chunk(exchange->reply, &whole);
-        if (whole.length == 0) { /* nothing to encode: an empty body has no coding either */
+        if (whole.length == 0) /* nothing to encode: an empty body has no coding either */
             exchange->answer_coding = CP_CODING_IDENTITY;
-        }
     }
     cp_engine_stats streamed = {0};
     const int code = cp_reply_fill(exchange->reply, exchange->request->buffer_size,
                                    exchange->request->wait_end_of_query, &streamed, fault);
-    if (streams) {
+    if (streams)
         exchange->stats = streamed;
-    }
     return code;
 }
 
 static int insert_finish(cp_exchange *exchange)
 {
-    if (!exchange->insert && insert_begin(exchange) != 0) {
+    if (!exchange->insert && insert_begin(exchange) != 0)
         return exchange->fault.code;
-    }
     cp_engine_insert *insert = exchange->insert;
     exchange->insert = NULL;
     cp_engine_insert_commit(insert, &exchange->stats, &exchange->fault);
@@ -351,25 +327,21 @@ static int insert_finish(cp_exchange *exchange)
 static void exchange_execute(cp_exchange *exchange)
 {
     cp_statement *statement = &exchange->statement;
-    if (cp_decoder_finish(exchange->decoder, &exchange->fault) != 0) {
+    if (cp_decoder_finish(exchange->decoder, &exchange->fault) != 0)
         return;
-    }
     if (!exchange->insert && statement->kind == CP_STATEMENT_INCOMPLETE) {
         cp_statement_parse(exchange->text.data, exchange->text.length, exchange->query_length, true,
                            statement);
     }
-    if (!exchange->insert && statement_refuse(exchange) != 0) {
+    if (!exchange->insert && statement_refuse(exchange) != 0)
         return;
-    }
-    if (statement->kind == CP_STATEMENT_INSERT) {
+    if (statement->kind == CP_STATEMENT_INSERT)
         insert_finish(exchange);
-    } else if (cp_lease_take(&exchange->lease, &exchange->fault) == 0) {
+    else if (cp_lease_take(&exchange->lease, &exchange->fault) == 0)
         statement_run(exchange);
-    }
 }
 
-/* ── The answer
- * ────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ---- the answer ---------------------------------------------------------------------------------------- */
 
 /* The place for the value of one more header, of HEADER_VALUE bytes. */
 static char *header_add(cp_exchange *exchange, const char *name)
@@ -393,20 +365,17 @@ static void headers_make(cp_exchange *exchange)
                 format ? cp_format_content_type(format) : "text/plain; charset=UTF-8");
     header_text(exchange, "X-ClickHouse-Server-Display-Name", exchange->service->display_name);
     header_text(exchange, "X-ClickHouse-Query-Id", exchange->query_id);
-    if (format) {
+    if (format)
         header_text(exchange, "X-ClickHouse-Format", format);
-    }
     header_text(exchange, "X-ClickHouse-Timezone", cp_engine_timezone(exchange->service->engine));
-    if (code == 0 && exchange->reply) {
+    if (code == 0 && exchange->reply)
         header_text(exchange, "X-ClickHouse-Exception-Tag", cp_reply_tag(exchange->reply));
-    }
     if (code == 0 && exchange->answer_coding != CP_CODING_IDENTITY) {
         header_text(exchange, "Content-Encoding", cp_coding_name(exchange->answer_coding));
         header_text(exchange, "Vary", "Accept-Encoding");
     }
-    if (code != 0) {
+    if (code != 0)
         snprintf(header_add(exchange, "X-ClickHouse-Exception-Code"), HEADER_VALUE, "%d", code);
-    }
     snprintf(header_add(exchange, "X-ClickHouse-Summary"), HEADER_VALUE,
              "{\"read_rows\":\"%" PRIu64 "\",\"read_bytes\":\"%" PRIu64 "\",\"written_rows\":\"%" PRIu64
              "\",\"written_bytes\":\"%" PRIu64 "\",\"total_rows_to_read\":\"0\",\"result_rows\":\"%" PRIu64
@@ -428,18 +397,15 @@ static void exchange_log(const cp_exchange *exchange)
 
 void cp_exchange_finish(cp_exchange *exchange)
 {
-    if (exchange->finished) {
+    if (exchange->finished)
         return;
-    }
     exchange->finished = true;
-    if (exchange->fault.code == 0) {
+    if (exchange->fault.code == 0)
         exchange_execute(exchange);
-    }
     /* Before the client has the answer: its next request may want the same session. */
     if (exchange->lease.conn &&
-        (exchange->fault.code != 0 || !exchange->reply || cp_reply_ended(exchange->reply))) {
+        (exchange->fault.code != 0 || !exchange->reply || cp_reply_ended(exchange->reply)))
         exchange_disconnect(exchange);
-    }
     headers_make(exchange);
     exchange_log(exchange);
 }
@@ -452,9 +418,8 @@ unsigned cp_exchange_status(const cp_exchange *exchange)
 
 bool cp_exchange_header(const cp_exchange *exchange, size_t index, const char **name, const char **value)
 {
-    if (index >= exchange->headers) {
+    if (index >= exchange->headers)
         return false;
-    }
     *name = exchange->header[index].name;
     *value = exchange->header[index].value;
     return true;
@@ -462,9 +427,8 @@ bool cp_exchange_header(const cp_exchange *exchange, size_t index, const char **
 
 int64_t cp_exchange_length(const cp_exchange *exchange)
 {
-    if (exchange->fault.code != 0) {
+    if (exchange->fault.code != 0)
         return exchange->fault.text ? (int64_t)strlen(exchange->fault.text) + 1 : 0;
-    }
     return exchange->reply ? cp_reply_length(exchange->reply) : 0;
 }
 
@@ -472,16 +436,14 @@ ssize_t cp_exchange_read(cp_exchange *exchange, char *buffer, size_t size)
 {
     if (exchange->fault.code == 0) {
         const ssize_t got = exchange->reply ? cp_reply_read(exchange->reply, buffer, size) : 0;
-        if (exchange->lease.conn && cp_reply_ended(exchange->reply)) {
+        if (exchange->lease.conn && cp_reply_ended(exchange->reply))
             exchange_disconnect(exchange);
-        }
         return got;
     }
     const char *text = exchange->fault.text ? exchange->fault.text : "";
     const size_t length = strlen(text);
-    if (exchange->fault_at > length || length == 0) {
+    if (exchange->fault_at > length || length == 0)
         return 0;
-    }
     if (exchange->fault_at == length) {
         buffer[0] = '\n'; /* as a server ends it */
         exchange->fault_at++;
@@ -496,9 +458,8 @@ ssize_t cp_exchange_read(cp_exchange *exchange, char *buffer, size_t size)
 
 void cp_exchange_free(cp_exchange *exchange)
 {
-    if (!exchange) {
+    if (!exchange)
         return;
-    }
     exchange_disconnect(exchange);
     cp_reply_free(exchange->reply);
     cp_decoder_free(exchange->decoder);

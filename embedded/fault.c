@@ -1,4 +1,3 @@
-/* See fault.h. */
 #include "embedded/fault.h"
 
 #include <stdarg.h>
@@ -44,11 +43,9 @@ static const char out_of_memory[] = "Code: 173. DB::Exception: Out of memory. (C
 
 static const char *name_of(int code)
 {
-    for (size_t i = 0; i < sizeof fault_names / sizeof fault_names[0]; i++) {
-        if (fault_names[i].code == code) {
+    for (size_t i = 0; i < sizeof fault_names / sizeof fault_names[0]; i++)
+        if (fault_names[i].code == code)
             return fault_names[i].name;
-        }
-    }
     return "UNKNOWN_EXCEPTION";
 }
 
@@ -67,22 +64,19 @@ static int fault_own(cp_fault *fault, int code, char *text)
 
 int cp_fault_set(cp_fault *fault, int code, const char *fmt, ...)
 {
-    if (fault->code != 0) {
+    if (fault->code != 0)
         return fault->code;
-    }
     char *message = NULL;
     va_list args;
     va_start(args, fmt);
     const int made = vasprintf(&message, fmt, args);
     va_end(args);
-    if (made < 0) {
+    if (made < 0)
         return fault_own(fault, code, NULL);
-    }
     char *text = NULL;
     if (asprintf(&text, "Code: %d. DB::Exception: %s (%s) (version %s)", code, message, name_of(code),
-                 engine_version) < 0) {
+                 engine_version) < 0)
         text = NULL;
-    }
     free(message);
     return fault_own(fault, code, text);
 }
@@ -103,14 +97,12 @@ static size_t code_prefix(const char *text, int *code)
 /* Where a trailing " (NAME)" of capitals begins in text[0..length), or length when there is none. */
 static size_t name_suffix(const char *text, size_t length)
 {
-    if (length < 4 || text[length - 1] != ')') {
+    if (length < 4 || text[length - 1] != ')')
         return length;
-    }
     size_t at = length - 1;
     while (at > 0 && ((text[at - 1] >= 'A' && text[at - 1] <= 'Z') || text[at - 1] == '_' ||
-                      (text[at - 1] >= '0' && text[at - 1] <= '9'))) {
+                      (text[at - 1] >= '0' && text[at - 1] <= '9')))
         at--;
-    }
     return at >= 2 && text[at - 1] == '(' && text[at - 2] == ' ' && at < length - 1 ? at - 2 : length;
 }
 
@@ -135,38 +127,31 @@ static const char *unwrap(const char *text, size_t *length)
     int code = 0;
     int inner = 0;
     const size_t prefix = code_prefix(text, &code);
-    if (prefix == 0 || code_prefix(text + prefix, &inner) == 0) {
+    if (prefix == 0 || code_prefix(text + prefix, &inner) == 0)
         return text;
-    }
     const size_t named = version_suffix(text, *length);
     size_t end = name_suffix(text, named);
-    if (end == named) {
+    if (end == named)
         return text;
-    }
-    if (end > prefix && text[end - 1] == '.') {
+    if (end > prefix && text[end - 1] == '.')
         end--;
-    }
     *length = end - prefix;
     return text + prefix;
 }
 
 int cp_fault_take(cp_fault *fault, const char *engine_text)
 {
-    if (fault->code != 0) {
+    if (fault->code != 0)
         return fault->code;
-    }
     int code = 0;
     size_t length = strlen(engine_text);
-    if (code_prefix(engine_text, &code) == 0 || code == 0) {
+    if (code_prefix(engine_text, &code) == 0 || code == 0)
         return cp_fault_set(fault, CP_FAULT_ENGINE, "%s.", engine_text);
-    }
     for (const char *next = unwrap(engine_text, &length); next != engine_text;
-         next = unwrap(engine_text, &length)) {
+         next = unwrap(engine_text, &length))
         engine_text = next;
-    }
-    if (length > INT32_MAX) {
+    if (length > INT32_MAX)
         length = INT32_MAX;
-    }
     static const char mark[] = "(version ";
     const bool versioned = memmem(engine_text, length, mark, sizeof mark - 1) != NULL;
     char *text = NULL;
@@ -246,10 +231,8 @@ static const status_row status_rows[] = {
 unsigned cp_fault_http_status(int code)
 {
     enum { INTERNAL_SERVER_ERROR = 500 };
-    for (size_t i = 0; i < sizeof status_rows / sizeof status_rows[0]; i++) {
-        if (status_rows[i].code == code) {
+    for (size_t i = 0; i < sizeof status_rows / sizeof status_rows[0]; i++)
+        if (status_rows[i].code == code)
             return (unsigned)status_rows[i].status;
-        }
-    }
     return INTERNAL_SERVER_ERROR;
 }

@@ -1,4 +1,3 @@
-/* See http.h. */
 #include "embedded/http.h"
 
 #include <errno.h>
@@ -94,16 +93,14 @@ static const char *header_of(struct MHD_Connection *connection, const char *name
 static void take_authorization(struct MHD_Connection *connection, cp_request *request, cp_fault *fault)
 {
     const char *header = header_of(connection, "Authorization");
-    if (!header) {
+    if (!header)
         return;
-    }
     char *password = NULL;
     char *user = MHD_basic_auth_get_username_password(connection, &password);
-    if (user) {
+    if (user)
         cp_request_basic(request, user, password, fault);
-    } else {
+    else
         request->other_authorization = true;
-    }
     if (password) {
         explicit_bzero(password, strlen(password));
         MHD_free(password);
@@ -134,9 +131,8 @@ static bool call_open(call *now, struct MHD_Connection *connection, const char *
 {
     cp_fault fault = {0};
     collector into = {.request = cp_request_new(), .fault = &fault};
-    if (!into.request) {
+    if (!into.request)
         return false;
-    }
     MHD_get_connection_values(connection, MHD_HEADER_KIND, take_header, &into);
     MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, take_parameter, &into);
     const bool post = strcmp(method, MHD_HTTP_METHOD_POST) == 0;
@@ -165,9 +161,8 @@ static bool page_refused(const cp_http *http, struct MHD_Connection *connection)
     const char *origin = header_of(connection, MHD_HTTP_HEADER_ORIGIN);
     const char *site = header_of(connection, "Sec-Fetch-Site");
     const char *allowed = http->allow_origin;
-    if (allowed && (strcmp(allowed, "*") == 0 || (origin && strcmp(allowed, origin) == 0))) {
+    if (allowed && (strcmp(allowed, "*") == 0 || (origin && strcmp(allowed, origin) == 0)))
         return false;
-    }
     /* "none": the user typed the address; "same-origin": a page of this server, of which there are none that
      * send requests; without Origin, both are GET. */
     return origin || (site && strcasecmp(site, "none") != 0 && strcasecmp(site, "same-origin") != 0);
@@ -203,9 +198,8 @@ static bool call_route(call *now, struct MHD_Connection *connection, const char 
 static call *call_new(cp_http *http, struct MHD_Connection *connection, const char *url, const char *method)
 {
     call *now = calloc(1, sizeof *now);
-    if (!now) {
+    if (!now)
         return NULL;
-    }
     *now =
         (call){.http = http, .connection = connection, .status = MHD_HTTP_OK, .begun_ns = cp_boottime_ns()};
     atomic_fetch_add(&http->active, 1);
@@ -250,9 +244,8 @@ static enum MHD_Result cors_add(struct MHD_Response *response, const char *origi
     };
     enum MHD_Result added =
         MHD_add_response_header(response, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    for (size_t i = 0; added == MHD_YES && i < sizeof headers / sizeof headers[0]; i++) {
+    for (size_t i = 0; added == MHD_YES && i < sizeof headers / sizeof headers[0]; i++)
         added = MHD_add_response_header(response, headers[i][0], headers[i][1]);
-    }
     return added;
 }
 
@@ -268,28 +261,23 @@ static enum MHD_Result answer(call *now)
     } else {
         response = MHD_create_response_from_buffer(strlen(now->text), now->text, MHD_RESPMEM_PERSISTENT);
     }
-    if (!response) {
+    if (!response)
         return MHD_NO;
-    }
     const char *name = NULL;
     const char *value = NULL;
     enum MHD_Result added = MHD_add_response_header(response, "Keep-Alive", now->http->keep_alive);
-    if (!now->exchange && added == MHD_YES) {
+    if (!now->exchange && added == MHD_YES)
         added = MHD_add_response_header(response, "Content-Type", "text/plain; charset=UTF-8");
-    }
-    for (size_t i = 0; now->exchange && cp_exchange_header(now->exchange, i, &name, &value); i++) {
+    for (size_t i = 0; now->exchange && cp_exchange_header(now->exchange, i, &name, &value); i++)
         added = added == MHD_YES ? MHD_add_response_header(response, name, value) : MHD_NO;
-    }
     if (status == MHD_HTTP_UNAUTHORIZED && added == MHD_YES) {
         added = MHD_add_response_header(response, "WWW-Authenticate",
                                         "Basic realm=\"ClickHouse server HTTP API\"");
     }
-    if (atomic_load(&now->http->stopping) && added == MHD_YES) {
+    if (atomic_load(&now->http->stopping) && added == MHD_YES)
         added = MHD_add_response_header(response, "Connection", "close");
-    }
-    if (now->http->allow_origin && added == MHD_YES) {
+    if (now->http->allow_origin && added == MHD_YES)
         added = cors_add(response, now->http->allow_origin);
-    }
     const enum MHD_Result queued =
         added == MHD_YES ? MHD_queue_response(now->connection, status, response) : MHD_NO;
     MHD_destroy_response(response);
@@ -302,9 +290,8 @@ static bool announced_too_big(const call *now, struct MHD_Connection *connection
     const char *length = header_of(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
     const uint64_t limit = now->http->service->max_body;
     const uint64_t announced = length ? strtoull(length, NULL, 10) : 0;
-    if (announced <= limit) {
+    if (announced <= limit)
         return false;
-    }
     const bool waits = header_of(connection, MHD_HTTP_HEADER_EXPECT) != NULL;
     return waits || announced - limit > limit;
 }
@@ -318,9 +305,8 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
     if (!now) {
         now = call_new(context, connection, url, method);
         *state = now;
-        if (!now) {
+        if (!now)
             return MHD_NO;
-        }
         if (now->exchange && announced_too_big(now, connection)) {
             cp_exchange_refuse_body(now->exchange);
             cp_exchange_finish(now->exchange);
@@ -372,8 +358,7 @@ static void log_library(void *context, const char *fmt, va_list args)
     cp_log(CP_LOG_DEBUG, "http", "detail=%s", cp_log_quote(quoted, sizeof quoted, line));
 }
 
-/* ── Listening
- * ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ---- listening ----------------------------------------------------------------------------------------- */
 
 static int address_parse(const char *address, uint16_t port, struct addrinfo **found)
 {
@@ -387,9 +372,8 @@ static int address_parse(const char *address, uint16_t port, struct addrinfo **f
 bool cp_http_is_loopback(const char *address)
 {
     struct addrinfo *found = NULL;
-    if (address_parse(address, 0, &found) != 0) {
+    if (address_parse(address, 0, &found) != 0)
         return false;
-    }
     struct sockaddr_storage bound = {0};
     memcpy(&bound, found->ai_addr, found->ai_addrlen);
     bool loopback = false;
@@ -415,9 +399,8 @@ static int address_learn(cp_http *http, int fd, cp_error *err)
     char service[8];
     if (getsockname(fd, (struct sockaddr *)&bound, &length) != 0 ||
         getnameinfo((struct sockaddr *)&bound, length, host, sizeof host, service, sizeof service,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return cp_error_errno(err, CP_E_IO, errno, "cannot learn the bound address");
-    }
     http->port = (uint16_t)strtoul(service, NULL, 10);
     snprintf(http->address, sizeof http->address, bound.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host,
              service);
@@ -443,9 +426,8 @@ static int socket_open(const cp_http_options *options, int *fd, cp_error *err)
                : why == EADDRNOTAVAIL          ? CP_E_INVAL
                                                : CP_E_IO;
         cp_error_errno(err, code, why, "cannot listen on %s port %u", options->address, options->port);
-        if (made >= 0) {
+        if (made >= 0)
             close(made);
-        }
     } else {
         *fd = made;
     }
@@ -457,9 +439,8 @@ int cp_http_start(const cp_http_options *options, cp_http **http, cp_error *err)
 {
     int fd = -1;
     int code = socket_open(options, &fd, err);
-    if (code != CP_OK) {
+    if (code != CP_OK)
         return code;
-    }
     cp_http *made = calloc(1, sizeof *made);
     if (!made) {
         close(fd);
@@ -507,9 +488,8 @@ void cp_http_quiesce(cp_http *http)
 {
     atomic_store(&http->stopping, true);
     const MHD_socket fd = MHD_quiesce_daemon(http->daemon);
-    if (fd != MHD_INVALID_SOCKET) {
+    if (fd != MHD_INVALID_SOCKET)
         close(fd);
-    }
 }
 
 unsigned cp_http_active(const cp_http *http)

@@ -122,18 +122,16 @@ static unsigned long number_of(const char *text, unsigned long least, unsigned l
     char *end = NULL;
     errno = 0;
     const unsigned long number = strtoul(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || number < least || number > most) {
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || number < least || number > most)
         argp_error(state, "--%s: '%s' is not a number from %lu to %lu", option, text, least, most);
-    }
     return number;
 }
 
 static void log_level_set(const char *text, struct argp_state *state)
 {
     cp_log_level level = CP_LOG_INFO;
-    if (!cp_log_level_parse(text, &level)) {
+    if (!cp_log_level_parse(text, &level))
         argp_error(state, "--log-level: '%s' is none of debug, info, warn, error", text);
-    }
     cp_log_set_level(level);
 }
 
@@ -214,17 +212,15 @@ static int exit_code_of(int code)
     }
 }
 
-/* ── Before the engine
- * ─────────────────────────────────────────────────────────────────────────────────────────── */
+/* ---- before the engine --------------------------------------------------------------------------------- */
 
 static int password_load(settings *to, cp_error *err)
 {
     const char *from_environment = getenv("COLDPATH_CHDB_PASSWORD");
     if (to->password_file) {
         FILE *file = fopen(to->password_file, "re");
-        if (!file) {
+        if (!file)
             return cp_error_errno(err, CP_E_IO, errno, "cannot open the password file %s", to->password_file);
-        }
         const bool got = fgets(to->password, sizeof to->password, file) != NULL;
         fclose(file);
         to->password[strcspn(to->password, "\r\n")] = '\0';
@@ -259,12 +255,10 @@ static int library_find(settings *to, cp_error *err)
         "../lib/coldpath/libchdb.so",
     };
     const char *from_environment = getenv("COLDPATH_CHDB_LIB");
-    if (!to->engine.library && from_environment && from_environment[0] != '\0') {
+    if (!to->engine.library && from_environment && from_environment[0] != '\0')
         to->engine.library = from_environment;
-    }
-    if (to->engine.library) {
+    if (to->engine.library)
         return CP_OK; /* if it is not there, the engine says so */
-    }
     char self[PATH_MAX];
     const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     self[length > 0 ? length : 0] = '\0';
@@ -288,15 +282,12 @@ static int directory_make(settings *to, cp_error *err)
     if (to->engine.directory) {
         const char *directory = to->engine.directory;
         struct stat found;
-        if (mkdir(directory, PRIVATE) != 0 && errno != EEXIST) {
+        if (mkdir(directory, PRIVATE) != 0 && errno != EEXIST)
             return cp_error_errno(err, CP_E_IO, errno, "cannot make the data directory %s", directory);
-        }
-        if (stat(directory, &found) != 0 || !S_ISDIR(found.st_mode)) {
+        if (stat(directory, &found) != 0 || !S_ISDIR(found.st_mode))
             return cp_error_set(err, CP_E_IO, "%s is not a directory: choose another with --path", directory);
-        }
-        if (access(directory, R_OK | W_OK | X_OK) != 0) {
+        if (access(directory, R_OK | W_OK | X_OK) != 0)
             return cp_error_errno(err, CP_E_IO, errno, "cannot write in the data directory %s", directory);
-        }
         return CP_OK;
     }
     const char *where = getenv("TMPDIR");
@@ -324,30 +315,25 @@ static void directory_remove(const settings *from)
 {
     enum { OPEN_DIRECTORIES = 32 };
     if (from->temporary[0] != '\0' &&
-        nftw(from->temporary, entry_remove, OPEN_DIRECTORIES, FTW_DEPTH | FTW_PHYS) != 0) {
+        nftw(from->temporary, entry_remove, OPEN_DIRECTORIES, FTW_DEPTH | FTW_PHYS) != 0)
         cp_log(CP_LOG_WARN, "temporary directory not removed", "path=%s errno=%d", from->temporary, errno);
-    }
 }
 
-/* ── Serving
- * ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ---- serving ------------------------------------------------------------------------------------------- */
 
 /* Whoever waits for the file sees it whole or not at all. */
 static int port_file_write(const settings *from, uint16_t port, cp_error *err)
 {
     char temporary[PATH_MAX];
-    if (!from->port_file) {
+    if (!from->port_file)
         return CP_OK;
-    }
     const int made = snprintf(temporary, sizeof temporary, "%s.new", from->port_file);
     FILE *file = made > 0 && (size_t)made < sizeof temporary ? fopen(temporary, "we") : NULL;
     bool written = file && fprintf(file, "%u\n", port) > 0;
-    if (file) {
+    if (file)
         written = fclose(file) == 0 && written;
-    }
-    if (!written || rename(temporary, from->port_file) != 0) {
+    if (!written || rename(temporary, from->port_file) != 0)
         return cp_error_errno(err, CP_E_IO, errno, "cannot write the port to %s", from->port_file);
-    }
     return CP_OK;
 }
 
@@ -363,9 +349,8 @@ static bool wait_idle(const cp_http *http, unsigned seconds)
     enum { LOOK_MS = 10 };
     const uint64_t until = cp_boottime_ns() + (uint64_t)seconds * CP_NS_PER_S;
     while (cp_http_active(http) > 0) {
-        if (cp_boottime_ns() >= until) {
+        if (cp_boottime_ns() >= until)
             return false;
-        }
         sleep_ms(LOOK_MS);
     }
     return true;
@@ -418,9 +403,8 @@ static int starter_confine(const settings *from, cp_error *err)
     int code = from->allow_files ? CP_E_ABSENT
                                  : cp_confine_thread(from->engine.directory, from->engine.library, err);
     const bool confined = code == CP_OK;
-    if (code != CP_OK && code != CP_E_ABSENT) {
+    if (code != CP_OK && code != CP_E_ABSENT)
         return code;
-    }
     if (!confined && !from->allow_files) {
         if (geteuid() == 0 && from->password[0] == '\0') {
             return cp_error_set(err, CP_E_INVAL,
@@ -449,17 +433,14 @@ static int server_start(server *made)
 {
     const settings *from = made->from;
     int code = starter_confine(from, made->err);
-    if (code == CP_OK) {
+    if (code == CP_OK)
         code = cp_engine_open(&from->engine, &made->engine, made->err);
-    }
-    if (code != CP_OK) {
+    if (code != CP_OK)
         return code;
-    }
     made->service.engine = made->engine;
     made->service.sessions = cp_sessions_new(made->engine);
-    if (!made->service.sessions) {
+    if (!made->service.sessions)
         return cp_error_set(made->err, CP_E_NOMEM, "out of memory");
-    }
     cp_http_options options = from->http;
     options.service = &made->service;
     return cp_http_start(&options, &made->http, made->err);
@@ -476,18 +457,16 @@ static int server_start_confined(server *made)
 {
     pthread_t starter;
     const int rc = pthread_create(&starter, NULL, starter_run, made);
-    if (rc != 0) {
+    if (rc != 0)
         return cp_error_errno(made->err, CP_E_NOMEM, rc, "cannot make a thread");
-    }
     pthread_join(starter, NULL);
     return made->code;
 }
 
 static void serving_say(const settings *from, const server *made)
 {
-    if (from->temporary[0] != '\0') {
+    if (from->temporary[0] != '\0')
         printf("data in %s, removed at the end; keep it with --path\n", from->temporary);
-    }
     printf("listening on http://%s\n", cp_http_address(made->http));
     fflush(stdout);
     cp_log(CP_LOG_INFO, "serving", "address=%s version=%s path=%s temporary=%s", cp_http_address(made->http),
@@ -515,9 +494,8 @@ static int serve(const settings *from, const sigset_t *signals, cp_error *err)
             signal_wait(signals);
         }
         ended = serve_end(from, made.http, made.engine);
-        if (code == CP_OK && from->port_file) {
+        if (code == CP_OK && from->port_file)
             unlink(from->port_file);
-        }
     }
     if (ended) {
         cp_sessions_free(made.service.sessions);
@@ -529,19 +507,16 @@ static int serve(const settings *from, const sigset_t *signals, cp_error *err)
 static int run(settings *from, const sigset_t *signals, cp_error *err)
 {
     int code = password_load(from, err);
-    if (code == CP_OK) {
+    if (code == CP_OK)
         code = library_find(from, err);
-    }
-    if (code == CP_OK) {
+    if (code == CP_OK)
         code = directory_make(from, err);
-    }
     if (code == CP_OK && !from->allow_files) {
         code = cp_confine_policy(from->engine.directory, from->config, sizeof from->config, err);
         from->engine.config = from->config;
     }
-    if (code == CP_OK) {
+    if (code == CP_OK)
         code = serve(from, signals, err);
-    }
     directory_remove(from);
     return code;
 }
@@ -580,9 +555,8 @@ int main(int argc, char **argv)
 
     cp_error err = {0};
     const int code = run(&from, &signals, &err);
-    if (code != CP_OK) {
+    if (code != CP_OK)
         fprintf(stderr, "coldpath-chdb: %s\n", err.text);
-    }
     fflush(NULL);
 #ifdef __SANITIZE_ADDRESS__
     __lsan_do_leak_check(); /* _exit would pass it over */

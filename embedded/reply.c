@@ -1,4 +1,3 @@
-/* See reply.h. */
 #include "embedded/reply.h"
 
 #include <errno.h>
@@ -37,12 +36,10 @@ struct cp_reply {
 static void tag_make(char *tag)
 {
     unsigned char random[CP_REPLY_TAG];
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         memset(random, 0, sizeof random); /* a tag anyone could guess still frames the exception */
-    }
-    for (size_t i = 0; i < sizeof random; i++) {
+    for (size_t i = 0; i < sizeof random; i++)
         tag[i] = (char)('a' + random[i] % 26);
-    }
     tag[CP_REPLY_TAG] = '\0';
 }
 
@@ -69,25 +66,21 @@ bool cp_reply_ended(const cp_reply *reply)
 
 void cp_reply_detach(cp_reply *reply)
 {
-    if (reply->conn) {
+    if (reply->conn)
         cp_engine_chunk_free(reply->conn, &reply->chunk);
-    }
-    if (reply->conn && reply->from == SOURCE_STREAM) {
+    if (reply->conn && reply->from == SOURCE_STREAM)
         cp_engine_stream_close(reply->conn);
-    }
     reply->conn = NULL;
     reply->from = SOURCE_NONE;
 }
 
 void cp_reply_free(cp_reply *reply)
 {
-    if (!reply) {
+    if (!reply)
         return;
-    }
     cp_reply_detach(reply);
-    if (reply->spool) {
+    if (reply->spool)
         fclose(reply->spool);
-    }
     cp_encoder_free(reply->encoder);
     cp_text_free(&reply->buffer);
     free(reply);
@@ -126,14 +119,12 @@ static FILE *spool_open(const char *directory)
         return NULL;
     }
     const int fd = mkostemp(name, O_CLOEXEC);
-    if (fd < 0) {
+    if (fd < 0)
         return NULL;
-    }
     unlink(name);
     FILE *file = fdopen(fd, "w+");
-    if (!file) {
+    if (!file)
         close(fd);
-    }
     return file;
 }
 
@@ -142,9 +133,8 @@ static int source_next(cp_reply *reply, const char **data, size_t *length, cp_fa
 {
     if (reply->from == SOURCE_STREAM) {
         cp_engine_chunk_free(reply->conn, &reply->chunk);
-        if (cp_engine_stream_next(reply->conn, &reply->chunk, &reply->stats, fault) != 0) {
+        if (cp_engine_stream_next(reply->conn, &reply->chunk, &reply->stats, fault) != 0)
             return fault->code;
-        }
         *data = reply->chunk.data;
         *length = reply->chunk.length;
         return 0;
@@ -161,9 +151,8 @@ static int advance(cp_reply *reply, cp_fault *fault)
 {
     const char *data = NULL;
     size_t length = 0;
-    if (source_next(reply, &data, &length, fault) != 0) {
+    if (source_next(reply, &data, &length, fault) != 0)
         return fault->code;
-    }
     const bool last = length == 0;
     if (cp_encoder_feed(reply->encoder, data, length, last, take_encoded, reply) != 0) {
         return cp_fault_set(fault, CP_FAULT_CANNOT_ALLOCATE_MEMORY,
@@ -187,9 +176,8 @@ int cp_reply_fill(cp_reply *reply, size_t buffer_size, bool to_end, cp_engine_st
             }
             reply->spooling = true;
         }
-        if (advance(reply, fault) != 0) {
+        if (advance(reply, fault) != 0)
             return fault->code;
-        }
     }
     if (reply->spooling && fseek(reply->spool, 0, SEEK_SET) != 0) {
         return cp_fault_set(fault, CP_FAULT_CANNOT_ALLOCATE_MEMORY, "Cannot write the temporary file: %s.",
@@ -214,9 +202,8 @@ static void tell_fault(cp_reply *reply, const cp_fault *fault)
     cp_text frame = {0};
     cp_text_print(&frame, "\r\n__exception__\r\n%s\r\n%s\n%zu %s\r\n__exception__\r\n", reply->tag, message,
                   strlen(message) + 1, reply->tag);
-    if (!frame.failed) { /* without memory for it the cut connection has to be enough */
+    if (!frame.failed) /* without memory for it the cut connection has to be enough */
         (void)cp_encoder_feed(reply->encoder, frame.data, frame.length, true, take_encoded, reply);
-    }
     cp_text_free(&frame);
     reply->ended = true;
     reply->cut = true;
@@ -225,15 +212,13 @@ static void tell_fault(cp_reply *reply, const cp_fault *fault)
 ssize_t cp_reply_read(cp_reply *reply, char *buffer, size_t size)
 {
     while (reply->buffer_at == reply->buffer.length && !reply->spool) {
-        if (reply->ended) {
+        if (reply->ended)
             return reply->cut ? -1 : 0;
-        }
         reply->buffer_at = 0;
         reply->buffer.length = 0;
         cp_fault fault = {0};
-        if (advance(reply, &fault) != 0) {
+        if (advance(reply, &fault) != 0)
             tell_fault(reply, &fault);
-        }
         cp_fault_clear(&fault);
     }
     const size_t left = reply->buffer.length - reply->buffer_at;

@@ -1,4 +1,3 @@
-/* See request.h. */
 #include "embedded/request.h"
 
 #include <ctype.h>
@@ -40,9 +39,8 @@ static void credentials_free(cp_credentials *credentials)
 
 void cp_request_free(cp_request *request)
 {
-    if (!request) {
+    if (!request)
         return;
-    }
     cp_text_free(&request->query);
     free(request->database);
     free(request->default_format);
@@ -65,9 +63,8 @@ static int no_memory(cp_fault *fault)
 /* Keeps the first value: headers come before URL parameters, as on a server. */
 static int string_set(char **field, const char *value, cp_fault *fault)
 {
-    if (*field) {
+    if (*field)
         return 0;
-    }
     *field = strdup(value);
     return *field ? 0 : no_memory(fault);
 }
@@ -141,9 +138,8 @@ static int session_timeout_parse(cp_request *request, const char *value, cp_faul
 static int query_id_set(cp_request *request, const char *value, cp_fault *fault)
 {
     enum { LONGEST = 256 };
-    if (strlen(value) > LONGEST) {
+    if (strlen(value) > LONGEST)
         return cp_fault_set(fault, CP_FAULT_BAD_ARGUMENTS, "The query id is longer than %d bytes.", LONGEST);
-    }
     for (const char *c = value; *c; c++) {
         if (!isprint((unsigned char)*c)) {
             return cp_fault_set(fault, CP_FAULT_BAD_ARGUMENTS,
@@ -162,12 +158,10 @@ static int text_word(cp_request *request, const char *name, const char *value, s
         cp_text_append(&request->query, value, length);
         return request->query.failed ? no_memory(fault) : 0;
     }
-    if (strcmp(name, "query_id") == 0) {
+    if (strcmp(name, "query_id") == 0)
         return query_id_set(request, value, fault);
-    }
-    if (strcmp(name, "session_timeout") == 0) {
+    if (strcmp(name, "session_timeout") == 0)
         return session_timeout_parse(request, value, fault);
-    }
     struct {
         const char *name;
         char **field;
@@ -176,11 +170,9 @@ static int text_word(cp_request *request, const char *name, const char *value, s
         {"session_id", &request->session_id}, {"role", &request->role},
         {"user", &request->by_url.user},      {"password", &request->by_url.password},
     };
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (strcmp(name, words[i].name) == 0) {
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(name, words[i].name) == 0)
             return string_set(words[i].field, value, fault);
-        }
-    }
     *known = false;
     return 0;
 }
@@ -199,11 +191,9 @@ static int switch_word(cp_request *request, const char *name, const char *value,
         {"decompress", &request->decompress},
         {"wait_end_of_query", &request->wait_end_of_query},
     };
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (strcmp(name, words[i].name) == 0) {
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(name, words[i].name) == 0)
             return bool_parse(name, value, words[i].flag, fault);
-        }
-    }
     if (strcmp(name, "buffer_size") == 0) {
         unsigned long size = 0;
         const int code = number_parse(name, value, CP_QUERY_SIZE_LIMIT, &size, fault);
@@ -211,11 +201,9 @@ static int switch_word(cp_request *request, const char *name, const char *value,
         return code;
     }
     static const char *const ignored[] = {"", "quota_key", "stacktrace", "client_protocol_version"};
-    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++) {
-        if (strcmp(name, ignored[i]) == 0) {
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+        if (strcmp(name, ignored[i]) == 0)
             return 0;
-        }
-    }
     *known = false;
     return 0;
 }
@@ -224,12 +212,10 @@ static int switch_word(cp_request *request, const char *name, const char *value,
 static int setting_heed(cp_request *request, const char *name, const char *value, cp_fault *fault)
 {
     unsigned long number = 0;
-    if (strcmp(name, "enable_http_compression") == 0) {
+    if (strcmp(name, "enable_http_compression") == 0)
         return bool_parse(name, value, &request->http_compression, fault);
-    }
-    if (strcmp(name, "http_wait_end_of_query") == 0) {
+    if (strcmp(name, "http_wait_end_of_query") == 0)
         return bool_parse(name, value, &request->wait_end_of_query, fault);
-    }
     if (strcmp(name, "http_zlib_compression_level") == 0) {
         const int code = number_parse(name, value, 9, &number, fault);
         request->compression_level = number > 0 ? (int)number : 1;
@@ -247,11 +233,9 @@ static int setting_heed(cp_request *request, const char *name, const char *value
 /* A setting's name goes into SQL as it is. */
 static bool setting_name_valid(const char *name)
 {
-    for (const char *c = name; *c; c++) {
-        if (!isalnum((unsigned char)*c) && *c != '_') {
+    for (const char *c = name; *c; c++)
+        if (!isalnum((unsigned char)*c) && *c != '_')
             return false;
-        }
-    }
     return name[0] != '\0' && !isdigit((unsigned char)name[0]);
 }
 
@@ -261,18 +245,14 @@ int cp_request_parameter(cp_request *request, const char *name, const char *valu
     static const char param[] = "param_";
     bool known = false;
     int code = text_word(request, name, value, length, &known, fault);
-    if (!known) {
+    if (!known)
         code = switch_word(request, name, value, &known, fault);
-    }
-    if (known) {
+    if (known)
         return code;
-    }
-    if (strncmp(name, param, sizeof param - 1) == 0) {
+    if (strncmp(name, param, sizeof param - 1) == 0)
         return pairs_add(&request->params, name + sizeof param - 1, value, length, fault);
-    }
-    if (!setting_name_valid(name)) {
+    if (!setting_name_valid(name))
         return cp_fault_set(fault, CP_FAULT_UNKNOWN_SETTING, "Unknown setting '%s'.", name);
-    }
     code = setting_heed(request, name, value, fault);
     return code != 0 ? code : pairs_add(&request->settings, name, value, length, fault);
 }
@@ -280,9 +260,8 @@ int cp_request_parameter(cp_request *request, const char *name, const char *valu
 int cp_request_header(cp_request *request, const char *name, const char *value, cp_fault *fault)
 {
     static const char prefix[] = "X-ClickHouse-";
-    if (strncasecmp(name, prefix, sizeof prefix - 1) != 0) {
+    if (strncasecmp(name, prefix, sizeof prefix - 1) != 0)
         return 0;
-    }
     name += sizeof prefix - 1;
     struct {
         const char *name;
@@ -293,11 +272,9 @@ int cp_request_header(cp_request *request, const char *name, const char *value, 
         {"Database", &request->database},
         {"Format", &request->default_format},
     };
-    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
-        if (strcasecmp(name, headers[i].name) == 0 && value[0] != '\0') {
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)
+        if (strcasecmp(name, headers[i].name) == 0 && value[0] != '\0')
             return string_set(headers[i].field, value, fault);
-        }
-    }
     return strcasecmp(name, "Query-Id") == 0 ? query_id_set(request, value, fault) : 0;
 }
 
@@ -349,9 +326,8 @@ int cp_request_authenticate(const cp_request *request, const char *user, const c
     const char *given_password = given->password ? given->password : "";
     const bool user_right = secret_equal(given_user, user);
     const bool password_right = secret_equal(given_password, password);
-    if (user_right && password_right) {
+    if (user_right && password_right)
         return 0;
-    }
     return cp_fault_set(
         fault, CP_FAULT_AUTHENTICATION_FAILED,
         "%s: Authentication failed: password is incorrect, or there is no user with such name.", given_user);
@@ -367,7 +343,6 @@ void cp_request_set(const cp_request *request, cp_text *sql)
 
 void cp_request_unset(const cp_request *request, cp_text *sql)
 {
-    for (size_t i = 0; i < request->settings.count; i++) {
+    for (size_t i = 0; i < request->settings.count; i++)
         cp_text_print(sql, "%s%s = DEFAULT", i == 0 ? "SET " : ", ", request->settings.names[i]);
-    }
 }

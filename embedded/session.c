@@ -1,4 +1,3 @@
-/* See session.h. */
 #include "embedded/session.h"
 
 #include <pthread.h>
@@ -29,9 +28,8 @@ cp_sessions *cp_sessions_new(cp_engine *engine)
         free(sessions);
         return NULL;
     }
-    if (sessions) {
+    if (sessions)
         sessions->engine = engine;
-    }
     return sessions;
 }
 
@@ -44,12 +42,10 @@ static void session_end(cp_session *session)
 
 void cp_sessions_free(cp_sessions *sessions)
 {
-    if (!sessions) {
+    if (!sessions)
         return;
-    }
-    for (int i = 0; i < CP_SESSIONS; i++) {
+    for (int i = 0; i < CP_SESSIONS; i++)
         session_end(&sessions->slots[i]);
-    }
     pthread_mutex_destroy(&sessions->lock);
     free(sessions);
 }
@@ -62,14 +58,12 @@ static cp_session *slot_find(cp_sessions *sessions, const char *name)
     cp_session *found = NULL;
     for (int i = 0; i < CP_SESSIONS; i++) {
         cp_session *slot = &sessions->slots[i];
-        if (slot->name && !slot->busy && slot->expires_ns < now) {
+        if (slot->name && !slot->busy && slot->expires_ns < now)
             session_end(slot);
-        }
-        if (!slot->name) {
+        if (!slot->name)
             unused = slot;
-        } else if (strcmp(slot->name, name) == 0) {
+        else if (strcmp(slot->name, name) == 0)
             found = slot;
-        }
     }
     return found ? found : unused;
 }
@@ -83,18 +77,16 @@ static int slot_claim(cp_sessions *sessions, const char *name, bool must_exist, 
         return cp_fault_set(fault, CP_FAULT_SESSION_IS_LOCKED, "Session %s is locked by a concurrent client.",
                             name);
     }
-    if (must_exist && (!slot || !slot->name)) {
+    if (must_exist && (!slot || !slot->name))
         return cp_fault_set(fault, CP_FAULT_SESSION_NOT_FOUND, "Session %s not found.", name);
-    }
     if (!slot) {
         return cp_fault_set(fault, CP_FAULT_TOO_MANY_SIMULTANEOUS_QUERIES, "More than %d sessions at a time.",
                             CP_SESSIONS);
     }
     if (!slot->name) {
         slot->name = strdup(name);
-        if (!slot->name) {
+        if (!slot->name)
             return cp_fault_set(fault, CP_FAULT_CANNOT_ALLOCATE_MEMORY, "Out of memory.");
-        }
     }
     slot->busy = true;
     *session = slot;
@@ -108,9 +100,8 @@ int cp_sessions_take(cp_sessions *sessions, const char *name, bool must_exist, c
     pthread_mutex_lock(&sessions->lock);
     int code = slot_claim(sessions, name, must_exist, &slot, fault);
     pthread_mutex_unlock(&sessions->lock);
-    if (code != 0 || !slot) {
+    if (code != 0 || !slot)
         return code;
-    }
     code = slot->conn ? cp_engine_unpark(slot->conn, fault)
                       : cp_engine_connect(sessions->engine, &slot->conn, fault);
     if (code != 0) {

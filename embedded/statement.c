@@ -1,4 +1,3 @@
-/* See statement.h. */
 #include "embedded/statement.h"
 
 #include <ctype.h>
@@ -35,9 +34,8 @@ static bool lexer_skip(lexer *lex)
 {
     const char *rest = lex->text + lex->at;
     const size_t left = lex->length - lex->at;
-    if (left == 0) {
+    if (left == 0)
         return false;
-    }
     if (isspace((unsigned char)rest[0])) {
         lex->at++;
         return true;
@@ -65,11 +63,10 @@ static size_t quoted_end(const lexer *lex, size_t at)
         if (lex->text[i] == '\\') {
             i++;
         } else if (lex->text[i] == quote) {
-            if (i + 1 < lex->length && lex->text[i + 1] == quote) {
+            if (i + 1 < lex->length && lex->text[i + 1] == quote)
                 i++;
-            } else {
+            else
                 return i + 1;
-            }
         }
     }
     return 0;
@@ -79,15 +76,12 @@ static size_t quoted_end(const lexer *lex, size_t at)
 static size_t heredoc_end(const lexer *lex, size_t at)
 {
     size_t i = at + 1;
-    while (i < lex->length && is_word(lex->text[i])) {
+    while (i < lex->length && is_word(lex->text[i]))
         i++;
-    }
-    if (i == lex->length) {
+    if (i == lex->length)
         return 0;
-    }
-    if (lex->text[i] != '$') {
+    if (lex->text[i] != '$')
         return at + 1;
-    }
     const size_t tag = i + 1 - at;
     const char *end = memmem(lex->text + i + 1, lex->length - i - 1, lex->text + at, tag);
     return end ? (size_t)(end - lex->text) + tag : 0;
@@ -98,18 +92,15 @@ static token lexer_next(lexer *lex)
     while (lexer_skip(lex)) {
     }
     token tok = {TOKEN_END, lex->at, lex->at};
-    if (lex->at == lex->length) {
+    if (lex->at == lex->length)
         return tok;
-    }
     const char c = lex->text[lex->at];
     if (is_word(c)) {
         tok.kind = TOKEN_WORD;
-        while (tok.end < lex->length && is_word(lex->text[tok.end])) {
+        while (tok.end < lex->length && is_word(lex->text[tok.end]))
             tok.end++;
-        }
-        if (tok.end == lex->length && !lex->whole) {
+        if (tok.end == lex->length && !lex->whole)
             tok.kind = TOKEN_CUT;
-        }
     } else if (c == '\'' || c == '"' || c == '`' || c == '$') {
         tok.kind = c == '"' || c == '`' ? TOKEN_QUOTED : TOKEN_OTHER;
         tok.end = c == '$' ? heredoc_end(lex, lex->at) : quoted_end(lex, lex->at);
@@ -154,9 +145,8 @@ static void format_set(cp_statement *statement, const lexer *lex, token tok)
 
 static int depth_after(const lexer *lex, token tok, int depth)
 {
-    if (token_is_char(lex, tok, '(') || token_is_char(lex, tok, '[') || token_is_char(lex, tok, '{')) {
+    if (token_is_char(lex, tok, '(') || token_is_char(lex, tok, '[') || token_is_char(lex, tok, '{'))
         return depth + 1;
-    }
     const bool closes =
         token_is_char(lex, tok, ')') || token_is_char(lex, tok, ']') || token_is_char(lex, tok, '}');
     return closes && depth > 0 ? depth - 1 : depth;
@@ -169,21 +159,18 @@ static void statement_scan(lexer *lex, cp_statement *statement)
     int depth = 0;
     for (token tok = lexer_next(lex); tok.kind != TOKEN_END && tok.kind != TOKEN_CUT; tok = lexer_next(lex)) {
         depth = depth_after(lex, tok, depth);
-        if (token_is(lex, tok, "input") && token_is_char(lex, lexer_peek(lex), '(')) {
+        if (token_is(lex, tok, "input") && token_is_char(lex, lexer_peek(lex), '('))
             statement->reads_input = true;
-        }
-        if (depth != 0) {
+        if (depth != 0)
             continue;
-        }
         if (token_is(lex, tok, "FORMAT")) {
             lexer ahead = *lex;
             const token name = lexer_next(&ahead);
             const token after = lexer_next(&ahead);
             const bool ends = after.kind == TOKEN_END || token_is_char(&ahead, after, ';') ||
                               token_is(&ahead, after, "SETTINGS") || token_is(&ahead, after, "INTO");
-            if (name.kind == TOKEN_WORD && ends) {
+            if (name.kind == TOKEN_WORD && ends)
                 format_set(statement, lex, name);
-            }
         } else if (token_is(lex, tok, "INTO") && token_is(lex, lexer_peek(lex), "OUTFILE")) {
             statement->into_outfile = true;
         }
@@ -199,9 +186,8 @@ static void insert_data(const lexer *lex, size_t end, size_t query_length, cp_st
         lexer walk = tail;
         token tok = lexer_next(&walk);
         const size_t begin = tok.begin;
-        if (token_is_char(&walk, tok, ';')) {
+        if (token_is_char(&walk, tok, ';'))
             tok = lexer_next(&walk);
-        }
         if (tok.kind == TOKEN_END || token_is(&walk, tok, "SETTINGS")) {
             statement->tail = tok.kind == TOKEN_END ? query_length : begin;
             statement->tail_end = query_length;
@@ -210,9 +196,8 @@ static void insert_data(const lexer *lex, size_t end, size_t query_length, cp_st
         }
     }
     size_t at = end;
-    while (at < lex->length && lex->text[at] != '\n' && isspace((unsigned char)lex->text[at])) {
+    while (at < lex->length && lex->text[at] != '\n' && isspace((unsigned char)lex->text[at]))
         at++;
-    }
     if (at == lex->length && !lex->whole) {
         statement->kind = CP_STATEMENT_INCOMPLETE;
         return;
@@ -224,15 +209,12 @@ static void insert_data(const lexer *lex, size_t end, size_t query_length, cp_st
 static bool insert_target(lexer *lex)
 {
     token tok = lexer_next(lex);
-    if (token_is(lex, tok, "INTO")) {
+    if (token_is(lex, tok, "INTO"))
         tok = lexer_next(lex);
-    }
-    if (token_is(lex, tok, "TABLE")) {
+    if (token_is(lex, tok, "TABLE"))
         tok = lexer_next(lex);
-    }
-    if (token_is(lex, tok, "FUNCTION")) {
+    if (token_is(lex, tok, "FUNCTION"))
         tok = lexer_next(lex); /* its brackets are passed like any others */
-    }
     while (token_is_char(lex, lexer_peek(lex), '.')) {
         lexer_next(lex);
         tok = lexer_next(lex);
@@ -276,15 +258,13 @@ static bool insert_decide(lexer *lex, token tok, size_t query_length, cp_stateme
 static void insert_parse(lexer *lex, size_t query_length, cp_statement *statement)
 {
     statement->kind = lex->whole ? CP_STATEMENT_OTHER : CP_STATEMENT_INCOMPLETE;
-    if (!insert_target(lex)) {
+    if (!insert_target(lex))
         return;
-    }
     int depth = 0;
     for (token tok = lexer_next(lex); tok.kind != TOKEN_END && tok.kind != TOKEN_CUT; tok = lexer_next(lex)) {
         depth = depth_after(lex, tok, depth);
-        if (depth == 0 && insert_decide(lex, tok, query_length, statement)) {
+        if (depth == 0 && insert_decide(lex, tok, query_length, statement))
             return;
-        }
     }
 }
 
@@ -294,16 +274,14 @@ void cp_statement_parse(const char *text, size_t length, size_t query_length, bo
     lexer lex = {.text = text, .length = length, .whole = whole};
     *statement = (cp_statement){.kind = CP_STATEMENT_INCOMPLETE};
     token first = lexer_next(&lex);
-    while (token_is_char(&lex, first, '(')) {
+    while (token_is_char(&lex, first, '('))
         first = lexer_next(&lex);
-    }
     if (token_is(&lex, first, "INSERT")) {
         insert_parse(&lex, query_length, statement);
         return;
     }
-    if (!whole) {
+    if (!whole)
         return;
-    }
     if (first.kind == TOKEN_END) {
         statement->kind = CP_STATEMENT_EMPTY;
         return;
@@ -340,11 +318,9 @@ bool cp_format_streams(const char *format)
         "BSONEachRow",
         "Null",
     };
-    for (size_t i = 0; i < sizeof streaming / sizeof streaming[0]; i++) {
-        if (strcasecmp(format, streaming[i]) == 0) {
+    for (size_t i = 0; i < sizeof streaming / sizeof streaming[0]; i++)
+        if (strcasecmp(format, streaming[i]) == 0)
             return true;
-        }
-    }
     return false;
 }
 
@@ -356,34 +332,26 @@ static bool starts(const char *text, const char *prefix)
 const char *cp_format_content_type(const char *format)
 {
     if (format[0] == '\0' || starts(format, "TabSeparated") || starts(format, "TSV") ||
-        starts(format, "TSKV")) {
+        starts(format, "TSKV"))
         return "text/tab-separated-values; charset=UTF-8";
-    }
     if (starts(format, "CSV")) {
         return format[3] == '\0' ? "text/csv; charset=UTF-8; header=absent"
                                  : "text/csv; charset=UTF-8; header=present";
     }
-    if (starts(format, "JSON") && strcasestr(format, "EachRow") && !starts(format, "JSONObjectEachRow")) {
+    if (starts(format, "JSON") && strcasestr(format, "EachRow") && !starts(format, "JSONObjectEachRow"))
         return "application/x-ndjson; charset=UTF-8";
-    }
-    if (starts(format, "JSONL") || starts(format, "NDJSON")) {
+    if (starts(format, "JSONL") || starts(format, "NDJSON"))
         return "application/x-ndjson; charset=UTF-8";
-    }
-    if (starts(format, "JSON")) {
+    if (starts(format, "JSON"))
         return "application/json; charset=UTF-8";
-    }
-    if (starts(format, "XML")) {
+    if (starts(format, "XML"))
         return "application/xml; charset=UTF-8";
-    }
-    if (starts(format, "Prometheus")) {
+    if (starts(format, "Prometheus"))
         return "text/plain; version=0.0.4; charset=UTF-8";
-    }
     static const char *const binary[] = {"Native",  "RowBinary", "Parquet", "ORC",     "Arrow",     "Avro",
                                          "MsgPack", "Protobuf",  "BSON",    "RawBLOB", "CapnProto", "Npy"};
-    for (size_t i = 0; i < sizeof binary / sizeof binary[0]; i++) {
-        if (starts(format, binary[i])) {
+    for (size_t i = 0; i < sizeof binary / sizeof binary[0]; i++)
+        if (starts(format, binary[i]))
             return "application/octet-stream";
-        }
-    }
     return "text/plain; charset=UTF-8";
 }

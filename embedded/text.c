@@ -1,4 +1,3 @@
-/* See text.h. */
 #include "embedded/text.h"
 
 #include <stdarg.h>
@@ -17,13 +16,11 @@ static bool text_reserve(cp_text *text, size_t more)
         return false;
     }
     const size_t need = text->length + more + 1;
-    if (need <= text->capacity) {
+    if (need <= text->capacity)
         return true;
-    }
     size_t capacity = text->capacity > 0 ? text->capacity : FIRST_CAPACITY;
-    while (capacity < need) {
+    while (capacity < need)
         capacity *= 2;
-    }
     char *data = realloc(text->data, capacity);
     if (!data) {
         text->failed = true;
@@ -37,9 +34,8 @@ static bool text_reserve(cp_text *text, size_t more)
 void cp_text_append(cp_text *text, const void *data, size_t length)
 {
     if (text_reserve(text, length)) {
-        if (length > 0) {
+        if (length > 0)
             memcpy(text->data + text->length, data, length);
-        }
         text->length += length;
         text->data[text->length] = '\0';
     }

@@ -36,9 +36,8 @@ static const char failure[] = "Code: 60. DB::Exception: Made to fail. (UNKNOWN_T
 static object *object_new(void)
 {
     object *made = calloc(1, sizeof *made);
-    if (!made) {
+    if (!made)
         abort();
-    }
     made->magic = MAGIC;
     atomic_fetch_add(&objects, 1);
     return made;
@@ -72,9 +71,8 @@ static object *result_new(const char *data, size_t length)
 {
     object *made = object_new();
     made->data = malloc(length + 1);
-    if (!made->data) {
+    if (!made->data)
         abort();
-    }
     memcpy(made->data, data, length);
     made->length = length;
     return made;
@@ -87,9 +85,8 @@ static object *statement_new(const char *text, size_t length)
         const struct timespec pause = {.tv_nsec = 20L * 1000 * 1000};
         nanosleep(&pause, NULL);
     }
-    if (has(text, length, "fail")) {
+    if (has(text, length, "fail"))
         made->error = failure;
-    }
     made->fails = has(text, length, "midway") || has(text, length, "refuse");
     return made;
 }
@@ -139,9 +136,8 @@ void **chdb_connect(int argc, char **argv)
     (void)argc;
     (void)argv;
     void **conn = malloc(sizeof *conn);
-    if (!conn) {
+    if (!conn)
         abort();
-    }
     *conn = object_new();
     atomic_fetch_add(&connections, 1);
     return conn;
@@ -164,17 +160,13 @@ void *chdb_query_with_params_n(void *conn, const char *text, size_t length, cons
     (void)format;
     (void)format_length;
     object_check(conn);
-    for (size_t i = 0; i < count; i++) {
-        if (strlen(names[i]) != name_lengths[i] || values[i][value_lengths[i]] != '\0') {
+    for (size_t i = 0; i < count; i++)
+        if (strlen(names[i]) != name_lengths[i] || values[i][value_lengths[i]] != '\0')
             abort();
-        }
-    }
-    if (has(text, length, "version()")) {
+    if (has(text, length, "version()"))
         return result_new("1.2.3.4\tUTC\n", 12);
-    }
-    if (has(text, length, "currentDatabase()")) {
+    if (has(text, length, "currentDatabase()"))
         return result_new("default\n", 8);
-    }
     object *made = statement_new(text, length);
     if (!made->error && !has(text, length, "SET ") && !has(text, length, "USE ")) {
         object_free(made);
@@ -211,9 +203,8 @@ void *chdb_stream_fetch_result(void *conn, void *stream)
     } else if (from->step <= CHUNKS) {
         made->length = CHUNK;
         made->data = malloc(CHUNK);
-        if (!made->data) {
+        if (!made->data)
             abort();
-        }
         memset(made->data, 'a' + from->step % 26, CHUNK);
     }
     return made;
@@ -240,9 +231,8 @@ int chdb_stream_append(void *insert, const void *data, size_t length)
 {
     object *into = object_check(insert);
     const volatile char *bytes = data;
-    for (size_t i = 0; i < length; i += 512) {
+    for (size_t i = 0; i < length; i += 512)
         (void)bytes[i]; /* looked at, for the sanitizer */
-    }
     return into->fails && ++into->step > 1 ? 1 : 0;
 }
 

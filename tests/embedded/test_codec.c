@@ -43,9 +43,8 @@ static char *body_make(size_t length)
 {
     char *body = malloc(length + 1);
     assert_non_null(body);
-    for (size_t i = 0; i < length; i++) {
+    for (size_t i = 0; i < length; i++)
         body[i] = i % 2000 < 1000 ? (char)random_next() : (char)('a' + i % 7);
-    }
     return body;
 }
 
@@ -78,9 +77,8 @@ static int decode(cp_coding coding, const char *data, size_t length, size_t most
         code = cp_decoder_feed(decoder, data + at, now, gather, out, &fault);
         at += now;
     }
-    if (code == 0) {
+    if (code == 0)
         code = cp_decoder_finish(decoder, &fault);
-    }
     assert_int_equal(code, fault.code);
     cp_decoder_free(decoder);
     cp_fault_clear(&fault);
@@ -111,9 +109,8 @@ static void test_byte_by_byte_and_several_frames(void **state)
 {
     (void)state;
     for (int coding = CP_CODING_GZIP; coding < CP_CODING_UNKNOWN; coding++) {
-        if (coding == CP_CODING_DEFLATE) {
+        if (coding == CP_CODING_DEFLATE)
             continue; /* several zlib streams after one another are no body anyone sends */
-        }
         cp_text encoded = {0};
         cp_text decoded = {0};
         encode((cp_coding)coding, "first ", 6, &encoded);

@@ -55,9 +55,8 @@ static void test_statuses(void **state)
                                {48, 501},  {516, 403}, {194, 401}, {159, 408},  {241, 500},
                                {252, 500}, {164, 500}, {229, 413}, {381, 411},  {76, 503},
                                {202, 500}, {0, 500},   {-1, 500},  {99999, 500}};
-    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
         assert_int_equal(cp_fault_http_status(expected[i][0]), expected[i][1]);
-    }
 }
 
 int main(void)

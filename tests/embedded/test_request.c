@@ -130,9 +130,8 @@ static int authenticate(enum way way, const char *user, const char *password)
         header(request, "X-ClickHouse-User", user);
         header(request, "X-ClickHouse-Key", password);
     }
-    if (way == BASIC) {
+    if (way == BASIC)
         cp_request_basic(request, user, password, &fault);
-    }
     request->other_authorization = way == BEARER;
     const int code = cp_request_authenticate(request, "writer", "secret", &fault);
     cp_fault_clear(&fault);
