@@ -397,9 +397,8 @@ cp_chunk *cp_conflater_finish(cp_conflater *conflater, uint32_t slot)
     if (!w->chunk)
         return NULL;
     window_settle(conflater, w);
-    w->chunk->byte_count = 0;
-    for (uint32_t i = 0; i < w->chunk->row_count; i++)
-        w->chunk->byte_count += record_size(w->chunk, w->chunk->row_at[i]);
+    window_squeeze(w); /* who keeps the chunk keeps byte_count bytes of it */
+    w->chunk->byte_count = w->fill;
     return w->chunk;
 }
 

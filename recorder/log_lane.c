@@ -555,7 +555,8 @@ bool cp_log_lane_prepare(cp_log_lane *log_lane, const cp_batch_intent *batch)
     const bool stored = checkpoint_store(log_lane, batch);
     log_lane->unstored = false; /* the batch's delivery stores the next one */
     cp_failpoint(CP_FP_LOG_CHECKPOINTED);
-    if (stored)
+    /* What a predecessor counted already is not counted again: its intent, which is ended, says so. */
+    if (stored && !cp_lane_was_counted(log_lane->lane, batch->token))
         cp_lane_prepare(log_lane->lane, batch);
     return stored;
 }
@@ -603,6 +604,11 @@ static int resume_intent(cp_log_lane *log_lane, const cp_wal_intent *intent, cp_
                          cp_error *err)
 {
     cp_wal_reader *reader = NULL;
+    /* Delivered, or set aside in a file that will be, though the log's checkpoint does not know yet. */
+    if (cp_lane_was_counted(log_lane->lane, intent->token)) {
+        range_delivered(log_lane, &(cp_lsn_range){intent->lo, intent->hi});
+        return CP_OK;
+    }
     int rc = cp_wal_reader_create(&reader, log_lane->wal, intent->lo, err);
     if (rc < 0)
         return rc;

@@ -164,6 +164,7 @@ static void hand_on(world *w, uint32_t s)
         assert_int_equal(cp_chunk_row_position(chunk, i), slot->rows[i].position);
         assert_int_equal(cp_row_check(w->table, cp_chunk_row(chunk, i), cp_chunk_row_size(chunk, i), NULL),
                          CP_OK);
+        assert_true(chunk->row_at[i] + cp_chunk_row_size(chunk, i) <= chunk->byte_count);
     }
     if (below(w, 8) == 0)
         return; /* the flusher took it not: it can be added to */

@@ -33,6 +33,8 @@ typedef struct life {
     char dir[PATH], region[PATH], quarantine[PATH], wal[PATH];
     cp_config *configs[CONFIGS];
     unsigned config;   /* that holds */
+    unsigned misnamed; /* starts in a row that were refused for what it says */
+    uint32_t sinks;    /* servers that are configured, of those that there are */
     unsigned max_rows; /* of both: a batch under way must fit what holds after the next start */
     unsigned unsafe;
     sim_disk *disks[LOGS];
@@ -86,11 +88,27 @@ static const char table_keys[] =
     "  sim_ticks:\n"
     "    pressure: {early_release: off}\n";
 
+/* Some of the servers, in some order. */
+static void urls_make(char *text, size_t room)
+{
+    uint32_t order[SIM_SINKS];
+    size_t used = 0;
+    for (uint32_t i = 0; i < the.sinks; i++) {
+        const uint32_t at = (uint32_t)sim_pick(i + 1);
+        order[i] = order[at];
+        order[at] = i;
+    }
+    const uint32_t count = the.sinks > 2 && sim_luck(300) ? 2 : the.sinks;
+    for (uint32_t i = 0; i < count; i++)
+        used += (size_t)snprintf(text + used, room - used, "%s'http://sim%u:8123'", i ? ", " : "", order[i]);
+}
+
 static cp_config *config_make(const char *ddl_dir)
 {
     static const char *const rungs[] = {"", "drop", "suppress, conflate, drop", "conflate"};
     static const char *const syncs[] = {"auto", "fdatasync", "dsync"};
     char path[PATH + 16];
+    char urls[SIM_SINKS * 32];
     char error[CP_ERROR_TEXT];
     cp_config *config = NULL;
     cp_error err = {0};
@@ -98,13 +116,14 @@ static cp_config *config_make(const char *ddl_dir)
     FILE *file = fopen(path, "w");
     if (!file)
         abort();
+    urls_make(urls, sizeof urls);
     fprintf(file,
             "namespace: sim\nregion: {dir: %s/shm}\nwal: {dir: %s/wal, sync: %s, keep: %us}\n"
             "quarantine: {dir: %s/quarantine}\nschema: {dir: %s}\n"
             "recorder: {memory_limit: 24MiB, confine: off, stop_timeout: 10s}\n"
-            "clickhouse: {url: 'http://simulated:8123', compression: %s, request_timeout: %us}\n",
-            the.dir, the.dir, syncs[sim_pick(3)], (unsigned)sim_pick(2), the.dir, ddl_dir,
-            sim_luck(300) ? "zstd" : "none", 2 + (unsigned)sim_pick(28));
+            "clickhouse: {url: [%s], failback_after: %us, compression: %s, request_timeout: %us}\n",
+            the.dir, the.dir, syncs[sim_pick(3)], (unsigned)sim_pick(2), the.dir, ddl_dir, urls,
+            1 + (unsigned)sim_pick(60), sim_luck(300) ? "zstd" : "none", 2 + (unsigned)sim_pick(28));
     const unsigned rows = 1 + (unsigned)sim_pick(the.max_rows);
     fprintf(file, table_keys, rows, 10 + (unsigned)sim_pick(1000), the.max_rows, rungs[sim_pick(4)]);
     fclose(file);
@@ -128,6 +147,7 @@ void sim_life_begin(const char *dir, const char *ddl_dir, unsigned unsafe)
         the.disks[i] = disk_make();
         the.after[i] = disk_make();
     }
+    the.sinks = 1 + (uint32_t)sim_pick(SIM_SINKS);
     the.max_rows = 4 + (unsigned)sim_span(1000);
     for (int i = 0; i < CONFIGS; i++)
         the.configs[i] = config_make(ddl_dir);
@@ -261,9 +281,15 @@ static void reload(void)
     cp_error err = {0};
     const unsigned next = (the.config + 1) % CONFIGS;
     cp_recorder_reload_begins(the.recorder);
-    if (cp_recorder_configure(the.recorder, the.configs[next], &err) < 0)
+    const int rc = cp_recorder_configure(the.recorder, the.configs[next], &err);
+    if (rc < 0 && rc != CP_E_CONFIG) /* that may be: the next one names fewer endpoints */
         sim_fail("a reload is refused: %s", err.text);
-    cp_recorder_reload_ended(the.recorder, CP_RELOAD_APPLIED, "");
+    cp_recorder_reload_ended(the.recorder, rc < 0 ? CP_RELOAD_REFUSED : CP_RELOAD_APPLIED, err.text);
+    sim_trace("recorder: reload %s %s", rc < 0 ? "refused:" : "done", err.text);
+    if (rc < 0) {
+        sim_life_total.reloads_refused++;
+        return;
+    }
     the.config = next;
     sim_life_total.reloads++;
 }
@@ -281,12 +307,15 @@ static void *recorder_main(void *argument)
     if (rc < 0) {
         sim_trace("recorder: does not start: %s", err.text);
         sim_life_total.refused_starts++;
-        if (rc != CP_E_IO)
+        if (rc == CP_E_CONFIG && ++the.misnamed < CONFIGS) /* its remedy: name the endpoint again */
+            the.config = (the.config + 1) % CONFIGS;
+        else if (rc != CP_E_IO)
             sim_fail("the recorder does not start: %s", err.text);
         the.ended = true;
         return NULL;
     }
     the.running = true;
+    the.misnamed = 0;
     while (!the.stop) {
         if (the.flush)
             cp_recorder_flush(the.recorder);
@@ -300,6 +329,11 @@ static void *recorder_main(void *argument)
     stop();
     the.ended = true;
     return NULL;
+}
+
+uint32_t sim_life_sinks(void)
+{
+    return the.sinks;
 }
 
 bool sim_life_is_on(void)

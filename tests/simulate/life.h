@@ -17,7 +17,8 @@
 #include "tests/wal/sim_disk.h"
 
 typedef struct sim_life_totals {
-    uint64_t lives, kills, kills_inside, power_failures, stops, refused_starts, reloads, flushes;
+    uint64_t lives, kills, kills_inside, power_failures, stops, refused_starts, reloads, reloads_refused,
+        flushes;
 } sim_life_totals;
 
 extern sim_life_totals sim_life_total;
@@ -31,6 +32,9 @@ const char *sim_life_quarantine(void);
 
 /* The region, mapped for looking; NULL: there is none. */
 const cp_control *sim_life_control(void);
+
+/* Servers that are configured: so many of the first. */
+uint32_t sim_life_sinks(void);
 
 /* The process runs. */
 bool sim_life_is_on(void);

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "flush/delivery_private.h"
 #include "flush/doubt.h"
 #include "flush/error_class.h"
 #include "flush/quarantine.h"
@@ -22,6 +23,9 @@ const sim_mutation sim_mutations[] = {
     {"checkpoint", "a batch out of the log stands in the checkpoint before it is sent", CP_UNSAFE_INTENT,
      false},
     {"quarantine", "a refused row counts as settled when it is in the quarantine", 0, false},
+    {"endpoint", "what may have been stored at an endpoint is sent there, and nowhere else", 0, false},
+    {"tied", "what is under way follows to another endpoint only when it is surely not stored", 0, false},
+    {"aside", "a batch is set aside durably before ring and log go on", 0, false},
     {NULL, NULL, 0, false},
 };
 
@@ -36,7 +40,7 @@ const sim_mutation *sim_mutation_find(const char *name)
     return NULL;
 }
 
-static bool without(const char *name)
+bool sim_mutation_is(const char *name)
 {
     return sim_mutation_now && strcmp(sim_mutation_now->name, name) == 0;
 }
@@ -54,13 +58,13 @@ bool __wrap_cp_doubt_countable(const cp_table *table);
 
 void __wrap_cp_lane_prepare(cp_lane *lane, const cp_batch_intent *batch)
 {
-    if (!without("intent"))
+    if (!sim_mutation_is("intent"))
         __real_cp_lane_prepare(lane, batch);
 }
 
 bool __wrap_cp_intent_load(const cp_control *control, uint32_t table, cp_abi_intent *copy)
 {
-    if (!without("resume"))
+    if (!sim_mutation_is("resume"))
         return __real_cp_intent_load(control, table, copy);
     cp_intent_end(&control->intents[table]);
     return false;
@@ -69,12 +73,31 @@ bool __wrap_cp_intent_load(const cp_control *control, uint32_t table, cp_abi_int
 cp_error_class __wrap_cp_error_classify(const cp_http_reply *reply)
 {
     const cp_error_class class = __real_cp_error_classify(reply);
-    return class == CP_CLASS_IN_DOUBT && without("reply") ? CP_CLASS_OK : class;
+    return class == CP_CLASS_IN_DOUBT && sim_mutation_is("reply") ? CP_CLASS_OK : class;
 }
 
 bool __wrap_cp_doubt_countable(const cp_table *table)
 {
-    return !without("count") && __real_cp_doubt_countable(table);
+    return !sim_mutation_is("count") && __real_cp_doubt_countable(table);
+}
+
+/* ---- endpoints ---- */
+
+cp_endpoint *__real_cp_endpoints_find(cp_endpoints *endpoints, uint64_t id);
+cp_endpoint *__wrap_cp_endpoints_find(cp_endpoints *endpoints, uint64_t id);
+void __real_cp_delivery_aim_(cp_delivery *delivery);
+void __wrap_cp_delivery_aim_(cp_delivery *delivery);
+
+cp_endpoint *__wrap_cp_endpoints_find(cp_endpoints *endpoints, uint64_t id)
+{
+    cp_endpoint *at = __real_cp_endpoints_find(endpoints, id);
+    return at && sim_mutation_is("endpoint") ? cp_endpoints_chosen(endpoints) : at;
+}
+
+void __wrap_cp_delivery_aim_(cp_delivery *delivery)
+{
+    delivery->tied &= !sim_mutation_is("tied");
+    __real_cp_delivery_aim_(delivery);
 }
 
 /* ---- the quarantine: the model learns here which rows are in it ---- */
@@ -114,7 +137,7 @@ int __wrap_cp_quarantine_add(cp_quarantine *quarantine, const cp_quarantine_row 
 
 int __wrap_cp_quarantine_commit(cp_quarantine *quarantine, cp_error *err)
 {
-    if (without("quarantine")) {
+    if (sim_mutation_is("quarantine")) {
         cp_quarantine_abort(quarantine);
         return CP_OK;
     }

@@ -18,4 +18,7 @@ extern const sim_mutation *sim_mutation_now; /* NULL: everything is in place */
 
 const sim_mutation *sim_mutation_find(const char *name);
 
+/* It is this one's turn. */
+bool sim_mutation_is(const char *name);
+
 #endif

@@ -16,7 +16,7 @@
 #undef curl_multi_setopt
 
 enum {
-    HANDLES = 16,
+    HANDLES = 48,
     MESSAGES = 64,
     OUTLIVES = 700,                  /* permille of messages that go on when their sender gives up */
     SLOW_S = 40,                     /* at most, of a slow one; the sink's window of tokens covers more */
@@ -59,7 +59,7 @@ typedef struct handle {
     long status;
 } handle;
 
-sim_weather sim_network;
+sim_weather sim_network[SIM_SINKS];
 sim_network_totals sim_network_total;
 
 static handle handles[HANDLES];
@@ -73,7 +73,7 @@ void __real_free(void *memory);
 void sim_network_begin(void)
 {
     memset(handles, 0, sizeof handles);
-    memset(&sim_network, 0, sizeof sim_network);
+    memset(sim_network, 0, sizeof sim_network);
     memset(&sim_network_total, 0, sizeof sim_network_total);
 }
 
@@ -115,24 +115,25 @@ static message *message_new(const handle *from)
 
 static void answer(message *one)
 {
+    const sim_weather *weather = &sim_network[sim_sink_host(one->url)];
     sim_reply *reply = &one->reply;
     memset(reply, 0, sizeof *reply);
     sim_network_total.taken++;
     sim_sink_take(one->url, one->body, one->garbled ? sim_pick(one->size + 1) : one->size, reply);
     one->phase = ANSWERED;
     one->has_reply = true;
-    one->at_ns = sim.now_ns + reply->think_ns + sim_span(sim_network.latency_ns);
+    one->at_ns = sim.now_ns + reply->think_ns + sim_span(weather->latency_ns);
     one->code = CURLE_OK;
-    if (reply->reset || sim_luck(sim_network.reset_after)) {
+    if (reply->reset || sim_luck(weather->reset_after)) {
         one->has_reply = false;
         one->code = sim_luck(500) ? CURLE_RECV_ERROR : CURLE_GOT_NOTHING;
         sim_network_total.lost_after++;
-    } else if (sim_luck(sim_network.silent)) {
+    } else if (sim_luck(weather->silent)) {
         one->phase = STOPPED;
         one->has_reply = false;
         sim_network_total.lost_after++;
     } else {
-        one->cut = sim_luck(sim_network.cut);
+        one->cut = sim_luck(weather->cut);
     }
     sim_trace("network: answered: %d %.60s%s", reply->status, reply->body,
               !one->has_reply ? " (the reply is lost)"
@@ -214,7 +215,7 @@ static void ends_by(handle *h, uint64_t at_ns, CURLcode code)
 
 static void send_out(handle *h)
 {
-    const sim_weather *weather = &sim_network;
+    const sim_weather *weather = &sim_network[sim_sink_host(h->url)];
     h->started_ns = h->progress_ns = sim.now_ns;
     h->sent = NULL;
     h->done = false;

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SIM_REPLY_HEADS = 256, SIM_REPLY_BODY = 1024 };
+enum { SIM_SINKS = 3, SIM_REPLY_HEADS = 256, SIM_REPLY_BODY = 1024 };
 
 /* What the sink says. */
 typedef struct sim_reply {
@@ -37,7 +37,7 @@ typedef struct sim_weather {
     bool unreachable;      /* connecting takes as long as it may, and fails */
 } sim_weather;
 
-extern sim_weather sim_network;
+extern sim_weather sim_network[SIM_SINKS]; /* on the way to each */
 
 typedef struct sim_network_totals {
     uint64_t messages, taken, lost_before, lost_after, late;

@@ -271,7 +271,19 @@ int __wrap_close(int file)
     return __real_close(file);
 }
 
-/* From here on the directory's stream owns the file. */
+FILE *__real_fdopen(int file, const char *mode);
+FILE *__wrap_fdopen(int file, const char *mode);
+
+/* From here on the stream owns the file. */
+FILE *__wrap_fdopen(int file, const char *mode)
+{
+    FILE *stream = __real_fdopen(file, mode);
+    if (stream)
+        give(HELD_FILE, (uintptr_t)file);
+    return stream;
+}
+
+/* Likewise a directory's. */
 DIR *__wrap_fdopendir(int file)
 {
     DIR *dir = __real_fdopendir(file);

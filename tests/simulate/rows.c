@@ -127,6 +127,8 @@ static void order_check(sim_ring *ring, const sim_row *row)
     char name[128];
     const uint32_t index = ring_index(ring, row->position);
     const bool ahead = sim.went_ahead >> ring->table & 1;
+    if (row->was_aside)
+        return;
     /* What a killed recorder had on the wire, and its successor counted as dropped, may arrive at any time. */
     if (sim_tables[ring->table].sheds && index < ring->settled)
         return;
@@ -138,7 +140,7 @@ static void order_check(sim_ring *ring, const sim_row *row)
     *last = index + 1;
 }
 
-void sim_row_stored(uint32_t table, uint64_t number)
+void sim_row_stored(uint32_t table, uint64_t number, uint32_t store, uint32_t host)
 {
     char name[128];
     sim_row *row = number < row_count ? &rows[number] : NULL;
@@ -148,6 +150,10 @@ void sim_row_stored(uint32_t table, uint64_t number)
         return;
     }
     row_name(name, row);
+    rings[row->ring].stored += !row->stored;
+    row->store = (uint8_t)store;
+    row->host = (uint8_t)host;
+    row->stored_ns = sim.now_ns;
     if (row->doubtful) {
         row->stored = 1;
         return;
@@ -161,35 +167,82 @@ void sim_row_stored(uint32_t table, uint64_t number)
     sim_total.stored++;
 }
 
+/* The row at the stretch's begin, or NULL. */
+static sim_row *row_look(const sim_stretch *at)
+{
+    const sim_ring *ring = ring_look(at->table, at->slot, at->epoch);
+    const uint32_t index = ring ? ring_index(ring, at->begin) : 0;
+    if (!ring || index == ring->count || rows[ring->rows[index]].position != at->begin)
+        return NULL;
+    return &rows[ring->rows[index]];
+}
+
 void sim_row_quarantined(uint32_t table, uint32_t slot, uint64_t epoch, uint64_t position)
 {
     char name[128];
-    const sim_ring *ring = ring_look(table, slot, epoch);
-    const uint32_t index = ring ? ring_index(ring, position) : 0;
-    if (!ring || index == ring->count || rows[ring->rows[index]].position != position) {
+    sim_row *row = row_look(&(sim_stretch){table, slot, epoch, position, position});
+    if (!row) {
         sim_fail("the quarantine of %s holds a row that nobody put: slot %u, epoch %016llx, position %llu",
                  sim_tables[table].name, slot, (unsigned long long)epoch, (unsigned long long)position);
         return;
     }
-    sim_row *row = &rows[ring->rows[index]];
     row_name(name, row);
     if (row->stored && !row->doubtful)
         sim_fail("in the quarantine, and stored: %s", name);
     sim_total.quarantined += !row->quarantined;
+    rings[row->ring].quarantined += !row->quarantined;
     row->quarantined = 1;
 }
 
-uint64_t sim_rows_held(uint32_t table, uint64_t epoch, uint32_t slot, uint64_t begin, uint64_t end)
+/* Reads a table's file: rows stand in it that a killed recorder wrote, and its successor found there and took for settled. */
+static void quarantine_look(uint32_t table)
 {
-    const sim_ring *ring = ring_look(table, slot, epoch);
-    uint64_t held = 0;
-    for (uint32_t i = ring ? ring_index(ring, begin) : 0; ring && i < ring->count; i++) {
-        const sim_row *row = &rows[ring->rows[i]];
-        if (row->position >= end)
-            break;
-        held += row->stored;
+    cp_quarantine_list list = {0};
+    cp_error err = {0};
+    const char *name = sim_tables[table].name;
+    if (cp_quarantine_load(&list, sim_life_quarantine(), name, CP_QUARANTINE_ROWS, &err) < 0)
+        sim_fail("the quarantine of %s cannot be read: %s", name, err.text);
+    for (uint64_t i = 0; i < list.count; i++)
+        sim_row_quarantined(table, list.entries[i].slot, list.entries[i].epoch, list.entries[i].position);
+    cp_quarantine_list_free(&list);
+}
+
+void sim_row_set_aside(const sim_stretch *at, bool aside)
+{
+    char name[128];
+    sim_row *row = row_look(at);
+    if (!row) {
+        sim_fail("a row of %s is set aside that nobody put: slot %u, epoch %016llx, position %llu",
+                 sim_tables[at->table].name, at->slot, (unsigned long long)at->epoch,
+                 (unsigned long long)at->begin);
+        return;
     }
-    return held;
+    const sim_ring *ring = &rings[row->ring];
+    row_name(name, row);
+    sim_total.set_aside += aside && !row->aside;
+    row->aside = aside;
+    row->was_aside |= aside;
+    if (aside || ring->gone || ring_index(ring, row->position) >= ring->settled || row->stored)
+        return;
+    quarantine_look(ring->table);
+    if (!row->quarantined)
+        sim_fail(
+            "lost: the batch that was set aside is removed, and neither stored nor in the quarantine is %s",
+            name);
+}
+
+uint64_t sim_rows_seen(const sim_stretch *of, uint32_t store, uint32_t host, uint64_t lag_ns)
+{
+    const sim_ring *ring = ring_look(of->table, of->slot, of->epoch);
+    uint64_t seen = 0;
+    for (uint32_t i = ring ? ring_index(ring, of->begin) : 0; ring && i < ring->count; i++) {
+        const sim_row *row = &rows[ring->rows[i]];
+        if (row->position >= of->end)
+            break;
+        seen += row->stored && row->store == store &&
+                (row->host == host || row->stored_ns + lag_ns <= sim.now_ns);
+    }
+    return seen;
 }
 
 void sim_rows_order(const char *fields, bool ahead)
@@ -210,19 +263,6 @@ void sim_rows_order(const char *fields, bool ahead)
     }
 }
 
-/* Reads a table's file: rows stand in it that a killed recorder wrote, and its successor found there and took for settled. */
-static void quarantine_look(uint32_t table)
-{
-    cp_quarantine_list list = {0};
-    cp_error err = {0};
-    const char *name = sim_tables[table].name;
-    if (cp_quarantine_load(&list, sim_life_quarantine(), name, CP_QUARANTINE_ROWS, &err) < 0)
-        sim_fail("the quarantine of %s cannot be read: %s", name, err.text);
-    for (uint64_t i = 0; i < list.count; i++)
-        sim_row_quarantined(table, list.entries[i].slot, list.entries[i].epoch, list.entries[i].position);
-    cp_quarantine_list_free(&list);
-}
-
 /* ---- the region's word ---- */
 
 static void settle(sim_ring *ring, uint64_t delivered)
@@ -236,12 +276,13 @@ static void settle(sim_ring *ring, uint64_t delivered)
             continue;
         if (row->poison || !sim_tables[ring->table].sheds)
             quarantine_look(ring->table);
-        if (row->quarantined)
+        if (row->quarantined || row->aside)
             continue;
         ring->missing++;
         row_name(name, row);
         if (!sim_tables[ring->table].sheds)
-            sim_fail("lost: %s counts as delivered, and is neither stored nor in the quarantine", name);
+            sim_fail("lost: %s counts as settled, and is neither stored, set aside nor in the quarantine",
+                     name);
     }
 }
 
@@ -270,6 +311,14 @@ static void ack_check(sim_ring *ring, const cp_abi_ack *ack)
     if (ack->fault)
         sim_fail("%s, slot %u: a sound ring counts as broken", table, ring->slot);
     settle(ring, ack->delivered);
+    if (ack->delivered_rows > ring->stored)
+        sim_fail("%s, slot %u: %llu rows count as delivered, and %u are stored", table, ring->slot,
+                 (unsigned long long)ack->delivered_rows, ring->stored);
+    if (ack->quarantined_rows > ring->quarantined)
+        quarantine_look(ring->table);
+    if (ack->quarantined_rows > ring->quarantined)
+        sim_fail("%s, slot %u: %llu rows count as quarantined, and %u are", table, ring->slot,
+                 (unsigned long long)ack->quarantined_rows, ring->quarantined);
     if (sim_tables[ring->table].critical)
         durable_note(ring, ack->durable);
     ring->ack = *ack;
@@ -343,6 +392,8 @@ static void row_check(const sim_row *row)
         return;
     sim_total.missing++;
     row_name(name, row);
+    if (row->aside)
+        sim_fail("still set aside: %s", name);
     if (sim_tables[ring->table].sheds || (ring->gone && !row->durable))
         return;
     sim_trace("lost: %s", name);
@@ -363,6 +414,13 @@ static void ledger_check(const sim_ring *ring, const cp_abi_ack *ack)
                  sim_tables[ring->table].name, ring->slot, (unsigned long long)ring->missing,
                  (unsigned long long)ack->suppressed_rows, (unsigned long long)ack->dropped_rows,
                  (unsigned long long)ack->doubtful_rows);
+    if (ack->held_rows)
+        sim_fail("of %s, slot %u, %llu rows count as set aside, and none are", sim_tables[ring->table].name,
+                 ring->slot, (unsigned long long)ack->held_rows);
+    if (!sim_tables[ring->table].sheds && ack->delivered_rows != ring->stored)
+        sim_fail("of %s, slot %u, %llu rows count as delivered, and %u are stored",
+                 sim_tables[ring->table].name, ring->slot, (unsigned long long)ack->delivered_rows,
+                 ring->stored);
 }
 
 void sim_rows_check_end(const cp_control *control)

@@ -1,9 +1,11 @@
 /* The model: every row that was put, where, and what became of it; and the promises that it is held against.
  *
- *     producer ── put ──► row, in a ring ──► stored by the sink (once, in order)
- *                                        └─► in the quarantine
+ *     producer ── put ──► row, in a ring ──► stored by some sink (by one of them, once, in order)
+ *                                        ├─► in the quarantine
+ *                                        └─► set aside in a file, until it is one or the other (then in any order)
  *
- *     after every step      what the region calls settled is stored, quarantined or, of a table that sheds, counted
+ *     after every step      what the region calls settled is stored, quarantined, set aside or, of a table that sheds, counted;
+ *                           and no more rows count as delivered than are stored, as quarantined than are there
  *     when a row is stored  it was not stored before, is not in the quarantine, and follows the last one of its ring
  *     at the end            rows of tables that do not shed: each stored or quarantined, none twice; but for those that the
  *                           host's death took before anybody called them durable
@@ -36,10 +38,14 @@ typedef struct sim_row {
     uint64_t position; /* in its ring */
     uint32_t ring;     /* index of sim_ring */
     bool poison;
-    bool durable;  /* the region said so */
-    bool doubtful; /* may come twice: sim_rows_recorder_died */
+    bool durable;   /* the region said so */
+    bool doubtful;  /* may come twice: sim_rows_recorder_died */
+    bool aside;     /* in a file of a batch that was set aside */
+    bool was_aside; /* ever: it may come behind later ones */
     uint8_t stored;
     uint8_t quarantined;
+    uint8_t store, host; /* where: rows that replicas share; the one that took it */
+    uint64_t stored_ns;
 } sim_row;
 
 /* A ring from its making to its host's death. */
@@ -54,13 +60,21 @@ typedef struct sim_ring {
     uint32_t durable;     /* likewise durable */
     uint32_t stored_last; /* the newest stored row's index + 1 */
     uint32_t ahead_last;  /* likewise of those that went before the backlog */
+    uint32_t stored;      /* rows */
+    uint32_t quarantined; /* likewise */
     bool gone;            /* with its host */
     uint64_t missing;     /* settled, and not here */
     cp_abi_ack ack;       /* as last seen */
 } sim_ring;
 
+/* Of a ring. */
+typedef struct sim_stretch {
+    uint32_t table, slot;
+    uint64_t epoch, begin, end;
+} sim_stretch;
+
 typedef struct sim_totals {
-    uint64_t put, full, stored, quarantined, missing, given_back;
+    uint64_t put, full, stored, quarantined, missing, set_aside;
 } sim_totals;
 
 extern sim_totals sim_total;
@@ -79,14 +93,17 @@ uint32_t sim_rows_next(void);
 void sim_row_put(uint32_t ring, uint64_t position, bool poison);
 const sim_row *sim_row_of(uint64_t number);
 
-/* ClickHouse stores it, as the rows of one insert, in order. */
-void sim_row_stored(uint32_t table, uint64_t number);
+/* ClickHouse stores it, as the rows of one insert, in order: host's request, into the rows of this store. */
+void sim_row_stored(uint32_t table, uint64_t number, uint32_t store, uint32_t host);
 
 /* Its record in the quarantine is durable. */
 void sim_row_quarantined(uint32_t table, uint32_t slot, uint64_t epoch, uint64_t position);
 
-/* Stored rows of a ring in [begin, end). */
-uint64_t sim_rows_held(uint32_t table, uint64_t epoch, uint32_t slot, uint64_t begin, uint64_t end);
+/* The row at a stretch's begin: its batch is set aside, durably, or the file is removed again. */
+void sim_row_set_aside(const sim_stretch *row, bool aside);
+
+/* Stored rows that the host sees: its own, and those that another one took before lag_ns. */
+uint64_t sim_rows_seen(const sim_stretch *of, uint32_t store, uint32_t host, uint64_t lag_ns);
 
 /* Two lines of the recorder's log: new rows of a table go before the backlog, or no longer do. */
 void sim_rows_order(const char *fields, bool ahead);

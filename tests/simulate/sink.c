@@ -33,19 +33,46 @@ typedef struct block {
     bool provenance;
 } block;
 
-sim_trouble sim_server;
+sim_trouble sim_server[SIM_SINKS];
+uint32_t sim_replicas;
 sim_sink_totals sim_sink_total;
 
-static tokens seen[SIM_TABLES];
+static tokens seen[SIM_SINKS][SIM_TABLES]; /* of replicas: the first one's */
 static block incoming;
 static uint8_t plain[BLOCK];
 
 void sim_sink_begin(void)
 {
-    memset(&sim_server, 0, sizeof sim_server);
+    memset(sim_server, 0, sizeof sim_server);
     memset(&sim_sink_total, 0, sizeof sim_sink_total);
-    for (int i = 0; i < SIM_TABLES; i++)
-        seen[i].count = 0;
+    for (int i = 0; i < SIM_SINKS * SIM_TABLES; i++)
+        seen[i / SIM_TABLES][i % SIM_TABLES].count = 0;
+    sim_replicas = sim_luck(500) ? 0 : 2 + (uint32_t)sim_pick(SIM_SINKS - 1);
+}
+
+uint32_t sim_sink_host(const char *url)
+{
+    const uint32_t host = (uint32_t)(url[strlen("http://sim")] - '0');
+    if (host >= SIM_SINKS)
+        abort();
+    return host;
+}
+
+static bool is_replica(uint32_t host)
+{
+    return host < sim_replicas;
+}
+
+/* Whose rows and tokens it has. */
+static uint32_t store_of(uint32_t host)
+{
+    return is_replica(host) ? 0 : host;
+}
+
+/* What was sent may be told from what another insert brought: by a count that is final. Elsewhere a token is all there is. */
+static bool is_countable(uint32_t host, uint32_t table)
+{
+    return sim_tables[table].countable && !is_replica(host);
 }
 
 /* ---- replies ---- */
@@ -221,11 +248,11 @@ static int table_of(const char *query)
     return -1;
 }
 
-static void rows_store(uint32_t table, const block *in)
+static void rows_store(uint32_t host, uint32_t table, const block *in)
 {
     for (uint32_t i = 0; i < in->count; i++) {
         const sim_row *row = sim_row_of(in->numbers[i]);
-        sim_row_stored(table, in->numbers[i]);
+        sim_row_stored(table, in->numbers[i], store_of(host), host);
         if (!row || !in->provenance)
             continue;
         const sim_ring *ring = sim_ring_of(row->ring);
@@ -237,10 +264,10 @@ static void rows_store(uint32_t table, const block *in)
 }
 
 /* Refused for a row. Some messages name it. */
-static bool constraint_refuses(const block *in, sim_reply *reply)
+static bool constraint_refuses(uint32_t host, const block *in, sim_reply *reply)
 {
     char text[128] = "Constraint `sound` for table is violated";
-    for (uint32_t i = 0; sim_server.constrained && i < in->count; i++) {
+    for (uint32_t i = 0; sim_server[host].constrained && i < in->count; i++) {
         if (!in->poison[i])
             continue;
         if (sim_luck(500))
@@ -255,16 +282,16 @@ static bool constraint_refuses(const block *in, sim_reply *reply)
 static const int error_codes[] = {252, 241, 159, 202, 209, 210, 243, 242, 425, 999, 516, 164, 1002};
 
 /* True: the insert is answered with an error. What a late message could still bring is not refused for its size. */
-static bool trouble(uint32_t table, const block *in, sim_reply *reply)
+static bool trouble(uint32_t host, uint32_t table, const block *in, sim_reply *reply)
 {
-    const bool countable = sim_tables[table].countable;
-    if (sim_luck(sim_server.error)) {
+    const bool countable = is_countable(host, table);
+    if (sim_luck(sim_server[host].error)) {
         reply_error(reply, 500, error_codes[sim_pick(sizeof error_codes / sizeof error_codes[0])],
                     "in trouble");
         sim_sink_total.failed++;
         return true;
     }
-    if (countable && in->count > 1 && sim_luck(sim_server.too_big) &&
+    if (countable && in->count > 1 && sim_luck(sim_server[host].too_big) &&
         sim_network_under_way(sim_tables[table].name) == 0) {
         reply_error(reply, 500, 307, "too many bytes");
         sim_sink_total.refused++;
@@ -274,9 +301,9 @@ static bool trouble(uint32_t table, const block *in, sim_reply *reply)
 }
 
 /* The server is killed between noting the token and storing the part. */
-static void die(uint32_t table, const char *token, sim_reply *reply)
+static void die(uint32_t host, uint32_t table, const char *token, sim_reply *reply)
 {
-    token_note(&seen[table], token);
+    token_note(&seen[store_of(host)][table], token);
     reply->reset = true;
     sim_sink_total.deaths++;
     sim_trace("sink: dies with token %s noted", token);
@@ -285,44 +312,46 @@ static void die(uint32_t table, const char *token, sim_reply *reply)
 static void insert(uint32_t table, const char *url, const uint8_t *body, size_t size, sim_reply *reply)
 {
     static char token[TOKEN];
+    const uint32_t host = sim_sink_host(url);
     block *in = &incoming;
     sim_sink_total.inserts++;
-    reply->think_ns = sim_span(sim_server.think_ns);
+    reply->think_ns = sim_span(sim_server[host].think_ns);
     parameter(url, "insert_deduplication_token", token, sizeof token);
-    if (sim_server.missing[table]) {
+    if (sim_server[host].missing[table]) {
         reply_error(reply, 404, 60, "Table does not exist");
         return;
     }
     if (!block_read(in, body, size)) {
         reply_error(reply, 500, 33, "Cannot read all data");
-        reply->reset = !sim_tables[table]
-                            .countable; /* as below: a batch that goes in pieces for this could come twice */
+        /* as below: a batch that goes in pieces for this could come twice */
+        reply->reset = !is_countable(host, table);
         return;
     }
-    sim_trace("sink: insert into %s, %u rows (%llu … %llu), token %s", sim_tables[table].name, in->count,
-              (unsigned long long)in->numbers[0], (unsigned long long)in->numbers[in->count - 1], token);
-    if (trouble(table, in, reply))
+    sim_trace("sink %u: insert into %s, %u rows (%llu … %llu), token %s", host, sim_tables[table].name,
+              in->count, (unsigned long long)in->numbers[0], (unsigned long long)in->numbers[in->count - 1],
+              token);
+    if (trouble(host, table, in, reply))
         return;
     /* A retry of what is stored already may be refused all the same. Where rows cannot be told apart that is beyond the
      * recorder's means (docs/architecture.md, Delivery): there the token is looked at first. */
-    if (sim_tables[table].countable && constraint_refuses(in, reply))
+    if (is_countable(host, table) && constraint_refuses(host, in, reply))
         return;
-    if (token[0] && !sim_server.forgets && token_known(&seen[table], token)) {
+    if (token[0] && !sim_server[host].forgets && token_known(&seen[store_of(host)][table], token)) {
         sim_trace("sink: the token is known, the rows are dropped");
         sim_sink_total.repeated++;
         reply_ok(reply, "");
         return;
     }
-    if (constraint_refuses(in, reply))
+    if (constraint_refuses(host, in, reply))
         return;
-    const bool unsure = sim_luck(sim_server.unsure);
-    if (sim_tables[table].countable && sim_luck(sim_server.dies)) {
-        die(table, token, reply);
+    const bool unsure = sim_luck(sim_server[host].unsure);
+    if (is_countable(host, table) && sim_luck(sim_server[host].dies)) {
+        die(host, table, token, reply);
         return;
     }
     if (!unsure || sim_luck(500)) {
-        token_note(&seen[table], token);
-        rows_store(table, in);
+        token_note(&seen[store_of(host)][table], token);
+        rows_store(host, table, in);
     }
     if (unsure)
         reply_error(reply, 500, 319, "Unknown status of the insert");
@@ -338,28 +367,41 @@ static void tell_server(sim_reply *reply)
                     "max_insert_block_size\nmax_insert_threads\n");
 }
 
-static void tell_tables(sim_reply *reply)
+static void tell_tables(uint32_t host, sim_reply *reply)
 {
     char lines[SIM_REPLY_BODY] = "";
     size_t used = 0;
     for (unsigned i = 0; i < SIM_TABLES; i++) {
-        if (!sim_server.missing[i])
-            used += (size_t)snprintf(lines + used, sizeof lines - used, "%u\tMergeTree\t%d\n", i + 1, WINDOW);
+        if (!sim_server[host].missing[i])
+            used += (size_t)snprintf(lines + used, sizeof lines - used, "%u\t%sMergeTree\t%d\n", i + 1,
+                                     is_replica(host) ? "Replicated" : "", WINDOW);
     }
     reply_ok(reply, lines);
 }
 
-static void tell_count(const char *sql, sim_reply *reply)
+/* Which path in Keeper each table has. */
+static void tell_groups(uint32_t host, sim_reply *reply)
+{
+    char lines[SIM_REPLY_BODY] = "";
+    size_t used = 0;
+    for (unsigned i = 0; i < SIM_TABLES; i++) {
+        if (!sim_server[host].missing[i] && is_replica(host))
+            used += (size_t)snprintf(lines + used, sizeof lines - used, "%u\t%u\n", i + 1, 1000 + i);
+    }
+    reply_ok(reply, lines);
+}
+
+static void tell_count(uint32_t host, const char *sql, sim_reply *reply)
 {
     const int table = table_of(sql);
     uint64_t held = 0;
     char line[64];
     sim_sink_total.counts++;
-    if (table < 0 || sim_server.missing[table]) {
+    if (table < 0 || sim_server[host].missing[table]) {
         reply_error(reply, 404, 60, "Table does not exist");
         return;
     }
-    if (sim_luck(sim_server.cannot_count)) {
+    if (sim_luck(sim_server[host].cannot_count)) {
         reply_error(reply, 500, 241, "Memory limit exceeded");
         return;
     }
@@ -369,13 +411,14 @@ static void tell_count(const char *sql, sim_reply *reply)
         if (sscanf(at,
                    "(_cp_epoch = %" SCNu64 " AND _cp_slot = %u AND _cp_position >= %" SCNu64
                    " AND _cp_position < %" SCNu64 ")",
-                   &epoch, &slot, &begin, &end) == 4)
-            held += sim_rows_held((uint32_t)table, epoch, slot, begin, end);
-        else
+                   &epoch, &slot, &begin, &end) == 4) {
+            const sim_stretch of = {(uint32_t)table, slot, epoch, begin, end};
+            held += sim_rows_seen(&of, store_of(host), host, sim_server[host].lag_ns);
+        } else
             sim_fail("a question that ClickHouse would not understand: %.200s", sql);
     }
     snprintf(line, sizeof line, "%" PRIu64 "\t%" PRIu64 "\n", held, held);
-    sim_trace("sink: counts %s: %" PRIu64, sim_tables[table].name, held);
+    sim_trace("sink %u: counts %s: %" PRIu64, host, sim_tables[table].name, held);
     reply_ok(reply, line);
 }
 
@@ -383,6 +426,7 @@ void sim_sink_take(const char *url, const uint8_t *body, size_t size, sim_reply 
 {
     static char query[4096];
     const char *sql = (const char *)body;
+    const uint32_t host = sim_sink_host(url);
     parameter(url, "query", query, sizeof query);
     if (strncmp(query, "INSERT INTO ", 12) == 0 && table_of(query) >= 0)
         insert((uint32_t)table_of(query), url, body, size, reply);
@@ -390,10 +434,12 @@ void sim_sink_take(const char *url, const uint8_t *body, size_t size, sim_reply 
         tell_server(reply);
     else if (strstr(sql, "system.merge_tree_settings"))
         reply_ok(reply, "0\n");
+    else if (strncmp(sql, "SELECT indexOf(", 15) == 0 && strstr(sql, "system.replicas"))
+        tell_groups(host, reply);
     else if (strncmp(sql, "SELECT indexOf(", 15) == 0)
-        tell_tables(reply);
+        tell_tables(host, reply);
     else if (strncmp(sql, "SELECT count(), uniqExact", 25) == 0)
-        tell_count(sql, reply);
+        tell_count(host, sql, reply);
     else
         reply_error(reply, 400, 62, "Syntax error");
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/simulate/aside.h"
 #include "tests/simulate/host.h"
 #include "tests/simulate/producer.h"
 #include "tests/simulate/thread.h"
@@ -17,6 +18,7 @@ enum {
     CLIMATE_MOST = 2000,     /* steps of one climate */
     FAIR_STEPS = 400 * 1000, /* within which all has to arrive, */
     FAIR_S = 1200,           /*   and so many seconds: the longest pause between two attempts is 40 s */
+    LAG_S = 60,              /* of a replica, at most */
     DOWN_S = 600,            /* the longest time without a recorder */
     RESTART_MS = 100,        /* the shortest: systemd's */
     MENDED = 300,            /* permille of refused starts */
@@ -46,13 +48,14 @@ static unsigned now_and_then(unsigned chance, unsigned most)
     return sim_luck(chance) ? 1 + (unsigned)sim_pick(most) : 0;
 }
 
-static void weather_change(void)
+/* On the way to a server. With several of them it is worth being away. */
+static void weather_change(sim_weather *weather)
 {
-    sim_weather *weather = &sim_network;
+    const unsigned likely = sim_life_sinks() > 1 ? 3 : 1;
     memset(weather, 0, sizeof *weather);
     weather->latency_ns = (uint64_t)CP_NS_PER_MS << sim_pick(8);
-    weather->refused = sim_luck(70);
-    weather->unreachable = sim_luck(40);
+    weather->refused = sim_luck(70 * likely);
+    weather->unreachable = sim_luck(40 * likely);
     if (sim_luck(400))
         return;
     weather->reset_before = now_and_then(400, 200);
@@ -64,15 +67,13 @@ static void weather_change(void)
     weather->slow = now_and_then(300, 300);
 }
 
-static void server_change(void)
+static void server_change(sim_trouble *server, bool constrained)
 {
-    sim_trouble *server = &sim_server;
     const bool forgets = server->forgets;
-    const bool constrained = server->constrained;
     memset(server, 0, sizeof *server);
     server->forgets = forgets;
-    /* A message on its way, and its retry, must not meet different constraints: docs/guarantees.md names that gap. */
-    server->constrained = sim_network_next_ns() == UINT64_MAX ? sim_luck(600) : constrained;
+    server->constrained = constrained;
+    server->lag_ns = sim_span((uint64_t)LAG_S * CP_NS_PER_S);
     server->think_ns = (uint64_t)CP_NS_PER_MS << sim_pick(8);
     if (sim_luck(400))
         return;
@@ -83,6 +84,16 @@ static void server_change(void)
     server->too_big = now_and_then(250, 200);
     server->dies = now_and_then(250, 150);
     server->cannot_count = now_and_then(200, 300);
+}
+
+static void servers_change(void)
+{
+    /* A message on its way, and its retry, must not meet different constraints: docs/guarantees.md names that gap. */
+    const bool constrained = sim_network_next_ns() == UINT64_MAX ? sim_luck(600) : sim_server[0].constrained;
+    for (int i = 0; i < SIM_SINKS; i++) {
+        weather_change(&sim_network[i]);
+        server_change(&sim_server[i], constrained);
+    }
 }
 
 static void disks_change(void)
@@ -114,18 +125,19 @@ static void climate_change(void)
     };
     if (sim_luck(100))
         sim.wall_ns += (int64_t)sim_span(86400 * (uint64_t)CP_NS_PER_S) * (sim_luck(500) ? 1 : -1);
-    weather_change();
-    server_change();
+    servers_change();
     disks_change();
 }
 
 static void climate_fair(void)
 {
-    const sim_trouble stays = {.forgets = sim_server.forgets, .constrained = sim_server.constrained};
+    const sim_trouble stays = {.forgets = sim_server[0].forgets, .constrained = sim_server[0].constrained};
     now = (climate){.leap_ns = CP_NS_PER_S, .steps = UINT64_MAX};
-    memset(&sim_network, 0, sizeof sim_network);
-    sim_network.latency_ns = CP_NS_PER_MS;
-    sim_server = stays;
+    memset(sim_network, 0, sizeof sim_network);
+    for (int i = 0; i < SIM_SINKS; i++) {
+        sim_network[i].latency_ns = CP_NS_PER_MS;
+        sim_server[i] = stays;
+    }
     sim_life_disks(&(sim_faults){0});
     sim_life_disarm();
 }
@@ -239,8 +251,9 @@ static void stuck(const cp_control *control)
 {
     const sim_ring *ring = control ? sim_rows_unsettled(control) : NULL;
     if (!ring)
-        sim_fail("stuck: nothing fails any more, and %s",
-                 sim_life_is_on() ? "a log is not delivered" : "there is no recorder");
+        sim_fail("stuck: nothing fails any more, and %s", !sim_life_is_on()      ? "there is no recorder"
+                                                          : sim_aside_is_empty() ? "a log is not delivered"
+                                                                                 : "a batch is set aside");
     else
         sim_fail("stuck: nothing fails any more, and not all has arrived: of %s, slot %u, %u of %u rows are "
                  "settled; consumed %llu, delivered %llu",
@@ -257,8 +270,9 @@ static void fair_weather(void)
     rises_ns = earlier(rises_ns, sim.now_ns + RESTART_MS * (uint64_t)CP_NS_PER_MS);
     while (!sim.failed) {
         const cp_control *control = sim_life_control();
-        sim_server.constrained &= sim_network_next_ns() != UINT64_MAX;
-        if (control && sim_life_logs_empty() && !sim_rows_unsettled(control))
+        for (int i = 0; i < SIM_SINKS; i++)
+            sim_server[i].constrained &= sim_network_next_ns() != UINT64_MAX;
+        if (control && sim_life_logs_empty() && !sim_rows_unsettled(control) && sim_aside_is_empty())
             break;
         if (sim.steps > last || sim.now_ns - began > FAIR_S * (uint64_t)CP_NS_PER_S)
             stuck(control);
@@ -302,6 +316,7 @@ static void result_make(sim_world_result *result)
                                  .life = sim_life_total,
                                  .network = sim_network_total,
                                  .sink = sim_sink_total,
+                                 .aside = sim_aside_total,
                                  .failed = sim.failed};
     memcpy(result->text, sim.text, sizeof result->text);
 }
@@ -317,7 +332,9 @@ void sim_world_run(const sim_world_options *options, sim_world_result *result)
     sim_rows_begin();
     sim_network_begin();
     sim_sink_begin();
-    sim_server.forgets = options->forgetful;
+    sim_aside_begin();
+    for (int i = 0; i < SIM_SINKS; i++)
+        sim_server[i].forgets = options->forgetful;
     sim_life_begin(dir, options->ddl_dir, options->unsafe);
     sim_producers_begin(sim_life_region());
     memset(&now, 0, sizeof now);

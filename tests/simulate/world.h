@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tests/simulate/aside.h"
 #include "tests/simulate/life.h"
 #include "tests/simulate/network.h"
 #include "tests/simulate/rows.h"
@@ -34,6 +35,7 @@ typedef struct sim_world_result {
     sim_life_totals life;
     sim_network_totals network;
     sim_sink_totals sink;
+    sim_aside_totals aside;
     bool failed;
     char text[512];
 } sim_world_result;
