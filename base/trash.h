@@ -1,5 +1,5 @@
 /* A directory `trash` beside what is dropped: files are moved there under names that say when, and are deleted when they have lain there
- * for a configured time; by whoever moves something there next, so that nothing is ever deleted that nobody looked after.
+ * for a configured time: by a running recorder (recorder/housekeeping.h), and by whoever moves something there next.
  *
  *   <dir>/trash/<name>.<real time, ns>.<why>      quotes.rows → trash/quotes.1766000000000000000.dropped
  */

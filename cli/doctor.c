@@ -58,6 +58,16 @@ static void look_recorder(cp_doctor *doctor, const cp_observer *observer)
     }
 }
 
+static void look_commands(cp_doctor *doctor, const cp_observer *observer)
+{
+    char found[CP_DOCTOR_TEXT];
+    if (cp_health_takes_commands(observer, found, sizeof found))
+        return;
+    cp_doctor_find(doctor, "control socket", CP_VERDICT_WRONG, "%s", found);
+    cp_doctor_remedy(
+        doctor, "remove what is in its way (rm, rmdir); rows are recorded meanwhile, and signals obeyed");
+}
+
 static const char *remedy_of(const cp_limit *limit)
 {
     if (strstr(limit->what, "shared memory"))
@@ -102,6 +112,7 @@ void cp_doctor_region(cp_doctor *doctor, const cp_config *config, const char *re
         cp_doctor_find(doctor, "region", CP_VERDICT_OK, "%s, %" PRIu32 " tables", region,
                        observer.control.table_count);
         look_recorder(doctor, &observer);
+        look_commands(doctor, &observer);
     }
     look_limits(doctor, config, looked ? &observer : NULL);
     if (there)

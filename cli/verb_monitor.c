@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/address.h"
 #include "base/error.h"
@@ -136,12 +137,25 @@ static cp_monitor_config monitor_settings(const monitor_args *args, const char *
                    .unprotected = args->unprotected || now->monitor_unprotected}};
 }
 
+/* Until a signal of ends. */
+static void monitor_attend(cp_monitor *monitor, const sigset_t *ends)
+{
+    const struct timespec look = {.tv_sec = 1};
+    while (sigtimedwait(ends, NULL, &look) < 0) {
+        cp_error err = {0};
+        const int rc = cp_monitor_renew(monitor, &err);
+        if (rc > 0)
+            cp_message("certificate, key and token taken anew");
+        else if (rc < 0)
+            cp_message("the changed files cannot be used, the old ones are kept: %s", err.text);
+    }
+}
+
 static int monitor_serve(const cp_monitor_config *settings, bool json)
 {
     cp_error err = {0};
     cp_monitor *monitor;
     sigset_t ends;
-    int number;
     sigemptyset(&ends);
     sigaddset(&ends, SIGINT);
     sigaddset(&ends, SIGTERM);
@@ -159,7 +173,7 @@ static int monitor_serve(const cp_monitor_config *settings, bool json)
                settings->region_dir);
     }
     fflush(stdout);
-    sigwait(&ends, &number);
+    monitor_attend(monitor, &ends);
     cp_monitor_stop(monitor);
     return CP_EXIT_OK;
 }

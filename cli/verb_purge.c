@@ -295,8 +295,8 @@ int cp_verb_purge(int argc, char **argv)
                "and so are records "
                "that are not there, that ClickHouse has, or that are in a batch under way. The log's files "
                "as they were are "
-               "moved to trash/ in its directory, and deleted by a later purge when they have lain there for "
-               "trash.keep; the "
+               "moved to trash/ in its directory, and deleted by a recorder or a later purge when they have lain "
+               "there for trash.keep; the "
                "next recorder counts the rows as given up. Exit codes: 0 done, 1 not possible, 2 not done: "
                "only said, 69 a "
                "recorder has the log.",

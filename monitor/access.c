@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 enum {
@@ -151,6 +152,27 @@ int cp_access_load(cp_access *access, const cp_access_config *config, const cp_a
     if (rc < 0)
         cp_access_free(access);
     return rc;
+}
+
+void cp_access_stamp_take(cp_access_stamp *stamp, const cp_access_config *config)
+{
+    const char *const paths[CP_ACCESS_FILES] = {config->certificate_file, config->key_file,
+                                                config->token_file};
+    memset(stamp, 0, sizeof *stamp);
+    for (size_t i = 0; i < CP_ACCESS_FILES; i++) {
+        struct stat file;
+        if (!paths[i] || stat(paths[i], &file) < 0)
+            continue;
+        stamp->files[i].device = file.st_dev;
+        stamp->files[i].inode = file.st_ino;
+        stamp->files[i].size = (uint64_t)file.st_size;
+        stamp->files[i].changed_ns = file.st_ctim.tv_sec * (int64_t)CP_NS_PER_S + file.st_ctim.tv_nsec;
+    }
+}
+
+bool cp_access_stamp_equal(const cp_access_stamp *a, const cp_access_stamp *b)
+{
+    return memcmp(a, b, sizeof *a) == 0; /* four numbers of 64 bits each: nothing between them */
 }
 
 static void secret_free(char **secret)

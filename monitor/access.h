@@ -6,13 +6,15 @@
  *
  * A token comes as "Authorization: Bearer TOKEN" (Prometheus, curl), or as the password of HTTP Basic authentication under any name,
  * which is how a browser asks a person for it. Tokens are compared in a time that does not depend on what they have in common.
- * Certificate, key and token are read once, when the monitor starts; new ones are taken by a restart. */
+ * Certificate, key and token are read when the monitor starts, and again when one of the files has changed (cp_monitor_renew): a
+ * renewed certificate needs no restart, and what cannot be used changes nothing. */
 #ifndef CP_MONITOR_ACCESS_H
 #define CP_MONITOR_ACCESS_H
 
 #include <coldpath/error.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/address.h"
 
@@ -42,6 +44,21 @@ typedef struct cp_access {
  * *access is empty. */
 int cp_access_load(cp_access *access, const cp_access_config *config, const cp_address *address,
                    cp_error *err);
+
+enum { CP_ACCESS_FILES = 3 };
+
+/* What the files are like from outside: it differs when one of them was changed, replaced, or given other rights. */
+typedef struct cp_access_stamp {
+    struct {
+        uint64_t device;
+        uint64_t inode;
+        uint64_t size;
+        int64_t changed_ns; /* real time; 0: not there */
+    } files[CP_ACCESS_FILES];
+} cp_access_stamp;
+
+void cp_access_stamp_take(cp_access_stamp *stamp, const cp_access_config *config);
+bool cp_access_stamp_equal(const cp_access_stamp *a, const cp_access_stamp *b);
 
 /* Whether a given text is the token; NULL is none. Only with a token. */
 bool cp_access_matches(const cp_access *access, const char *given);

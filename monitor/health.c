@@ -3,9 +3,11 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "shm/canary_view.h"
+#include "shm/region.h"
 
 const char *cp_recorder_state_name(uint32_t state)
 {
@@ -125,6 +127,32 @@ static void judge_mode(const cp_abi_control *header, cp_health *health)
         notice_add(health, "mode wal_first: critical tables are sent while coldpath replay runs");
 }
 
+bool cp_health_takes_commands(const cp_observer *observer, char *found, size_t size)
+{
+    char path[CP_MAX_REGION_PATH + sizeof "/" CP_REGION_SOCKET];
+    struct stat status;
+    if (!observer->recorder_alive || cp_control_state(&observer->control) != CP_RECORDER_RUNNING)
+        return true;
+    snprintf(path, sizeof path, "%s/" CP_REGION_SOCKET, observer->dir);
+    const bool there = lstat(path, &status) == 0;
+    if (there && S_ISSOCK(status.st_mode))
+        return true;
+    snprintf(
+        found, size,
+        "the recorder takes no commands (pause, flush, reload): %s %s: %s; the recorder opens it again by "
+        "itself",
+        path, there ? "is no socket" : "is not there",
+        there ? "remove it" : "coldpath errors says why it could not be made");
+    return false;
+}
+
+static void judge_commands(const cp_observer *observer, cp_health *health)
+{
+    char found[CP_HEALTH_TEXT];
+    if (!cp_health_takes_commands(observer, found, sizeof found))
+        notice_add(health, "%s", found);
+}
+
 static void judge_recorder(const cp_observer *observer, cp_health *health)
 {
     const uint64_t beat = __atomic_load_n(&observer->control.header->heartbeat_ns, __ATOMIC_RELAXED);
@@ -147,6 +175,7 @@ static void judge_recorder(const cp_observer *observer, cp_health *health)
     judge_sink(observer->control.header, health);
     judge_budget(observer->control.header, health);
     judge_mode(observer->control.header, health);
+    judge_commands(observer, health);
 }
 
 /* What an operator did to a table, and may have forgotten. */

@@ -4,6 +4,7 @@
 #define CP_MONITOR_HEALTH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "shm/observer.h"
@@ -43,6 +44,10 @@ void cp_refusals_note(cp_refusals *refusals, const cp_observer *observer);
 
 /* Judges the observer's last snapshot; before is what an earlier one noted (or the same one: then nothing grows). */
 void cp_health_judge(const cp_observer *observer, const cp_refusals *before, cp_health *health);
+
+/* Whether a recorder that runs can be commanded; if not, *found says what is wrong with its control socket and what mends it. True also
+ * when none runs: then that is what is wrong. */
+bool cp_health_takes_commands(const cp_observer *observer, char *found, size_t size);
 
 /* Words for the states of shm/abi.h: "running", "up", "exactly once". */
 const char *cp_recorder_state_name(uint32_t state);

@@ -23,10 +23,21 @@ enum {
     BACKLOG = 64
 };
 
-struct cp_monitor {
-    cp_watch *watch;
+/* The library's server with the certificate and token that it began with: other ones need another. */
+typedef struct serving {
+    struct cp_monitor *monitor;
     struct MHD_Daemon *daemon;
     cp_access access;
+} serving;
+
+struct cp_monitor {
+    cp_watch *watch;
+    serving *now;
+    cp_address bound;
+    cp_access_config files; /* names of texts, which are copies */
+    char *texts[CP_ACCESS_FILES];
+    cp_access_stamp taken; /* of the files when they were last taken, or could not be */
+    cp_access_stamp seen;  /* when they were last looked at */
     bool loopback;
     char address[CP_ADDRESS_TEXT];
 };
@@ -155,16 +166,16 @@ static bool host_is_loopback(const char *host)
 }
 
 /* Whether the request carries the token, or needs none. */
-static bool request_is_granted(const cp_monitor *monitor, struct MHD_Connection *connection, const char *path)
+static bool request_is_granted(const cp_access *access, struct MHD_Connection *connection, const char *path)
 {
-    if (!monitor->access.token || (monitor->access.health_open && strcmp(path, "/healthz") == 0))
+    if (!access->token || (access->health_open && strcmp(path, "/healthz") == 0))
         return true;
     const char *authorization = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization");
-    if (cp_access_matches(&monitor->access, cp_access_bearer(authorization)))
+    if (cp_access_matches(access, cp_access_bearer(authorization)))
         return true;
     char *password = NULL;
     char *user = MHD_basic_auth_get_username_password(connection, &password);
-    const bool granted = user && cp_access_matches(&monitor->access, password);
+    const bool granted = user && cp_access_matches(access, password);
     if (password)
         explicit_bzero(password, strlen(password));
     MHD_free(password);
@@ -220,7 +231,8 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
 {
     (void)version;
     (void)upload;
-    cp_monitor *monitor = context;
+    const serving *now_serving = context;
+    cp_monitor *monitor = now_serving->monitor;
     static char seen;
     if (!*state) { /* the headers are there; answer when the request is complete */
         *state = &seen;
@@ -238,7 +250,7 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
         now = reply_text(MHD_HTTP_FORBIDDEN,
                          "This server listens on a loopback address: ask for 127.0.0.1, [::1] or "
                          "localhost, or set monitor.listen to the address that others use.\n");
-    else if (!request_is_granted(monitor, connection, path))
+    else if (!request_is_granted(&now_serving->access, connection, path))
         now = reply_text(MHD_HTTP_UNAUTHORIZED,
                          "A token is needed: Authorization: Bearer TOKEN, or as the password of "
                          "any user. It stands in monitor.token_file.\n");
@@ -291,72 +303,158 @@ static int socket_open(cp_address *address, const char *listen_on, cp_error *err
     return fd;
 }
 
-static struct MHD_Daemon *daemon_start(cp_monitor *monitor, int fd)
+/* With fd -1 it listens nowhere. */
+static struct MHD_Daemon *daemon_start(serving *with, int fd)
 {
-    const bool tls = monitor->access.certificate != NULL;
-    const unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+    const bool tls = with->access.certificate != NULL;
+    const unsigned flags =
+        fd < 0 ? MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG
+               : MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+    const struct MHD_OptionItem listening[] = {{MHD_OPTION_LISTEN_SOCKET, fd, NULL},
+                                               {MHD_OPTION_END, 0, NULL}};
     const struct MHD_OptionItem plain[] = {{MHD_OPTION_END, 0, NULL}};
     const struct MHD_OptionItem secured[] = {
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, monitor->access.certificate},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, monitor->access.key},
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, with->access.certificate},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, with->access.key},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)tls_priorities},
         {MHD_OPTION_END, 0, NULL}};
     return MHD_start_daemon(
-        flags | (tls ? MHD_USE_TLS : 0), 0, NULL, NULL, handle, monitor, MHD_OPTION_EXTERNAL_LOGGER,
-        log_library, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_PER_HOST, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_ARRAY, tls ? secured : plain, MHD_OPTION_END);
+        flags | (tls ? MHD_USE_TLS : 0), 0, NULL, NULL, handle, with, MHD_OPTION_EXTERNAL_LOGGER, log_library,
+        NULL, MHD_OPTION_ARRAY, fd < 0 ? plain : listening, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_PER_HOST,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_ARRAY, tls ? secured : plain, MHD_OPTION_END);
 }
 
-static int monitor_serve(cp_monitor *monitor, int fd, cp_error *err)
+static int daemon_fail(const serving *with, cp_error *err)
 {
-    if (monitor->access.certificate && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
-        return cp_error_set(err, CP_E_CONFIG,
-                            "this build's libmicrohttpd knows no TLS: put a proxy with it in front");
-    errno = 0;
-    monitor->daemon = daemon_start(monitor, fd);
-    if (monitor->daemon)
-        return CP_OK;
-    if (monitor->access.certificate && errno == 0)
+    if (with->access.certificate && errno == 0)
         return cp_error_set(
             err, CP_E_INVAL,
             "the certificate and the key cannot be used for TLS: both have to be PEM, and belong together");
     return cp_error_errno(err, CP_E_IO, errno, "start the monitor's HTTP server");
 }
 
+static void serving_free(serving *with)
+{
+    if (!with)
+        return;
+    if (with->daemon)
+        MHD_stop_daemon(with->daemon);
+    cp_access_free(&with->access);
+    free(with);
+}
+
+/* What the files hold, read, and tried with a server that listens nowhere. */
+static int serving_make(serving **out, const cp_access_config *files, const cp_address *address,
+                        cp_error *err)
+{
+    serving *with = calloc(1, sizeof *with);
+    *out = NULL;
+    if (!with)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for the monitor");
+    int rc = cp_access_load(&with->access, files, address, err);
+    if (rc == CP_OK && with->access.certificate && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+        rc = cp_error_set(err, CP_E_CONFIG,
+                          "this build's libmicrohttpd knows no TLS: put a proxy with it in front");
+    if (rc == CP_OK && with->access.certificate) {
+        errno = 0;
+        struct MHD_Daemon *trial = daemon_start(with, -1);
+        if (trial)
+            MHD_stop_daemon(trial);
+        else
+            rc = daemon_fail(with, err);
+    }
+    if (rc < 0) {
+        serving_free(with);
+        return rc;
+    }
+    *out = with;
+    return CP_OK;
+}
+
+/* Takes fd over when it succeeds. */
+static int serving_begin(serving *with, cp_monitor *monitor, int fd, cp_error *err)
+{
+    with->monitor = monitor;
+    errno = 0;
+    with->daemon = daemon_start(with, fd);
+    return with->daemon ? CP_OK : daemon_fail(with, err);
+}
+
+static int files_keep(cp_monitor *monitor, const cp_access_config *files, cp_error *err)
+{
+    const char *const names[CP_ACCESS_FILES] = {files->certificate_file, files->key_file, files->token_file};
+    for (size_t i = 0; i < CP_ACCESS_FILES; i++) {
+        monitor->texts[i] = names[i] ? strdup(names[i]) : NULL;
+        if (names[i] && !monitor->texts[i])
+            return cp_error_set(err, CP_E_NOMEM, "no memory for the monitor");
+    }
+    monitor->files = *files;
+    monitor->files.certificate_file = monitor->texts[0];
+    monitor->files.key_file = monitor->texts[1];
+    monitor->files.token_file = monitor->texts[2];
+    return CP_OK;
+}
+
 static void monitor_free(cp_monitor *monitor)
 {
+    serving_free(monitor->now);
     cp_watch_free(monitor->watch);
-    cp_access_free(&monitor->access);
+    for (size_t i = 0; i < CP_ACCESS_FILES; i++)
+        free(monitor->texts[i]);
     free(monitor);
+}
+
+static int address_parse(const char *listen, cp_address *address, cp_error *err)
+{
+    if (cp_address_parse(listen, strlen(listen), address))
+        return CP_OK;
+    return cp_error_set(err, CP_E_INVAL,
+                        "'%s' is no address to listen on: write " CP_MONITOR_LISTEN " or [::1]:9464", listen);
+}
+
+int cp_monitor_check(const cp_monitor_config *config, cp_error *err)
+{
+    cp_address address;
+    serving *with = NULL;
+    int rc = address_parse(config->listen, &address, err);
+    if (rc == CP_OK)
+        rc = serving_make(&with, &config->access, &address, err);
+    serving_free(with);
+    return rc;
+}
+
+/* Listens, and serves. */
+static int monitor_open(cp_monitor *monitor, const cp_monitor_config *config, cp_error *err)
+{
+    int rc = address_parse(config->listen, &monitor->bound, err);
+    if (rc == CP_OK)
+        rc = files_keep(monitor, &config->access, err);
+    cp_access_stamp_take(&monitor->taken, &config->access); /* before they are read */
+    if (rc == CP_OK)
+        rc = serving_make(&monitor->now, &config->access, &monitor->bound, err);
+    const int fd = rc == CP_OK ? socket_open(&monitor->bound, config->listen, err) : rc;
+    if (fd < 0)
+        return fd;
+    rc = cp_watch_create(&monitor->watch, config->region_dir, err);
+    monitor->loopback = cp_address_is_loopback(&monitor->bound);
+    cp_address_format(&monitor->bound, monitor->address);
+    if (rc == CP_OK)
+        rc = serving_begin(monitor->now, monitor, fd, err);
+    if (rc < 0)
+        close(fd);
+    return rc;
 }
 
 int cp_monitor_start(cp_monitor **out, const cp_monitor_config *config, cp_error *err)
 {
     *out = NULL;
-    cp_address address;
-    if (!cp_address_parse(config->listen, strlen(config->listen), &address))
-        return cp_error_set(err, CP_E_INVAL,
-                            "'%s' is no address to listen on: write " CP_MONITOR_LISTEN " or [::1]:9464",
-                            config->listen);
     cp_monitor *monitor = calloc(1, sizeof *monitor);
     if (!monitor)
         return cp_error_set(err, CP_E_NOMEM, "no memory for the monitor");
-    int fd = -1;
-    int rc = cp_access_load(&monitor->access, &config->access, &address, err);
-    if (rc == CP_OK)
-        rc = fd = socket_open(&address, config->listen, err);
-    if (rc >= 0)
-        rc = cp_watch_create(&monitor->watch, config->region_dir, err);
-    if (rc >= 0) {
-        monitor->loopback = cp_address_is_loopback(&address);
-        cp_address_format(&address, monitor->address);
-        rc = monitor_serve(monitor, fd, err);
-    }
+    const int rc = monitor_open(monitor, config, err);
     if (rc < 0) {
-        if (fd >= 0)
-            close(fd);
         monitor_free(monitor);
         return rc;
     }
@@ -364,9 +462,53 @@ int cp_monitor_start(cp_monitor **out, const cp_monitor_config *config, cp_error
     return CP_OK;
 }
 
+/* The socket goes on listening while it passes from one server to the next. */
+static int serving_replace(cp_monitor *monitor, serving *next, cp_error *err)
+{
+    const int fd = MHD_quiesce_daemon(monitor->now->daemon);
+    if (fd < 0)
+        return cp_error_set(err, CP_E_IO, "the monitor's HTTP server does not give its socket back");
+    int rc = serving_begin(next, monitor, fd, err);
+    if (rc == CP_OK) {
+        serving_free(monitor->now);
+        monitor->now = next;
+        return CP_OK;
+    }
+    MHD_stop_daemon(monitor->now->daemon);
+    if (serving_begin(monitor->now, monitor, fd, NULL) < 0) {
+        close(fd);
+        rc = cp_error_set(err, CP_E_IO, "the monitor's HTTP server cannot go on: restart it");
+    }
+    return rc;
+}
+
+int cp_monitor_renew(cp_monitor *monitor, cp_error *err)
+{
+    cp_access_stamp files;
+    serving *next = NULL;
+    if (!monitor || !monitor->now->daemon)
+        return 0;
+    cp_access_stamp_take(&files, &monitor->files);
+    if (cp_access_stamp_equal(&files, &monitor->taken))
+        return 0;
+    if (!cp_access_stamp_equal(&files, &monitor->seen)) { /* the next file may follow in a moment */
+        monitor->seen = files;
+        return 0;
+    }
+    monitor->taken = files;
+    int rc = serving_make(&next, &monitor->files, &monitor->bound, err);
+    if (rc == CP_OK)
+        rc = serving_replace(monitor, next, err);
+    if (rc < 0) {
+        serving_free(next);
+        return rc;
+    }
+    return 1;
+}
+
 const char *cp_monitor_scheme(const cp_monitor *monitor)
 {
-    return monitor->access.certificate ? "https" : "http";
+    return monitor->now->access.certificate ? "https" : "http";
 }
 
 const char *cp_monitor_address(const cp_monitor *monitor)
@@ -376,8 +518,6 @@ const char *cp_monitor_address(const cp_monitor *monitor)
 
 void cp_monitor_stop(cp_monitor *monitor)
 {
-    if (!monitor)
-        return;
-    MHD_stop_daemon(monitor->daemon);
-    monitor_free(monitor);
+    if (monitor)
+        monitor_free(monitor);
 }

@@ -25,9 +25,18 @@ typedef struct cp_monitor_config {
     cp_access_config access;
 } cp_monitor_config;
 
-/* Serves until it is stopped; nothing of config is kept. Callers install the SIGBUS guard first. CP_E_INVAL: no address; CP_E_BUSY: the
- * port is taken; CP_E_PERM, CP_E_IO, CP_E_NOMEM; errors of cp_access_load. */
+/* Whether it could be started as far as the configuration and its files decide: the address, certificate, key and token, and that these
+ * can be used. Listens nowhere. CP_E_INVAL: no address, or no certificate and key for TLS; errors of cp_access_load. */
+int cp_monitor_check(const cp_monitor_config *config, cp_error *err);
+
+/* Serves until it is stopped; nothing of config is kept but copies. Callers install the SIGBUS guard first. CP_E_BUSY: the port is taken;
+ * CP_E_PERM, CP_E_IO, CP_E_NOMEM; errors of cp_monitor_check. */
 int cp_monitor_start(cp_monitor **out, const cp_monitor_config *config, cp_error *err);
+
+/* To be called once a second or so, on the thread that started it: takes certificate, key and token anew when one of the files has
+ * changed since they were taken, and not any more since the last call. 1: taken, for connections from now on; 0: nothing to do; errors of
+ * cp_monitor_check: they cannot be used, what was taken before goes on, and they are tried again when they change again. NULL is allowed. */
+int cp_monitor_renew(cp_monitor *monitor, cp_error *err);
 
 /* "http" or "https". */
 const char *cp_monitor_scheme(const cp_monitor *monitor);

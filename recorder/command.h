@@ -16,8 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shm/region.h"
+
 #define CP_COMMAND_MAGIC  0x31304d4d4f434c43ull /* "CLCOMM01" */
-#define CP_COMMAND_SOCKET "recorder.socket"     /* in the region */
+#define CP_COMMAND_SOCKET CP_REGION_SOCKET
 
 enum {
     CP_COMMAND_VERSION = 1,

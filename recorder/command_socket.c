@@ -247,6 +247,14 @@ nfds_t cp_command_socket_wants(const cp_command_socket *commands, struct pollfd 
     return count;
 }
 
+bool cp_command_socket_is_there(const cp_command_socket *commands)
+{
+    char path[sizeof commands->dir + sizeof "/" CP_COMMAND_SOCKET];
+    struct stat status;
+    snprintf(path, sizeof path, "%s/" CP_COMMAND_SOCKET, commands->dir);
+    return commands->fd > 0 && lstat(path, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
 void cp_command_socket_close(cp_command_socket *commands)
 {
     if (commands->fd <= 0)

@@ -68,6 +68,9 @@ nfds_t cp_command_socket_wants(const cp_command_socket *commands, struct pollfd 
 /* Takes what came, answers, and ends connections that waited too long. Does not wait. */
 void cp_command_socket_serve(cp_command_socket *commands, uint64_t now_ns);
 
+/* False when it is not open, or somebody has taken its name in the region away. */
+bool cp_command_socket_is_there(const cp_command_socket *commands);
+
 /* Ends all connections and removes the socket. Safe on one that was never opened, if it is zeroed. */
 void cp_command_socket_close(cp_command_socket *commands);
 

@@ -48,6 +48,20 @@ void cp_error_notes_open(const cp_config *config, const cp_region_owner *region)
         cp_log_observe(on_event, &notes);
 }
 
+void cp_error_notes_keep(const cp_config *config, const cp_region_owner *region)
+{
+    if (cp_error_log_is_whole(&notes, region->dir))
+        return;
+    cp_error_notes_close();
+    cp_error_notes_open(config, region);
+    cp_log(
+        CP_LOG_WARN, "the file of errors was cut short or taken away",
+        "path=%s/" CP_ERROR_LOG_FILE
+        " consequence=\"what was noted in it is gone, the log has it\" remedy=\"leave the region's files to "
+        "the recorder\"",
+        region->dir);
+}
+
 void cp_error_notes_close(void)
 {
     cp_log_observe(NULL, NULL);

@@ -13,6 +13,9 @@
 /* From now on. The region is the caller's until close. Without the file, which is said in the log, nothing is noted. */
 void cp_error_notes_open(const cp_config *config, const cp_region_owner *region);
 
+/* Now and then, on the thread that opened: makes the file anew when somebody cut it short or took it away, and says so. */
+void cp_error_notes_keep(const cp_config *config, const cp_region_owner *region);
+
 /* Safe when it was never opened. */
 void cp_error_notes_close(void);
 

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "monitor/server.h"
 #include "recorder/canary.h"
+#include "recorder/housekeeping.h"
 #include "recorder/notify.h"
 #include "recorder/recorder.h"
 #include "recorder/reload.h"
@@ -30,6 +31,17 @@ enum {
     FLUSH_POLL_NS = 2 * 1000 * 1000,
     STUCK_S = 5 /* a drain thread that has not turned for so long is not vouched for */
 };
+
+/* What runs besides the recorder's own threads. */
+typedef struct company {
+    cp_recorder *recorder;
+    cp_reload reload;
+    cp_steering steering;
+    cp_command_socket commands;
+    cp_housekeeping house;
+    cp_monitor *monitor; /* NULL: none */
+    cp_canary *canary;   /* likewise */
+} company;
 
 static volatile sig_atomic_t signals_seen;
 static volatile sig_atomic_t flush_asked;
@@ -115,43 +127,18 @@ static void catch_signals(void)
     sigprocmask(SIG_BLOCK, &stops, NULL);
 }
 
-/* Sleeps until a signal comes, or a command, or it is time to look. Signals are blocked since before any thread was made, and so in
- * all threads; here they get in. */
-static void sleep_well(cp_recorder *recorder, const cp_command_socket *commands, uint64_t watchdog_ns)
+static void monitor_keep(cp_monitor *monitor)
 {
-    struct pollfd fds[CP_COMMAND_CLIENTS + 1];
-    uint64_t wait_ns = watchdog_ns ? watchdog_ns : UINT64_MAX;
-    sigset_t none;
-    sigemptyset(&none);
-    const nfds_t count = cp_command_socket_wants(commands, fds, cp_boottime_ns(), &wait_ns);
-    if (cp_recorder_is_flushing(recorder) && wait_ns > FLUSH_POLL_NS)
-        wait_ns = FLUSH_POLL_NS;
-    const struct timespec wait = {.tv_sec = (time_t)(wait_ns / CP_NS_PER_S),
-                                  .tv_nsec = (long)(wait_ns % CP_NS_PER_S)};
-    ppoll(fds, count, wait_ns == UINT64_MAX ? NULL : &wait, &none);
-}
-
-/* Until a signal to stop; flushes, reloads and obeys when asked. From the signal to stop on others get in at any time. */
-static void wait_for_signal(cp_recorder *recorder, cp_reload *reload, cp_command_socket *commands)
-{
-    const uint64_t watchdog = cp_notify_watchdog_ns();
-    sigset_t none;
-    sigemptyset(&none);
-    while (signals_seen == 0) {
-        if (watchdog && cp_recorder_is_turning(recorder, STUCK_S * (uint64_t)CP_NS_PER_S))
-            cp_notify("WATCHDOG=1");
-        if (flush_asked) {
-            flush_asked = 0;
-            cp_recorder_flush(recorder);
-        }
-        if (reload_asked) {
-            reload_asked = 0;
-            cp_reload_run(reload);
-        }
-        sleep_well(recorder, commands, watchdog);
-        cp_command_socket_serve(commands, cp_boottime_ns());
-    }
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    cp_error err = {0};
+    char quoted[CP_ERROR_TEXT + 64];
+    const int rc = cp_monitor_renew(monitor, &err);
+    if (rc > 0)
+        cp_log(CP_LOG_INFO, "monitor: certificate, key and token taken anew", "url=%s://%s/",
+               cp_monitor_scheme(monitor), cp_monitor_address(monitor));
+    else if (rc < 0)
+        cp_log(CP_LOG_WARN, "the monitor's changed files cannot be used, the old ones are kept",
+               "error=%s remedy=\"mend the file: it is read again when it changes\"",
+               cp_log_quote(quoted, sizeof quoted, err.text));
 }
 
 /* Rows matter more than their metrics: a monitor that cannot start is an error in the log, and no reason not to record. */
@@ -193,51 +180,110 @@ static cp_canary *canary_start(const cp_config *config)
 }
 
 /* Before the recorder runs, so that who sees it run finds it; commands are obeyed when it does. Without it the recorder records, and
- * signals reach it. */
-static void commands_open(cp_command_socket *commands, const cp_config *config, cp_steering *steering)
+ * signals reach it; it is tried again now and then. */
+static void commands_open(company *all, const cp_config *config, bool again)
 {
     cp_error err = {0};
     char quoted[CP_ERROR_TEXT + 64];
-    const cp_command_events events = cp_steering_events(steering);
-    if (cp_command_socket_open(commands, config->region_dir, config->control_group, &events, &err) < 0)
+    const cp_command_events events = cp_steering_events(&all->steering);
+    if (cp_command_socket_open(&all->commands, config->region_dir, config->control_group, &events, &err) ==
+        CP_OK) {
+        if (again)
+            cp_log(CP_LOG_INFO, "control socket opened again", NULL);
+    } else if (!again) {
         cp_log(CP_LOG_ERROR, "no control socket",
-               "error=%s consequence=\"rows are recorded; of the commands only signals are obeyed\"",
+               "error=%s consequence=\"rows are recorded; of the commands only signals are obeyed\" "
+               "remedy=\"take what is in its way out of it: the recorder tries again by itself\"",
                cp_log_quote(quoted, sizeof quoted, err.text));
+    }
+}
+
+/* Once a second: what may have been mended from outside. */
+static void company_keep(company *all)
+{
+    if (!cp_command_socket_is_there(&all->commands)) {
+        cp_command_socket_close(&all->commands);
+        commands_open(all, all->reload.started, true);
+    }
+    monitor_keep(all->monitor);
+}
+
+/* Sleeps until a signal comes, or a command, or it is time to look. Signals are blocked since before any thread was made, and so in
+ * all threads; here they get in. */
+static void sleep_well(const company *all, uint64_t watchdog_ns)
+{
+    struct pollfd fds[CP_COMMAND_CLIENTS + 1];
+    const uint64_t now_ns = cp_boottime_ns();
+    uint64_t wait_ns = cp_housekeeping_wait(&all->house, now_ns);
+    sigset_t none;
+    sigemptyset(&none);
+    if (watchdog_ns && wait_ns > watchdog_ns)
+        wait_ns = watchdog_ns;
+    const nfds_t count = cp_command_socket_wants(&all->commands, fds, now_ns, &wait_ns);
+    if (cp_recorder_is_flushing(all->recorder) && wait_ns > FLUSH_POLL_NS)
+        wait_ns = FLUSH_POLL_NS;
+    const struct timespec wait = {.tv_sec = (time_t)(wait_ns / CP_NS_PER_S),
+                                  .tv_nsec = (long)(wait_ns % CP_NS_PER_S)};
+    ppoll(fds, count, &wait, &none);
+}
+
+/* Until a signal to stop; flushes, reloads, obeys when asked, and looks after things. From the signal to stop on others get in at any time. */
+static void wait_for_signal(company *all)
+{
+    const uint64_t watchdog = cp_notify_watchdog_ns();
+    sigset_t none;
+    sigemptyset(&none);
+    while (signals_seen == 0) {
+        if (watchdog && cp_recorder_is_turning(all->recorder, STUCK_S * (uint64_t)CP_NS_PER_S))
+            cp_notify("WATCHDOG=1");
+        if (flush_asked) {
+            flush_asked = 0;
+            cp_recorder_flush(all->recorder);
+        }
+        if (reload_asked) {
+            reload_asked = 0;
+            cp_reload_run(&all->reload);
+        }
+        sleep_well(all, watchdog);
+        cp_command_socket_serve(&all->commands, cp_boottime_ns());
+        if (cp_housekeeping_run(&all->house, cp_boottime_ns()))
+            company_keep(all);
+    }
+    sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static int run(const cp_config *config)
 {
     cp_error err = {0};
-    cp_recorder *recorder = NULL;
-    int rc = cp_recorder_create(&recorder, config, &err);
+    company all = {0};
+    int rc = cp_recorder_create(&all.recorder, config, &err);
     if (rc < 0)
         return fail("cannot start", rc, &err);
-    cp_reload reload = {.recorder = recorder, .started = config};
-    cp_steering steering;
-    cp_command_socket commands;
-    cp_steering_init(&steering, recorder, &reload);
-    commands_open(&commands, config, &steering);
-    rc = cp_recorder_start(recorder, &err);
+    all.reload = (cp_reload){.recorder = all.recorder, .started = config};
+    cp_steering_init(&all.steering, all.recorder, &all.reload);
+    commands_open(&all, config, false);
+    rc = cp_recorder_start(all.recorder, &err);
     if (rc < 0) {
-        cp_command_socket_close(&commands);
-        cp_recorder_free(recorder);
+        cp_command_socket_close(&all.commands);
+        cp_recorder_free(all.recorder);
         return fail("cannot start", rc, &err);
     }
-    cp_monitor *monitor = monitor_start(config);
-    cp_canary *canary = canary_start(config);
+    all.monitor = monitor_start(config);
+    all.canary = canary_start(config);
+    cp_housekeeping_init(&all.house, all.recorder, &all.reload);
     cp_log(CP_LOG_INFO, "ready", "namespace=%s region=%s tables=%u url=%s pid=%d", config->namespace_name,
            config->region_dir, config->table_count, config->url, (int)getpid());
     cp_notify("READY=1\nSTATUS=recording");
-    wait_for_signal(recorder, &reload, &commands);
-    cp_command_socket_close(&commands);
+    wait_for_signal(&all);
+    cp_command_socket_close(&all.commands);
     cp_log(CP_LOG_INFO, "stopping", "namespace=%s", config->namespace_name);
     cp_notify("STOPPING=1\nSTATUS=shipping what the rings hold");
     cp_stop_report report;
-    cp_canary_stop(canary);
-    cp_recorder_stop(recorder, in_a_hurry, &report);
-    cp_monitor_stop(monitor);
-    cp_recorder_free(recorder);
-    cp_reload_free(&reload);
+    cp_canary_stop(all.canary);
+    cp_recorder_stop(all.recorder, in_a_hurry, &report);
+    cp_monitor_stop(all.monitor);
+    cp_recorder_free(all.recorder);
+    cp_reload_free(&all.reload);
     cp_log(report.clean ? CP_LOG_INFO : CP_LOG_WARN, "stopped",
            "namespace=%s rows_kept_in_region=%llu rows_kept_in_logs=%llu rows_lost=%llu clean=%s",
            config->namespace_name, (unsigned long long)report.rows_left,

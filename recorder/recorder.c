@@ -510,8 +510,8 @@ bool cp_recorder_is_flushing(cp_recorder *recorder)
 
 cp_recorder_parts cp_recorder_take_apart(const cp_recorder *recorder)
 {
-    return (cp_recorder_parts){recorder->config, &recorder->region.control, recorder->flusher,
-                               recorder->ladders, recorder->logs};
+    return (cp_recorder_parts){recorder->config,  &recorder->region, &recorder->region.control,
+                               recorder->flusher, recorder->ladders, recorder->logs};
 }
 
 bool cp_recorder_log_position(const cp_recorder *recorder, uint32_t table, uint64_t *next, uint64_t *durable)

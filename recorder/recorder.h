@@ -51,6 +51,7 @@ void cp_recorder_reload_ended(cp_recorder *recorder, uint32_t result, const char
  * NULL: it has none. */
 typedef struct cp_recorder_parts {
     const cp_config *config;
+    const cp_region_owner *region;
     const cp_control *control;
     cp_flusher *flusher;
     cp_ladder_lane *const *ladders;

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "shm/control.h"
 #include "shm/file.h"
+#include "shm/sigbus_guard.h"
 
 enum {
     FILE_SIZE = CP_ABI_ERRORS_HEADER + CP_ABI_ERRORS * (int)sizeof(cp_abi_error),
@@ -38,9 +39,14 @@ static bool header_is_sound(const cp_abi_errors *header, uint64_t size)
 
 static int file_map(cp_error_log *log, int fd, const char *path, cp_error *err)
 {
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return cp_error_errno(err, CP_E_IO, errno, "stat %s", path);
     void *base = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
     if (base == MAP_FAILED)
         return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "map %s", path);
+    log->device = status.st_dev;
+    log->inode = status.st_ino;
     log->header = base;
     log->entries = (cp_abi_error *)(void *)((uint8_t *)base + CP_ABI_ERRORS_HEADER);
     return CP_OK;
@@ -181,10 +187,8 @@ static void entry_fill(cp_abi_error *entry, const cp_error_event *event, bool fr
     snprintf(entry->remedy, sizeof entry->remedy, "%s", event->remedy);
 }
 
-void cp_error_log_note(cp_error_log *log, const cp_error_event *event)
+static void event_note(cp_error_log *log, const cp_error_event *event)
 {
-    if (!log->header)
-        return;
     cp_abi_error *entry = entry_find(log, event->table, event->message);
     const bool same = entry->count > 0 &&
                       strncmp(entry->message, event->message, sizeof entry->message - 1) == 0 &&
@@ -197,6 +201,23 @@ void cp_error_log_note(cp_error_log *log, const cp_error_event *event)
     entry_fill(entry, event, !same, change);
     __atomic_store_n(&entry->sequence, entry->sequence + 1, __ATOMIC_RELEASE);
     __atomic_store_n(&log->header->changes, change, __ATOMIC_RELEASE);
+}
+
+void cp_error_log_note(cp_error_log *log, const cp_error_event *event)
+{
+    if (!log->header ||
+        !cp_sigbus_enter()) /* the file became shorter: whoever looks after it makes it anew */
+        return;
+    event_note(log, event);
+    cp_sigbus_leave();
+}
+
+bool cp_error_log_is_whole(const cp_error_log *log, const char *dir)
+{
+    char path[CP_MAX_REGION_PATH];
+    struct stat status;
+    return log->header && path_make(path, dir, "", NULL) == CP_OK && lstat(path, &status) == 0 &&
+           status.st_size == FILE_SIZE && status.st_dev == log->device && status.st_ino == log->inode;
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */

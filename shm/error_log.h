@@ -16,6 +16,8 @@
 typedef struct cp_error_log {
     cp_abi_errors *header; /* the mapping; NULL: not open */
     cp_abi_error *entries;
+    uint64_t device; /* which file it is: stat(2) */
+    uint64_t inode;
 } cp_error_log;
 
 /* What happened. The texts are cut to what an entry holds. */
@@ -32,8 +34,12 @@ typedef struct cp_error_event {
  * One that is not sound is replaced. Errors of making files. */
 int cp_error_log_open(cp_error_log *log, const char *dir, unsigned mode, unsigned gid, cp_error *err);
 
-/* Counts an event. Makes no system call and does not allocate. Nothing when it is not open. */
+/* Counts an event. Makes no system call and does not allocate. Nothing when it is not open, or when somebody made the file shorter: a
+ * process that has installed the SIGBUS guard (shm/sigbus_guard.h) survives that, provided that this is not called inside of one. */
 void cp_error_log_note(cp_error_log *log, const cp_error_event *event);
+
+/* False when the file of dir is not, or not any more, the one that is open, whole: events are lost until it is opened anew. */
+bool cp_error_log_is_whole(const cp_error_log *log, const char *dir);
 
 void cp_error_log_close(cp_error_log *log);
 

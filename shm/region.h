@@ -10,6 +10,8 @@
 
 #include "shm/control.h"
 
+#define CP_REGION_SOCKET "recorder.socket" /* where a running recorder takes commands (recorder/command.h) */
+
 typedef struct cp_region_spec {
     const char *dir; /* absolute path; missing parents are made */
     const char *namespace_name;

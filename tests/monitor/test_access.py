@@ -3,6 +3,7 @@ anything listens, and a real Prometheus that scrapes through both. A proper clie
 verification off."""
 
 import base64
+import os
 import pathlib
 import re
 import shutil
@@ -54,6 +55,13 @@ class Access(unittest.TestCase):
         cls.recorder = Recorder("http://127.0.0.1:9", {"quotes": {}}, init=False).start()
         cls.addClassCleanup(cls.recorder.close)
 
+    def setUp(self):
+        self.errors = open(self.work / "stderr", "w+b")
+        self.addCleanup(self.errors.close)
+
+    def said(self):
+        return (self.work / "stderr").read_text()
+
     def tls(self):
         return ("--certificate", self.work / "monitor.pem", "--key", self.work / "monitor.key")
 
@@ -62,7 +70,7 @@ class Access(unittest.TestCase):
 
     def serve(self, *args, listen="127.0.0.1:0"):
         """The URL of a monitor with these options, as 127.0.0.1 reaches it."""
-        process = self.recorder.popen("coldpath", "monitor", "--listen", listen, *map(str, args), stdout=subprocess.PIPE, text=True)
+        process = self.recorder.popen("coldpath", "monitor", "--listen", listen, *map(str, args), stdout=subprocess.PIPE, stderr=self.errors, text=True)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.wait, 20)
         self.addCleanup(process.terminate)
@@ -180,6 +188,56 @@ class Access(unittest.TestCase):
             args = (option, file) if option != "--key" else ("--certificate", self.work / "monitor.pem", option, file)
             self.assertIn("everyone can read it", self.refusal(*args))
 
+    def wait_for(self, truth):
+        deadline = time.monotonic() + 60
+        while not (found := truth()):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.1)
+        return found
+
+    def serial(self, url):
+        host, port = urllib.parse.urlsplit(url).netloc.split(":")
+        return ssl.get_server_certificate((host, int(port)), ca_certs=self.work / "ca.pem", timeout=20)
+
+    def test_renewal(self):
+        """Changed files are taken while it serves; what cannot be used leaves everything as it was, and is said."""
+        work = self.work / "renewed"
+        work.mkdir()
+        certificates(work)
+        for name in ("monitor.pem", "monitor.key", "ca.pem"):
+            (work / f"next-{name}").write_bytes((work / name).read_bytes())
+            (work / name).write_bytes((self.work / name).read_bytes())
+        token = work / "token"
+        token.write_text(TOKEN + "\n")
+        token.chmod(0o600)
+        url = self.serve("--certificate", work / "monitor.pem", "--key", work / "monitor.key", "--token-file", token)
+        self.assertEqual(self.curl(url + "/metrics", *self.header(f"Authorization: Bearer {TOKEN}"))[1], 200)
+        before = self.serial(url)
+        fresh = TOKEN[::-1]
+        for text, mode in (("short\n", 0o600), (fresh + "\n", 0o644)):  # neither can be used
+            token.chmod(mode)
+            token.write_text(text)
+            said = len(self.said())
+            self.wait_for(lambda said=said: "the old ones are kept" in self.said()[said:])
+            self.assertEqual(self.curl(url + "/metrics", *self.header(f"Authorization: Bearer {TOKEN}"))[1], 200)
+        self.assertNotIn(fresh, self.said())
+        token.chmod(0o600)
+        self.wait_for(lambda: self.curl(url + "/metrics", *self.header(f"Authorization: Bearer {fresh}"))[1] == 200)
+        self.assertEqual(self.curl(url + "/metrics", *self.header(f"Authorization: Bearer {TOKEN}"))[1], 401)
+        # A certificate without its key is none; then the key comes.
+        (work / "monitor.pem").write_bytes((work / "next-monitor.pem").read_bytes())
+        said = len(self.said())
+        self.wait_for(lambda: "belong together" in self.said()[said:])
+        self.assertEqual(self.serial(url), before)
+        (work / "monitor.key").write_bytes((work / "next-monitor.key").read_bytes())
+        (self.work / "ca.pem").rename(self.work / "old-ca.pem")
+        try:
+            (self.work / "ca.pem").write_bytes((work / "next-ca.pem").read_bytes())
+            self.wait_for(lambda: self.curl(url + "/metrics", *self.header(f"Authorization: Bearer {fresh}"))[:2] == (0, 200))
+            self.assertNotEqual(self.serial(url), before)
+        finally:
+            (self.work / "old-ca.pem").rename(self.work / "ca.pem")
+
     def test_recorder(self):
         """coldpathd serves likewise by its configuration, confined as it is; what it cannot serve keeps it from nothing else."""
         for listen, files, works in (("127.0.0.1:0", {"certificate_file": "monitor.pem", "key_file": "monitor.key", "token_file": "token"}, True),
@@ -194,6 +252,9 @@ class Access(unittest.TestCase):
             if works:
                 url = re.search(r'msg="monitor" url=(https://\S+?)/\s', said)[1]
                 self.assertEqual(self.curl(url + "/metrics")[1], 401)
+                self.assertIn("recorder_up 1\n", self.curl(url + "/metrics", *self.header(f"Authorization: Bearer {TOKEN}"))[2])
+                os.utime(self.work / "token")
+                self.wait_for(lambda recorder=recorder: 'msg="monitor: certificate, key and token taken anew"' in recorder.read_log())
                 self.assertIn("recorder_up 1\n", self.curl(url + "/metrics", *self.header(f"Authorization: Bearer {TOKEN}"))[2])
             else:
                 self.assertIn('msg="no monitor"', said)

@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "shm/error_log.h"
+#include "shm/sigbus_guard.h"
 #include "tests/support/region_fixture.h"
 
 enum { MODE = 0640, NOTES = 200000 };
@@ -100,6 +101,27 @@ static void test_the_same_is_counted(void **state)
     assert_int_equal(view.entries[3].first_ns, 10);
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0600);
+}
+
+/* Somebody cuts the file short, or takes it away: nobody dies of it, and it can be made anew. */
+static void test_the_file_is_cut_short(void **state)
+{
+    (void)state;
+    cp_sigbus_install();
+    note("a", "slow", "n=1", 10);
+    assert_true(cp_error_log_is_whole(&notes, dir));
+    assert_int_equal(truncate(path, 0), 0);
+    assert_false(cp_error_log_is_whole(&notes, dir));
+    note("a", "slow", "n=2", 20);
+    note("b", "slow", "n=1", 30);
+    cp_error_log_close(&notes);
+    assert_int_equal(cp_error_log_open(&notes, dir, MODE, (unsigned)-1, NULL), CP_OK);
+    assert_true(cp_error_log_is_whole(&notes, dir));
+    note("b", "slow", "n=2", 40);
+    look();
+    assert_int_equal(view.count, 1);
+    assert_int_equal(unlink(path), 0);
+    assert_false(cp_error_log_is_whole(&notes, dir));
 }
 
 /* An error of before the clock was set back is one still. */
@@ -277,6 +299,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_the_same_is_counted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_file_is_cut_short, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_clock_that_goes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_longest_quiet_makes_room, setup, teardown),
         cmocka_unit_test_setup_teardown(test_texts, setup, teardown),
