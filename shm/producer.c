@@ -202,8 +202,11 @@ static int ring_take_slot(const cp_region *region, uint32_t table, cp_ring *ring
         rc = cp_ring_map_open(&priv->map, region->dir, entry, slot, CP_RING_WRITE, err);
         if (rc == CP_OK && priv->map.epoch != priv->ack->epoch) {
             cp_ring_map_close(&priv->map);
-            rc = cp_error_set(err, CP_E_CORRUPT, "slot %u of table %s was replaced by hand", slot,
-                              entry->name);
+            rc = cp_control_state(&region->control) == CP_RECORDER_RETIRED
+                     ? cp_error_set(err, CP_E_RETIRED, "%s: the region was just replaced; attach again",
+                                    region->dir)
+                     : cp_error_set(err, CP_E_CORRUPT, "slot %u of table %s was replaced by hand", slot,
+                                    entry->name);
         }
         if (rc == CP_OK && (rc = ring_resume(ring, entry->name, slot, err)) == CP_OK) {
             priv->slot = slot;
@@ -211,7 +214,7 @@ static int ring_take_slot(const cp_region *region, uint32_t table, cp_ring *ring
             return CP_OK;
         }
         cp_ring_map_close(&priv->map);
-        if (rc == CP_E_PERM || rc == CP_E_NOMEM)
+        if (rc == CP_E_PERM || rc == CP_E_NOMEM || rc == CP_E_RETIRED)
             return rc;
         any_busy = any_busy || rc == CP_E_BUSY;
     }

@@ -150,32 +150,82 @@ static int find_survivor(const cp_control *old, const cp_abi_table *table)
     return same ? index : -1;
 }
 
-/* CP_OK when no ring of the old table is in use: no producer, no row that was not consumed. */
-static int require_unused(const char *dir, const cp_control *old, uint32_t table, cp_error *err)
+/* Locks of the rings that are to be replaced or removed, from the look at them until nobody can find them any more. */
+typedef struct ring_locks {
+    int *fds;
+    uint32_t count;
+} ring_locks;
+
+static void ring_locks_release(ring_locks *locks)
+{
+    while (locks->count > 0)
+        close(locks->fds[--locks->count]);
+    free(locks->fds);
+    locks->fds = NULL;
+}
+
+/* Keeps producers out of a slot. CP_E_BUSY: it has one. CP_E_ABSENT, CP_E_CORRUPT: there is no such ring. */
+static int ring_locks_take(ring_locks *locks, const char *dir, const char *table, uint32_t slot,
+                           cp_error *err)
+{
+    char path[CP_MAX_REGION_PATH];
+    int rc = cp_ring_path(path, dir, table, slot, err);
+    if (rc < 0)
+        return rc;
+    int *fds = realloc(locks->fds, (locks->count + 1) * sizeof *fds);
+    if (!fds)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for the locks of the rings");
+    locks->fds = fds;
+    const int fd = cp_file_open(path, O_RDWR, 0, NULL, err);
+    if (fd < 0)
+        return fd;
+    fds[locks->count++] = fd;
+    return cp_ring_lock(fd, path, err);
+}
+
+/* CP_OK when a ring of an old table, which locks keeps producers out of, holds no row that was not consumed. */
+static int require_empty(const char *dir, const cp_control *old, uint32_t table, uint32_t slot, cp_error *err)
+{
+    const cp_abi_table *entry = &old->directory[table];
+    cp_ring_map map;
+    cp_abi_ack ack;
+    const int rc = cp_ring_map_open(&map, dir, entry, slot, CP_RING_READ, err);
+    if (rc == CP_E_ABSENT || rc == CP_E_CORRUPT)
+        return CP_OK; /* nothing there that could be read */
+    if (rc < 0)
+        return cp_error_prefix(err, "cannot look into slot %u of table %s, which the configuration changes",
+                               slot, entry->name);
+    cp_ack_read(cp_control_ack(old, table, slot), &ack);
+    const bool pending = __atomic_load_n(&map.hot->published, __ATOMIC_ACQUIRE) != ack.consumed;
+    cp_ring_map_close(&map);
+    if (!pending)
+        return CP_OK;
+    return cp_error_set(
+        err, CP_E_BUSY,
+        "table %s is changed or removed by the configuration, but slot %u of its old form still "
+        "holds rows: run the recorder with the old configuration until they are delivered",
+        entry->name, slot);
+}
+
+/* CP_OK when no ring of the old table is in use, no producer, no row that was not consumed; and none can come to be as long as the
+ * locks are held. */
+static int require_unused(const char *dir, const cp_control *old, uint32_t table, ring_locks *locks,
+                          cp_error *err)
 {
     const cp_abi_table *entry = &old->directory[table];
     for (uint32_t slot = 0; slot < entry->slots; slot++) {
-        cp_ring_map map;
-        const int rc = cp_ring_map_open(&map, dir, entry, slot, CP_RING_READ, NULL);
+        int rc = ring_locks_take(locks, dir, entry->name, slot, err);
         if (rc == CP_E_ABSENT || rc == CP_E_CORRUPT)
-            continue; /* nothing there that could be read */
+            continue;
+        if (rc == CP_E_BUSY)
+            return cp_error_set(err, CP_E_BUSY,
+                                "table %s is changed or removed by the configuration, but slot %u of its old "
+                                "form has a producer: stop the producer first",
+                                entry->name, slot);
+        if (rc == CP_OK)
+            rc = require_empty(dir, old, table, slot, err);
         if (rc < 0)
-            return cp_error_set(err, rc,
-                                "cannot look into slot %u of table %s, which the configuration changes: %s",
-                                slot, entry->name, cp_strerror(rc));
-        cp_abi_ack ack;
-        cp_ack_read(cp_control_ack(old, table, slot), &ack);
-        const bool live = cp_lock_held(map.fd);
-        const bool pending = __atomic_load_n(&map.hot->published, __ATOMIC_ACQUIRE) != ack.consumed;
-        cp_ring_map_close(&map);
-        if (live || pending)
-            return cp_error_set(
-                err, CP_E_BUSY,
-                "table %s is changed or removed by the configuration, but slot %u of its old form %s: %s",
-                entry->name, slot, live ? "has a producer" : "still holds rows",
-                live ? "stop the producer first"
-                     : "run the recorder with the old configuration until they "
-                       "are delivered");
+            return rc;
     }
     return CP_OK;
 }
@@ -200,7 +250,8 @@ static int require_log_delivered(const char *dir, const cp_control *old, uint32_
         entry->name, (long long)rows, dir);
 }
 
-static int check_old_tables(const char *dir, const cp_control *old, const cp_control *new, cp_error *err)
+static int check_old_tables(const char *dir, const cp_control *old, const cp_control *new, ring_locks *locks,
+                            cp_error *err)
 {
     for (uint32_t i = 0; i < old->table_count; i++) {
         const int successor = cp_control_find(new, old->directory[i].name);
@@ -209,7 +260,7 @@ static int check_old_tables(const char *dir, const cp_control *old, const cp_con
         if (old->directory[i].critical && !(survives && new->directory[successor].critical))
             rc = require_log_delivered(dir, old, i, err);
         if (rc == CP_OK && !survives)
-            rc = require_unused(dir, old, i, err);
+            rc = require_unused(dir, old, i, locks, err);
         if (rc < 0)
             return rc;
     }
@@ -271,9 +322,9 @@ static void remove_dropped_rings(const char *dir, const cp_control *old, const c
 }
 
 static int fill_region(const cp_region_spec *spec, unsigned gid, const cp_control *old, cp_control *new,
-                       cp_error *err)
+                       ring_locks *locks, cp_error *err)
 {
-    int rc = old->header ? check_old_tables(spec->dir, old, new, err) : CP_OK;
+    int rc = old->header ? check_old_tables(spec->dir, old, new, locks, err) : CP_OK;
     if (old->header) {
         new->header->sent_day = old->header->sent_day;
         new->header->sent_bytes = old->header->sent_bytes;
@@ -321,7 +372,8 @@ static unsigned control_mode(const cp_region_spec *spec)
 }
 
 /* Builds the new control file as control.new, and makes it the region's with one rename. */
-static int replace_control(cp_region_owner *owner, const cp_region_spec *spec, unsigned gid, cp_error *err)
+static int put_in_place(cp_region_owner *owner, const cp_region_spec *spec, unsigned gid, ring_locks *locks,
+                        cp_error *err)
 {
     cp_control new;
     int rc = cp_control_create(&new, spec->dir, "control.new", spec->namespace_name, spec->tables,
@@ -332,7 +384,7 @@ static int replace_control(cp_region_owner *owner, const cp_region_spec *spec, u
     char to[CP_MAX_REGION_PATH];
     snprintf(from, sizeof from, "%s/control.new", spec->dir);
     snprintf(to, sizeof to, "%s/control", spec->dir);
-    rc = fill_region(spec, gid, &owner->control, &new, err);
+    rc = fill_region(spec, gid, &owner->control, &new, locks, err);
     cp_failpoint(CP_FP_REGION_FILLED);
     /* Retired first: once renamed over, nobody could find the old file to tell its producers. */
     const uint32_t old_state = retire(&owner->control);
@@ -352,6 +404,14 @@ static int replace_control(cp_region_owner *owner, const cp_region_spec *spec, u
     owner->control = new;
     owner->created = true;
     return CP_OK;
+}
+
+static int replace_control(cp_region_owner *owner, const cp_region_spec *spec, unsigned gid, cp_error *err)
+{
+    ring_locks locks = {0};
+    const int rc = put_in_place(owner, spec, gid, &locks, err);
+    ring_locks_release(&locks);
+    return rc;
 }
 
 /* ---- owning -------------------------------------------------------------------------------------------- */

@@ -104,13 +104,27 @@ static void ring_prefault(cp_ring_map *map)
         __atomic_fetch_or(base + at, 0, __ATOMIC_RELAXED);
 }
 
+int cp_ring_lock(int fd, const char *path, cp_error *err)
+{
+    struct stat locked;
+    struct stat named;
+    const int rc = cp_lock_take(fd);
+    if (rc == -EAGAIN)
+        return cp_error_set(err, CP_E_BUSY, "%s has a producer", path);
+    if (rc < 0)
+        return cp_error_errno(err, CP_E_IO, -rc, "lock %s", path);
+    if (fstat(fd, &locked) < 0)
+        return cp_error_errno(err, CP_E_IO, errno, "stat %s", path);
+    if (stat(path, &named) < 0 || named.st_dev != locked.st_dev || named.st_ino != locked.st_ino)
+        return cp_error_set(err, CP_E_RETIRED, "%s: the region was just replaced; attach again", path);
+    return CP_OK;
+}
+
 static int ring_make_ready(cp_ring_map *map, const char *path, cp_error *err)
 {
-    const int locked = cp_lock_take(map->fd);
-    if (locked == -EAGAIN)
-        return cp_error_set(err, CP_E_BUSY, "%s has a producer", path);
+    const int locked = cp_ring_lock(map->fd, path, err);
     if (locked < 0)
-        return cp_error_errno(err, CP_E_IO, -locked, "lock %s", path);
+        return locked;
     const int rc = posix_fallocate(map->fd, 0, (off_t)(CP_ABI_RING_DATA_OFFSET + map->data_size));
     if (rc != 0)
         return cp_error_errno(

@@ -25,7 +25,12 @@ int cp_ring_path(char path[CP_MAX_REGION_PATH], const char *dir, const char *tab
 int cp_ring_create(const char *dir, const cp_abi_table *table, uint32_t slot, unsigned mode, unsigned gid,
                    uint64_t *epoch, cp_error *err);
 
-/* Maps a ring. For writing, also takes the slot's lock (CP_E_BUSY when another process has it), allocates all of the file
+/* Takes the lock of the slot whose file at path was opened for writing as fd: who holds it puts into that ring, or replaces it, and
+ * nobody else does. CP_E_BUSY: another process has it. CP_E_RETIRED: between opening and locking the file was replaced or removed,
+ * and nobody reads what is put there. CP_E_IO. */
+int cp_ring_lock(int fd, const char *path, cp_error *err);
+
+/* Maps a ring. For writing, also takes the slot's lock (cp_ring_lock), allocates all of the file
  * and faults every page in, without changing a byte. For reading, maps only. The file's header is checked against
  * the directory entry: CP_E_CORRUPT, CP_E_ABI. Also CP_E_ABSENT, CP_E_PERM, CP_E_NOMEM, CP_E_IO. */
 int cp_ring_map_open(cp_ring_map *map, const char *dir, const cp_abi_table *table, uint32_t slot,

@@ -90,7 +90,8 @@ CP_PUBLIC bool cp_region_in_place(const cp_region *region);
  *   producer     a name for humans (at most 31 bytes are kept), or NULL for the program's name
  * Errors: CP_E_ABSENT (no such table; the text lists those there are), CP_E_SCHEMA (other columns; the text
  * says how to compare them), CP_E_BUSY (all slots taken; the text says by whom), CP_E_PERM, CP_E_NOMEM (no room in the shared
- * memory file system), CP_E_CORRUPT, CP_E_IO. Thread-safe for different rings. */
+ * memory file system), CP_E_RETIRED (the region was replaced meanwhile: attach again), CP_E_CORRUPT, CP_E_IO. Thread-safe for different
+ * rings. */
 CP_PUBLIC int cp_ring_open(cp_ring **out, cp_region *region, const char *table, uint64_t schema_hash,
                            const char *producer, cp_error *err);
 
