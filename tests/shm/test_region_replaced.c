@@ -72,7 +72,7 @@ static pid_t producer_start(const region_fixture *fixture, counts *shared, int w
     uint64_t random = (uint64_t)which + 1;
     while (!__atomic_load_n(&shared->end, __ATOMIC_ACQUIRE)) {
         put_one(fixture, shared, which);
-        nap(test_random(&random) % (300 * CP_NS_PER_US));
+        nap(test_random(&random) % (300 * (uint64_t)CP_NS_PER_US));
     }
     _exit(0);
 }
