@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "convert.h"
+
 /* ---- choosing ------------------------------------------------------------------------------------------ */
 
 static int64_t unit_ns(const char *unit)

@@ -7,7 +7,7 @@
 #ifndef CP_PYTHON_ARRAY_STEP_H
 #define CP_PYTHON_ARRAY_STEP_H
 
-#include "fill.h"
+#include "column.h"
 
 typedef enum cp_py_step_kind {
     CP_PY_STEP_COPY_1, /* the same bytes on both sides, of the commonest sizes */

@@ -1,7 +1,6 @@
-/* The classes of the standard library that columns take, and numpy's scalars by their names. */
-#include <string.h>
+#include "classes.h"
 
-#include "fill.h"
+#include <string.h>
 
 static PyObject *decimal_class;
 static PyObject *uuid_class;
@@ -26,7 +25,7 @@ int cp_py_classes_init(void)
     address_classes = v6 ? PyTuple_Pack(2, v4, v6) : NULL;
     Py_XDECREF(v4);
     Py_XDECREF(v6);
-    return address_classes ? cp_py_time_init() : -1;
+    return address_classes ? 0 : -1;
 }
 
 /* The check of a class that is a type costs a walk over the bases; no Python code runs. */

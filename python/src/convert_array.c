@@ -2,7 +2,8 @@
  * Strings, which grow the tail further, come behind them. */
 #include <string.h>
 
-#include "fill.h"
+#include "classes.h"
+#include "convert.h"
 
 static const char too_many[] = "has more elements than a row has bytes";
 

@@ -7,7 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "fill.h"
+#include "classes.h"
+#include "convert.h"
 
 enum {
     DECIMAL_TEXT =

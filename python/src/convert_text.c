@@ -1,7 +1,8 @@
 /* Texts, bytes, enums, UUIDs and addresses. */
 #include <string.h>
 
-#include "fill.h"
+#include "classes.h"
+#include "convert.h"
 
 enum { UUID_BYTES = 16 };
 

@@ -10,7 +10,8 @@
 #include <datetime.h>
 #include <stdio.h>
 
-#include "fill.h"
+#include "classes.h"
+#include "convert.h"
 
 enum { TIME_TEXT = 64 };
 

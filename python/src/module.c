@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "classes.h"
+#include "convert.h"
 #include "link.h"
 #include "raise.h"
 #include "table.h"
@@ -210,7 +212,8 @@ PyMODINIT_FUNC PyInit__coldpath(void)
         PyErr_SetString(PyExc_ImportError, "coldpath: no fork handlers can be registered");
         return NULL;
     }
-    if (cp_py_classes_init() < 0 || PyType_Ready(&region_type) < 0 || PyType_Ready(&cp_py_table_type) < 0)
+    if (cp_py_classes_init() < 0 || cp_py_time_init() < 0 || PyType_Ready(&region_type) < 0 ||
+        PyType_Ready(&cp_py_table_type) < 0)
         return NULL;
     PyObject *module = PyModule_Create(&module_definition);
     if (module && (cp_py_raise_init(module) < 0 || PyModule_AddType(module, &region_type) < 0 ||

@@ -19,7 +19,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "fill.h"
+#include "column.h"
 #include "link.h"
 
 typedef struct cp_py_key {

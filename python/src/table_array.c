@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "array_step.h"
+#include "classes.h"
 #include "raise.h"
 #include "table.h"
 
