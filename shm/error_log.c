@@ -244,23 +244,34 @@ static bool entry_clean(cp_abi_error *entry)
     return entry->message[0] != '\0';
 }
 
+static int read_whole(int fd, void *to, size_t size, off_t at, const char *path, cp_error *err)
+{
+    const ssize_t got = pread(fd, to, size, at);
+    if (got < 0)
+        return cp_error_errno(err, CP_E_IO, errno, "read %s", path);
+    if (got != (ssize_t)size)
+        return cp_error_set(err, CP_E_CORRUPT, "%s is no file of errors; the next recorder makes it anew",
+                            path);
+    return CP_OK;
+}
+
 /* An entry that was the same in two reads. One that stays half-written, by a recorder that was killed or stopped in the midst of it, comes
  * without what may be of two events. */
-static bool entry_read(int fd, uint32_t index, cp_abi_error *entry)
+static int entry_read(int fd, uint32_t index, cp_abi_error *entry, const char *path, cp_error *err)
 {
     const struct timespec pause = {.tv_nsec = READ_PAUSE_NS};
     const off_t at = CP_ABI_ERRORS_HEADER + (off_t)(index * sizeof *entry);
     cp_abi_error again;
     for (int i = 0; i < READ_TRIES; i++) {
-        if (pread(fd, entry, sizeof *entry, at) != (ssize_t)sizeof *entry ||
-            pread(fd, &again, sizeof again, at) != (ssize_t)sizeof again)
-            return false;
-        if (memcmp(entry, &again, sizeof again) == 0 && entry->sequence % 2 == 0)
-            return true;
+        int rc = read_whole(fd, entry, sizeof *entry, at, path, err);
+        if (rc == CP_OK)
+            rc = read_whole(fd, &again, sizeof again, at, path, err);
+        if (rc < 0 || (memcmp(entry, &again, sizeof again) == 0 && entry->sequence % 2 == 0))
+            return rc;
         nanosleep(&pause, NULL);
     }
     entry->detail[0] = entry->remedy[0] = '\0';
-    return true;
+    return CP_OK;
 }
 
 static int by_change(const void *a, const void *b)
@@ -273,7 +284,10 @@ static int by_change(const void *a, const void *b)
 static int view_read(cp_error_view *view, int fd, uint64_t size, const char *path, cp_error *err)
 {
     cp_abi_errors header;
-    if (pread(fd, &header, sizeof header, 0) != (ssize_t)sizeof header || header.magic != CP_ABI_ERRORS_MAGIC)
+    int rc = read_whole(fd, &header, sizeof header, 0, path, err);
+    if (rc < 0)
+        return rc;
+    if (header.magic != CP_ABI_ERRORS_MAGIC)
         return cp_error_set(err, CP_E_CORRUPT, "%s is no file of errors; the next recorder makes it anew",
                             path);
     if (header.abi_major != CP_ABI_MAJOR)
@@ -286,7 +300,10 @@ static int view_read(cp_error_view *view, int fd, uint64_t size, const char *pat
     view->displaced = header.displaced;
     for (uint32_t i = 0; i < CP_ABI_ERRORS; i++) {
         cp_abi_error *entry = &view->entries[view->count];
-        if (entry_read(fd, i, entry) && entry_clean(entry))
+        rc = entry_read(fd, i, entry, path, err);
+        if (rc < 0)
+            return rc;
+        if (entry_clean(entry))
             view->count++;
     }
     qsort(view->entries, view->count, sizeof view->entries[0], by_change);

@@ -15,12 +15,12 @@ static int observer_allocate(cp_observer *observer, cp_error *err)
 {
     const cp_control *control = &observer->control;
     observer->maps = calloc(control->ring_count + 1u, sizeof *observer->maps);
+    for (uint32_t i = 0; observer->maps && i < control->ring_count; i++)
+        observer->maps[i].fd = -1; /* 0 is somebody else's */
     observer->rings = calloc(control->ring_count + 1u, sizeof *observer->rings);
     observer->tables = calloc(control->table_count + 1u, sizeof *observer->tables);
     if (!observer->maps || !observer->rings || !observer->tables)
         return cp_error_set(err, CP_E_NOMEM, "no memory to look at %u rings", control->ring_count);
-    for (uint32_t i = 0; i < control->ring_count; i++)
-        observer->maps[i].fd = -1;
     return CP_OK;
 }
 

@@ -54,11 +54,12 @@ static int set_access(int fd, const char *path, unsigned mode, unsigned gid, cp_
 }
 
 /* Who can replace files in the directory can pass for the recorder: it has to be this user's, and nobody else's to write to. */
-static int check_directory(int fd, const char *dir, cp_error *err)
+static int check_directory(int fd, const char *dir, uid_t *user, cp_error *err)
 {
     struct stat status;
     if (fstat(fd, &status) < 0)
         return cp_error_errno(err, CP_E_IO, errno, "stat %s", dir);
+    *user = status.st_uid;
     if (status.st_uid != geteuid() && status.st_uid != 0)
         return cp_error_set(
             err, CP_E_PERM,
@@ -81,11 +82,11 @@ static int make_directory(const cp_region_spec *spec, unsigned gid, cp_error *er
                               "beforehand)",
                               spec->dir);
     const int fd = open(spec->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    struct stat status;
+    uid_t user = 0;
     if (fd < 0)
         return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "open directory %s", spec->dir);
-    rc = check_directory(fd, spec->dir, err);
-    if (rc == CP_OK && fstat(fd, &status) == 0 && status.st_uid == geteuid())
+    rc = check_directory(fd, spec->dir, &user, err);
+    if (rc == CP_OK && user == geteuid())
         rc = set_access(fd, spec->dir, directory_mode(spec->file_mode), gid, err);
     close(fd);
     return rc;

@@ -36,6 +36,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "tests/support/failing_calls.h"
+
 /* glibc's own allocator, which needs no dlsym, that would itself allocate. */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
@@ -229,64 +231,9 @@ __attribute__((format(printf, 3, 4))) PUBLIC int __asprintf_chk(char **out, int 
         return real arguments;                                                                               \
     }
 
-REPLACE(ssize_t, -1, EIO, read, (int fd, void *to, size_t size), (fd, to, size))
-REPLACE(ssize_t, -1, EIO, pread, (int fd, void *to, size_t size, off_t at), (fd, to, size, at))
-REPLACE(ssize_t, -1, ENOSPC, pwrite, (int fd, const void *from, size_t size, off_t at), (fd, from, size, at))
-REPLACE(ssize_t, -1, ENOSPC, pwritev, (int fd, const struct iovec *from, int count, off_t at),
-        (fd, from, count, at))
-REPLACE(ssize_t, -1, ENOSPC, pwritev2, (int fd, const struct iovec *from, int count, off_t at, int flags),
-        (fd, from, count, at, flags))
-REPLACE(int, -1, EIO, fsync, (int fd), (fd))
-REPLACE(int, -1, EIO, fdatasync, (int fd), (fd))
-REPLACE(int, -1, ENOSPC, ftruncate, (int fd, off_t size), (fd, size))
-REPLACE(int, ENOSPC, ENOSPC, posix_fallocate, (int fd, off_t at, off_t size), (fd, at, size))
-REPLACE(int, -1, EIO, fstat, (int fd, struct stat *info), (fd, info))
-REPLACE(int, -1, EIO, stat, (const char *path, struct stat *info), (path, info))
-REPLACE(int, -1, EIO, fstatat, (int fd, const char *path, struct stat *info, int flags),
-        (fd, path, info, flags))
-REPLACE(int, -1, EIO, statfs, (const char *path, struct statfs *info), (path, info))
-REPLACE(int, -1, EIO, fstatfs, (int fd, struct statfs *info), (fd, info))
-REPLACE(int, -1, EIO, statvfs, (const char *path, struct statvfs *info), (path, info))
-REPLACE(int, -1, EACCES, access, (const char *path, int mode), (path, mode))
-REPLACE(int, -1, EPERM, chmod, (const char *path, mode_t mode), (path, mode))
-REPLACE(int, -1, EPERM, fchmod, (int fd, mode_t mode), (fd, mode))
-REPLACE(int, -1, EPERM, fchown, (int fd, uid_t user, gid_t group), (fd, user, group))
-REPLACE(int, -1, ENOSPC, mkdir, (const char *path, mode_t mode), (path, mode))
-REPLACE(int, -1, ENOSPC, rename, (const char *from, const char *to), (from, to))
-REPLACE(int, -1, ENOSPC, renameat, (int in, const char *from, int out, const char *to), (in, from, out, to))
-REPLACE(int, -1, ENOSPC, link, (const char *from, const char *to), (from, to))
-REPLACE(int, -1, EPERM, unlink, (const char *path), (path))
-REPLACE(int, -1, EPERM, unlinkat, (int fd, const char *path, int flags), (fd, path, flags))
-REPLACE(ssize_t, -1, EIO, readlink, (const char *path, char *to, size_t size), (path, to, size))
-REPLACE(DIR *, NULL, EMFILE, opendir, (const char *path), (path))
-REPLACE(DIR *, NULL, EMFILE, fdopendir, (int fd), (fd))
-REPLACE(FILE *, NULL, EMFILE, fopen, (const char *path, const char *mode), (path, mode))
-REPLACE(FILE *, NULL, ENOMEM, fdopen, (int fd, const char *mode), (fd, mode))
-REPLACE(FILE *, NULL, ENOMEM, open_memstream, (char **text, size_t *size), (text, size))
-REPLACE(void *, MAP_FAILED, ENOMEM, mmap,
-        (void *at, size_t size, int protection, int flags, int fd, off_t offset),
-        (at, size, protection, flags, fd, offset))
-REPLACE(int, -1, EMFILE, socket, (int domain, int type, int protocol), (domain, type, protocol))
-REPLACE(int, -1, EADDRINUSE, bind, (int fd, const struct sockaddr *address, socklen_t size),
-        (fd, address, size))
-REPLACE(int, -1, EADDRINUSE, listen, (int fd, int backlog), (fd, backlog))
-REPLACE(int, -1, ENOMEM, poll, (struct pollfd * fds, nfds_t count, int timeout), (fds, count, timeout))
-REPLACE(int, -1, EMFILE, pipe2, (int fds[2], int flags), (fds, flags))
-REPLACE(int, -1, ENOLCK, flock, (int fd, int operation), (fd, operation))
-REPLACE(ssize_t, -1, EAGAIN, getrandom, (void *to, size_t size, unsigned flags), (to, size, flags))
-struct io_uring; /* liburing's, of which nothing but its address is needed here */
-struct io_uring_params;
-int io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct io_uring_params *params);
-int io_uring_submit(struct io_uring *ring);
-int io_uring_register_buffers(struct io_uring *ring, const struct iovec *buffers, unsigned count);
-REPLACE(int, -ENOMEM, ENOMEM, io_uring_queue_init_params,
-        (unsigned entries, struct io_uring *ring, struct io_uring_params *params), (entries, ring, params))
-REPLACE(int, -ENOMEM, ENOMEM, io_uring_submit, (struct io_uring * ring), (ring))
-REPLACE(int, -ENOMEM, ENOMEM, io_uring_register_buffers,
-        (struct io_uring * ring, const struct iovec *buffers, unsigned count), (ring, buffers, count))
-REPLACE(int, EAGAIN, EAGAIN, pthread_create,
-        (pthread_t * thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument),
-        (thread, attributes, run, argument))
+FAILING_TRANSFERS(REPLACE)
+FAILING_CALLS(REPLACE)
+FAILING_URING_CALLS(REPLACE)
 
 /* Not on standard error: a line of the log that cannot be written is lost, and nothing else. */
 PUBLIC ssize_t write(int fd, const void *from, size_t size)
