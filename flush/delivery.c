@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "flush/ahead.h"
 #include "flush/backoff.h"
 #include "flush/delivery_private.h"
 #include "flush/url.h"
@@ -20,7 +21,6 @@ enum {
     CHUNK_FLOOR = 16 * 1024 * 1024, /* a chunk may be larger than the policy's max_bytes, but not than this */
     STREAMS_ROOM = 64 * 1024, /* per column: first segments, and what is unused at the end of a stream */
     URL_ROOM = 4096 + 3 * CP_TOKEN_MAX, /* server, what abilities add, token */
-    ALIAS_FACTOR = 4, /* a row that encodes to more than this times its size shares its bytes */
     TRIM_KEEP = 256 * 1024
 };
 
@@ -195,6 +195,7 @@ static void queue_take(cp_delivery *delivery, uint32_t count)
 static void queue_release_one(cp_delivery *delivery)
 {
     cp_chunk *chunk = cp_chunk_queue_peek(delivery->queue, 0);
+    cp_ahead_drop(delivery->env->ahead, delivery);
     queue_take(delivery, 1);
     delivery->env->events->release(delivery->env->events->ctx, chunk);
 }
@@ -244,7 +245,7 @@ static void progress_show(cp_delivery *delivery)
     events->progress(events->ctx, delivery->index, now.in_flight, now.queued, now.oldest);
 }
 
-/* ---- cutting and encoding ------------------------------------------------------------------------------------- */
+/* ---- cutting -------------------------------------------------------------------------------------------------- */
 
 /* When there is a batch: now (at most now_ns), at a time, or UINT64_MAX while there is nothing. */
 static uint64_t cut_time(const cp_delivery *delivery, uint64_t now_ns, bool urgent)
@@ -259,116 +260,6 @@ static uint64_t cut_time(const cp_delivery *delivery, uint64_t now_ns, bool urge
         delivery->seen >= CP_BATCH_CHUNKS)
         return 0;
     return queue_oldest(delivery) + policy->interval_ns;
-}
-
-/* Lists the chunks that the next batch may take: at least one, within the policy's bounds; 0 when the source failed. */
-static uint32_t batch_offer(cp_delivery *delivery, uint64_t *lo)
-{
-    *lo = 0;
-    if (delivery->has_source) {
-        cp_chunk *const *lent = NULL;
-        const uint32_t count = delivery->source.take(delivery->source.ctx, &lent, lo);
-        for (uint32_t i = 0; i < count; i++)
-            delivery->chunks[i] = lent[i];
-        return count;
-    }
-    uint64_t rows = 0;
-    uint64_t bytes = 0;
-    uint32_t count = 0;
-    while (count < delivery->seen && count < CP_BATCH_CHUNKS) {
-        cp_chunk *chunk = cp_chunk_queue_peek(delivery->queue, count);
-        rows += chunk->row_count;
-        bytes += chunk->byte_count;
-        if (count > 0 && (rows > delivery->policy.max_rows || bytes > delivery->policy.max_bytes))
-            break;
-        delivery->chunks[count++] = chunk;
-    }
-    return count;
-}
-
-/* Makes the first `most` of the offered chunks the batch's, as far as its spans reach. */
-static uint32_t batch_pick(cp_delivery *delivery, uint32_t most, uint64_t lo)
-{
-    cp_batch *batch = &delivery->batch;
-    uint32_t count = 0;
-    cp_batch_clear(batch);
-    while (count < most && cp_batch_add_span(batch, delivery->chunks[count]))
-        batch->rows += delivery->chunks[count++]->row_count;
-    if (lo)
-        batch->range = (cp_lsn_range){lo, lo + count - 1};
-    return count;
-}
-
-/* Some rows name the same bytes over and over, which no honest producer does. */
-uint32_t cp_delivery_drop_aliases_(cp_delivery *delivery, cp_chunk *chunk)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < chunk->row_count; i++) {
-        const uint64_t size = (uint64_t)cp_chunk_row_size(chunk, i) + CP_RECORD_HEADER;
-        if (cp_native_row_bytes(delivery->native, cp_chunk_row(chunk, i)) <= size * ALIAS_FACTOR)
-            chunk->row_at[kept++] = chunk->row_at[i];
-    }
-    const uint32_t dropped = chunk->row_count - kept;
-    chunk->rejected += dropped;
-    chunk->row_count = kept;
-    return dropped;
-}
-
-/* One chunk alone does not fit: such rows are counted as rejected. */
-static void chunk_drop_aliases(cp_delivery *delivery, cp_chunk *chunk)
-{
-    const uint32_t dropped = cp_delivery_drop_aliases_(delivery, chunk);
-    if (!delivery->has_source)
-        delivery->queued_rows -= dropped;
-    cp_log(CP_LOG_ERROR, "rows whose strings overlap are rejected",
-           "table=%s slot=%u rows=%u remedy=\"its producer writes them: coldpath status names it\"",
-           delivery->table->name, chunk->slot, dropped);
-}
-
-int cp_delivery_body_make_(cp_delivery *delivery, const cp_native_block *block)
-{
-    const cp_delivery_env *env = delivery->env;
-    cp_batch *batch = &delivery->batch;
-    const uint64_t began = cp_boottime_ns();
-    batch->plain_size = block->bytes;
-    batch->zstd = env->compressor && cp_abilities_has_zstd(delivery->at->abilities) &&
-                  cp_compressor_wants(env->compressor, block->bytes);
-    if (batch->zstd) {
-        const int rc =
-            cp_compress_block(env->compressor, block, batch->body, batch->body_capacity, &batch->body_size);
-        batch->made_ns = cp_boottime_ns() - began;
-        if (rc == CP_OK)
-            return CP_OK;
-        cp_log(CP_LOG_ERROR, "zstd failed, sending plain", "table=%s consequence=\"more bytes are sent\"",
-               delivery->table->name);
-        batch->zstd = false;
-    }
-    const int rc = cp_concat_block(block, batch->body, batch->body_capacity, &batch->body_size);
-    batch->made_ns = cp_boottime_ns() - began;
-    return rc;
-}
-
-/* Fills the batch with the first of the offered chunks. Returns how many. */
-static uint32_t batch_encode(cp_delivery *delivery, uint32_t offered, uint64_t lo)
-{
-    uint32_t most = offered;
-    for (;;) {
-        const uint32_t count = batch_pick(delivery, most, lo);
-        cp_batch_make_token(&delivery->batch, delivery->env->config->instance, delivery->table->name);
-        if (delivery->batch.rows == 0)
-            return count;
-        cp_native_block block;
-        int rc = cp_native_encode(delivery->native, delivery->env->arena, delivery->chunks, count,
-                                  delivery->encoded_max, &block);
-        if (rc == CP_OK)
-            rc = cp_delivery_body_make_(delivery, &block);
-        if (rc == CP_OK)
-            return count;
-        if (count > 1)
-            most = count / 2;
-        else
-            chunk_drop_aliases(delivery, delivery->chunks[0]);
-    }
 }
 
 static cp_batch_intent batch_describe(const cp_delivery *delivery)
@@ -439,12 +330,10 @@ void cp_delivery_batch_begin_(cp_delivery *delivery, uint32_t count)
 /* False when there was nothing to take after all. */
 static bool batch_cut(cp_delivery *delivery)
 {
-    uint64_t lo;
-    const uint32_t offered = batch_offer(delivery, &lo);
-    if (offered == 0)
+    const uint32_t count = cp_delivery_cut_(delivery);
+    if (count == 0)
         return false;
-    atomic_store_explicit(&delivery->busy, true, memory_order_release);
-    cp_delivery_batch_begin_(delivery, batch_encode(delivery, offered, lo));
+    cp_delivery_batch_begin_(delivery, count);
     delivery->lent = delivery->has_source;
     if (!delivery->has_source)
         queue_take(delivery, delivery->chunk_count);
@@ -514,6 +403,7 @@ void cp_delivery_set_source(cp_delivery *delivery, const cp_batch_source *source
 void cp_delivery_configure(cp_delivery *delivery, const cp_batch_policy *policy, bool server_changed)
 {
     delivery->policy = *policy;
+    cp_ahead_drop(delivery->env->ahead, delivery);
     delivery->quarantine.limit = delivery->env->config->quarantine_limit;
     if (delivery->has_source)
         delivery->source.set_policy(delivery->source.ctx, policy);
@@ -541,6 +431,8 @@ uint64_t cp_delivery_due(cp_delivery *delivery, uint64_t now_ns, bool cut, bool 
 {
     queue_look(delivery);
     queue_shed(delivery);
+    if (delivery->state == CP_DELIVERY_IDLE)
+        cp_ahead_end(delivery->env->ahead, delivery);
     progress_show(delivery);
     cp_delivery_aim_(delivery);
     if (cp_delivery_set_aside_(delivery, now_ns))
@@ -639,6 +531,8 @@ void cp_delivery_abandon(cp_delivery *delivery)
     chunks_release(delivery);
     cp_batch_clear(&delivery->batch);
     delivery->state = CP_DELIVERY_IDLE;
+    cp_ahead_drop(delivery->env->ahead, delivery);
+    cp_ahead_end(delivery->env->ahead, delivery);
     queue_look(delivery);
     queue_release(delivery);
     progress_show(delivery);

@@ -42,6 +42,7 @@ typedef struct cp_delivery_env {
     cp_compressor *compressor; /* NULL: bodies are sent plain */
     cp_arena *arena;
     cp_chunk **pointers;         /* CP_BATCH_CHUNKS, for whoever encodes */
+    struct cp_ahead *ahead;      /* NULL: no batch is made ahead */
     struct cp_held_sender *held; /* NULL: nothing is set aside */
 } cp_delivery_env;
 

@@ -155,7 +155,7 @@ bool cp_delivery_piece_encode_(cp_delivery *delivery, cp_error *err)
     int rc = cp_native_encode(delivery->native, delivery->env->arena, rows.chunks, rows.count,
                               delivery->encoded_max, &block);
     if (rc == CP_OK)
-        rc = cp_delivery_body_make_(delivery, &block);
+        rc = cp_delivery_body_make_(delivery, &delivery->batch, &block);
     if (rc < 0)
         cp_error_set(err, rc, "a piece of %u rows: %s", delivery->pieces.count, cp_strerror(rc));
     return rc == CP_OK;

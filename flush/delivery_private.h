@@ -1,4 +1,4 @@
-/* What the parts of a delivery share: delivery.c cuts and sends, delivery_reply.c understands answers, delivery_doubt.c counts
+/* What the parts of a delivery share: delivery.c queues and sends, delivery_cut.c makes batches, delivery_reply.c understands answers, delivery_doubt.c counts
  * what may have been stored, delivery_pieces.c goes on where a batch was refused, delivery_resume.c where a predecessor was killed. */
 #ifndef CP_FLUSH_DELIVERY_PRIVATE_H
 #define CP_FLUSH_DELIVERY_PRIVATE_H
@@ -73,6 +73,7 @@ struct cp_delivery {
     cp_native *native;
     uint64_t encoded_max;
     cp_batch batch;
+    bool in_ahead; /* env->ahead has our batch's memory, and we have its */
     cp_http_exchange *exchange;
     cp_pieces pieces; /* how a refused batch goes on */
     cp_delivery_doubt_ doubt;
@@ -185,8 +186,20 @@ void cp_delivery_book_(cp_delivery *delivery, const cp_chunk *chunk, uint32_t ro
 /* Writes the rows of the piece to the quarantine and books them. */
 int cp_delivery_quarantine_(cp_delivery *delivery, int code, const char *message, cp_error *err);
 
-/* Block to body: compressed if the server takes that. CP_E_TOO_BIG. */
-int cp_delivery_body_make_(cp_delivery *delivery, const cp_native_block *block);
+/* Makes the next batch of the first chunks that wait, or takes the one that was made ahead, and marks the delivery busy. Returns how many
+ * chunks it has, listed in delivery->chunks; 0: there are none. */
+uint32_t cp_delivery_cut_(cp_delivery *delivery);
+
+/* Lists the chunks that the next batch may take: at least one, within the policy's bounds; 0 when the source failed. lo: of a log,
+ * the first record's LSN. */
+uint32_t cp_delivery_offer_(cp_delivery *delivery, cp_chunk **chunks, uint64_t *lo);
+
+/* Fills a batch of the delivery's table with the first of the offered chunks. Returns how many. */
+uint32_t cp_delivery_encode_(cp_delivery *delivery, cp_batch *batch, cp_chunk *const *chunks,
+                             uint32_t offered, uint64_t lo);
+
+/* Block to the batch's body: compressed if the server takes that. CP_E_TOO_BIG. */
+int cp_delivery_body_make_(cp_delivery *delivery, cp_batch *batch, const cp_native_block *block);
 
 /* Drops rows that take far more room encoded than in the ring, and returns how many. */
 uint32_t cp_delivery_drop_aliases_(cp_delivery *delivery, cp_chunk *chunk);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "flush/ahead.h"
 #include "flush/arena.h"
 #include "flush/compress.h"
 #include "flush/delivery.h"
@@ -59,6 +60,7 @@ struct cp_flusher {
     cp_arena arena;
     size_t arena_bytes;
     cp_delivery_env env;
+    cp_ahead ahead;
     cp_chunk *pointers[CP_BATCH_CHUNKS];
     cp_held_sender *held; /* NULL: nothing is set aside */
     uint32_t table_count;
@@ -109,6 +111,7 @@ int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_f
         .compressor = flusher->compressor,
         .arena = &flusher->arena,
         .pointers = flusher->pointers,
+        .ahead = &flusher->ahead,
     };
     if (events->unheld && config->quarantine_dir) {
         rc = cp_held_sender_create(&flusher->held, &flusher->env, err);
@@ -174,6 +177,7 @@ void cp_flusher_free(cp_flusher *flusher)
     cp_endpoints_destroy(&flusher->endpoints);
     cp_http_free(flusher->http);
     cp_compressor_free(flusher->compressor);
+    cp_ahead_unmap(&flusher->ahead);
     cp_arena_unmap(&flusher->arena);
     cp_sink_config_drop(&flusher->config);
     sem_destroy(&flusher->updated);
@@ -358,6 +362,7 @@ static void idle_trim(cp_flusher *flusher, uint64_t now_ns, bool idle)
         cp_arena_trim(&flusher->arena, ARENA_KEEP);
         for (uint32_t i = 0; i < flusher->table_count; i++)
             cp_delivery_trim(flusher->deliveries[i]);
+        cp_batch_trim(&flusher->ahead.batch, 0);
         flusher->trimmed = true;
     }
 }
@@ -578,6 +583,9 @@ static void *flusher_main(void *arg)
         idle_trim(flusher, now_ns, cp_flusher_idle(flusher));
         uint64_t next_ns = probe_ns < step_ns ? probe_ns : step_ns;
         next_ns = held_ns < next_ns ? held_ns : next_ns;
+        if (next_ns > now_ns && stop_at == 0) /* nothing else is to be done now */
+            next_ns =
+                cp_ahead_step(&flusher->ahead, flusher->deliveries, flusher->table_count, now_ns, next_ns);
         cp_http_poll(flusher->http, poll_timeout(flusher, now_ns, next_ns), on_done, flusher);
     }
     for (uint32_t i = 0; i < flusher->table_count; i++)
@@ -586,14 +594,13 @@ static void *flusher_main(void *arg)
 }
 
 /* For the largest table; its pages cost nothing until they are used. */
-static int flusher_map_arena(cp_flusher *flusher, cp_error *err)
+static int flusher_map(cp_flusher *flusher, cp_error *err)
 {
     cp_arena_unmap(&flusher->arena);
     if (flusher->arena_bytes && cp_arena_map(&flusher->arena, flusher->arena_bytes) < 0)
-        return cp_error_set(err, CP_E_NOMEM,
-                            "no %zu bytes of address space for encoding: lower the batches' max_bytes",
+        return cp_error_set(err, CP_E_NOMEM, "no %zu bytes of address space for encoding: lower max_bytes",
                             flusher->arena_bytes);
-    return CP_OK;
+    return cp_ahead_map(&flusher->ahead, flusher->deliveries, flusher->table_count, err);
 }
 
 int cp_flusher_resume(cp_flusher *flusher, uint32_t table, cp_chunk *const *chunks, uint32_t count,
@@ -601,7 +608,7 @@ int cp_flusher_resume(cp_flusher *flusher, uint32_t table, cp_chunk *const *chun
 {
     if (flusher->running || table >= flusher->table_count)
         return cp_error_set(err, CP_E_INVAL, "table %u cannot take up a batch now", table);
-    const int rc = flusher_map_arena(flusher, err);
+    const int rc = flusher_map(flusher, err);
     return rc < 0 ? rc : cp_delivery_resume(flusher->deliveries[table], chunks, count, left, err);
 }
 
@@ -618,21 +625,13 @@ int cp_flusher_held(cp_flusher *flusher, uint32_t table, cp_held_visit *visit, v
     return cp_held_sender_load(flusher->held, table, flusher->deliveries[table], &load);
 }
 
-static int thread_pin(pthread_attr_t *attr, int cpu)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET((size_t)cpu, &set);
-    return pthread_attr_setaffinity_np(attr, sizeof set, &set);
-}
-
 int cp_flusher_start(cp_flusher *flusher, int cpu, cp_error *err)
 {
     if (flusher->running)
         return cp_error_set(err, CP_E_INVAL, "the flusher runs already");
     if (cpu >= CPU_SETSIZE)
         return cp_error_set(err, CP_E_INVAL, "flush CPU %d is beyond %d", cpu, CPU_SETSIZE - 1);
-    int rc = flusher_map_arena(flusher, err);
+    int rc = flusher_map(flusher, err);
     if (rc < 0)
         return rc;
     atomic_store_explicit(&flusher->stop_at, 0, memory_order_relaxed);
@@ -640,8 +639,11 @@ int cp_flusher_start(cp_flusher *flusher, int cpu, cp_error *err)
     rc = pthread_attr_init(&attr);
     if (rc != 0)
         return cp_error_errno(err, CP_E_NOMEM, rc, "flusher thread");
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)(cpu >= 0 ? cpu : 0), &set);
     if (cpu >= 0)
-        rc = thread_pin(&attr, cpu);
+        rc = pthread_attr_setaffinity_np(&attr, sizeof set, &set);
     if (rc == 0)
         rc = pthread_create(&flusher->thread, &attr, flusher_main, flusher);
     pthread_attr_destroy(&attr);

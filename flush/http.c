@@ -441,6 +441,11 @@ int cp_http_start(cp_http_exchange *exchange, const char *url, const void *body,
     return CP_OK;
 }
 
+bool cp_http_body_is_taken(const cp_http_exchange *exchange)
+{
+    return exchange->taken >= exchange->body_size;
+}
+
 void cp_http_cancel(cp_http_exchange *exchange)
 {
     if (!exchange->active)

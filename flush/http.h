@@ -81,6 +81,9 @@ void *cp_http_exchange_owner(const cp_http_exchange *exchange);
  * CP_E_NOMEM (also when libcurl refuses); then no done call follows. */
 int cp_http_start(cp_http_exchange *exchange, const char *url, const void *body, size_t size, bool zstd);
 
+/* All of the body of the exchange under way has been handed to the system. */
+bool cp_http_body_is_taken(const cp_http_exchange *exchange);
+
 /* Ends an exchange under way; its done is not called. */
 void cp_http_cancel(cp_http_exchange *exchange);
 

@@ -44,6 +44,7 @@ uint64_t cp_config_memory(const cp_config *config)
 {
     uint64_t bytes = (uint64_t)PROGRAM_BYTES + config->memory_limit;
     uint64_t encoding = 0;
+    uint64_t ahead = 0;
     uint64_t reading = 0;
     for (uint32_t i = 0; i < config->table_count; i++) {
         const cp_table_config *table = &config->tables[i];
@@ -52,6 +53,7 @@ uint64_t cp_config_memory(const cp_config *config)
         cp_flusher_memory(&table->batch, table->table, &own, &shared);
         bytes += own + CONNECTION_BYTES;
         encoding = shared > encoding ? shared : encoding;
+        ahead = !table->critical && own > ahead ? own : ahead;
         if (!table->critical)
             continue;
         bytes += LOG_BYTES;
@@ -60,7 +62,7 @@ uint64_t cp_config_memory(const cp_config *config)
         const uint64_t batch = table->batch.max_bytes + CP_LOG_CHUNK_MAX;
         reading = batch > reading ? batch : reading;
     }
-    return bytes + encoding + reading + reading / CP_LOG_RECORD_MIN * sizeof(uint32_t);
+    return bytes + encoding + ahead + reading + reading / CP_LOG_RECORD_MIN * sizeof(uint32_t);
 }
 
 /* Where bytes are counted by the day, none are spent on trying whether plain bodies are faster. */

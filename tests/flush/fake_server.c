@@ -23,6 +23,7 @@ struct fake_server {
     char version[64];
     const char *settings;
     _Atomic bool stopping;
+    _Atomic unsigned passes; /* held inserts that may go */
     _Atomic bool away;
     _Atomic unsigned long group;
     pthread_t acceptor;
@@ -190,6 +191,21 @@ static void drip(const connection *c)
     }
 }
 
+static bool held(connection *c)
+{
+    unsigned passes = 0;
+    while (passes == 0 && !atomic_load(&c->server->stopping)) {
+        passes = atomic_load(&c->server->passes);
+        if (passes > 0 && !atomic_compare_exchange_strong(&c->server->passes, &passes, passes - 1))
+            passes = 0;
+        if (passes == 0)
+            usleep(POLL_MS * 1000);
+    }
+    if (passes > 0)
+        reply(c, 200, NULL, "");
+    return passes > 0;
+}
+
 /* Answers one request. False: the connection is over. */
 static bool answer(connection *c)
 {
@@ -232,6 +248,8 @@ static bool answer(connection *c)
     case FAKE_RESET:
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
         return false;
+    case FAKE_HELD:
+        return held(c);
     case FAKE_SILENT:
         while (!atomic_load(&c->server->stopping))
             usleep(POLL_MS * 1000);
@@ -308,6 +326,11 @@ fake_server *fake_server_start(const fake_step *steps, unsigned count, const cha
 void fake_server_set_away(fake_server *server, bool away)
 {
     atomic_store(&server->away, away);
+}
+
+void fake_server_let_go(fake_server *server)
+{
+    atomic_fetch_add(&server->passes, 1);
 }
 
 void fake_server_set_group(fake_server *server, unsigned long group)

@@ -13,6 +13,7 @@ typedef enum fake_act {
     FAKE_REPLY,  /* status, headers, body as given */
     FAKE_RESET,  /* takes the request, then resets the connection */
     FAKE_SILENT, /* takes the request and never answers */
+    FAKE_HELD,   /* takes the request, and answers as FAKE_OK when it is let go */
     FAKE_DRIP,   /* answers a byte per 50 ms, without ever ending */
     FAKE_DIES    /* as FAKE_RESET, and then is away */
 } fake_act;
@@ -63,6 +64,9 @@ unsigned fake_server_counted(fake_server *server);
 
 /* Away: every request is reset without an answer. */
 void fake_server_set_away(fake_server *server, bool away);
+
+/* Lets one held insert go. */
+void fake_server_let_go(fake_server *server);
 
 /* The table is a ReplicatedMergeTree with this path's hash; 0, as at first: a MergeTree. */
 void fake_server_set_group(fake_server *server, unsigned long group);

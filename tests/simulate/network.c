@@ -216,7 +216,8 @@ static void ends_by(handle *h, uint64_t at_ns, CURLcode code)
 static void send_out(handle *h)
 {
     const sim_weather *weather = &sim_network[sim_sink_host(h->url)];
-    h->started_ns = h->progress_ns = sim.now_ns;
+    h->started_ns = sim.now_ns;
+    h->progress_ns = 0; /* libcurl says at once that bytes have moved */
     h->sent = NULL;
     h->done = false;
     h->status = 0;
