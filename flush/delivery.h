@@ -9,7 +9,8 @@
  *
  * Before a batch is sent for the first time its owner is asked to prepare (record the intent). A frozen batch never
  * changes: each attempt sends the same bytes under the same token; the error only decides how long to wait. At most one
- * batch of a table is under way and the next is cut only behind it, so the rows of a ring arrive in order. A batch without
+ * batch of a table is under way and the next is cut only behind it, so the rows of a ring arrive in order; at most it is made
+ * before, for nobody to see (ahead.h). A batch without
  * a valid row is reported delivered in its turn, without a request.
  *
  * A batch that is refused for what its rows hold, or for its size, goes on in pieces (pieces.h), left to right, each of them

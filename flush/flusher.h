@@ -265,7 +265,8 @@ bool cp_flusher_idle(cp_flusher *flusher);
 cp_guarantee cp_flusher_guarantee(const cp_flusher *flusher, uint32_t table);
 
 /* The most memory in bytes that a table with this policy can ever touch: `own` for its frozen batch, and `shared`, of
- * which the flusher has one, as large as its largest table's, for encoding. Address space is taken when the table is
+ * which the flusher has one, as large as its largest table's, for encoding; and it has one frozen batch more, as large as the
+ * largest of the tables without a source. Address space is taken when the table is
  * added; pages are taken by batches as large as they need, and given back when the table has been idle. */
 void cp_flusher_memory(const cp_batch_policy *policy, const cp_table *table, uint64_t *own, uint64_t *shared);
 
