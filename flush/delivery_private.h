@@ -73,21 +73,21 @@ struct cp_delivery {
     cp_native *native;
     uint64_t encoded_max;
     cp_batch batch;
-    bool in_ahead; /* env->ahead has our batch's memory, and we have its */
     cp_http_exchange *exchange;
     cp_pieces pieces; /* how a refused batch goes on */
     cp_delivery_doubt_ doubt;
     cp_endpoint *at;   /* where what is under way goes, and where url points */
-    bool tied;         /* it may have been stored there, without an answer that says so */
     uint64_t aside_at; /* it could not be set aside: not tried again before */
     uint64_t group;    /* of what is tied: the replicas that share its token; 0: none does */
     char *url;         /* the constant part, url_head bytes, then settings and token */
     size_t url_head;
     size_t url_capacity;
+    const char *late; /* not NULL: the piece only has to be quarantined, for this reason */
+    bool in_ahead;    /* env->ahead has our batch's memory, and we have its */
+    bool tied;        /* it may have been stored there, without an answer that says so */
     bool encoded;     /* the body holds what is to be sent */
     bool prepared;    /* the owner knows of it: it may be sent */
     bool complained;  /* that it cannot be encoded */
-    const char *late; /* not NULL: the piece only has to be quarantined, for this reason */
     bool lent; /* the chunks are not to be released: they come from a log, or from a predecessor's batch */
     bool has_source;
     bool has_quarantine;
