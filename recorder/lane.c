@@ -282,12 +282,15 @@ static bool early_intent_is_open(const cp_lane *lane)
 }
 
 /* The difference is the rows' own in all but one case: a recorder killed in the middle of taking rows out may have counted
- * suppressed ones of a span that is still in the ring, and comes again. */
-static uint64_t ack_book_lost(cp_abi_ack *state, uint64_t in_doubt)
+ * suppressed ones of a span that is still in the ring, and comes again. Those are too many when less is open than what was taken
+ * out and under way. */
+static uint64_t ack_book_lost(cp_abi_ack *state, uint64_t in_doubt, uint64_t taken_in_doubt)
 {
-    const int64_t open = (int64_t)(state->consumed_rows - cp_ack_settled_rows(state));
-    if (open < 0 && state->suppressed_rows >= (uint64_t)-open)
-        state->suppressed_rows -= (uint64_t)-open;
+    int64_t open = (int64_t)(state->consumed_rows - cp_ack_settled_rows(state));
+    if (open < (int64_t)taken_in_doubt && state->suppressed_rows >= taken_in_doubt - (uint64_t)open) {
+        state->suppressed_rows -= taken_in_doubt - (uint64_t)open;
+        open = (int64_t)taken_in_doubt;
+    }
     const uint64_t lost = open > 0 ? (uint64_t)open : 0;
     state->dropped_rows += lost;
     state->doubtful_rows += in_doubt < lost ? in_doubt : lost;
@@ -295,12 +298,14 @@ static uint64_t ack_book_lost(cp_abi_ack *state, uint64_t in_doubt)
     return lost;
 }
 
-/* Rows of a ring that were under way. */
-static uint64_t rows_in_intent(const cp_lane *lane, uint32_t slot)
+/* Rows of a ring that were under way: in spans that were taken out up to there. */
+static uint64_t rows_in_intent(const cp_lane *lane, uint32_t slot, uint64_t taken)
 {
     uint64_t rows = 0;
-    for (uint32_t i = 0; i < lane->intent->span_count && i < CP_REGION_MAX_SLOTS; i++)
-        rows += lane->intent->spans[i].slot == slot ? lane->intent->spans[i].rows : 0;
+    for (uint32_t i = 0; i < lane->intent->span_count && i < CP_REGION_MAX_SLOTS; i++) {
+        const cp_abi_intent_span *span = &lane->intent->spans[i];
+        rows += span->slot == slot && (int64_t)(taken - span->end) >= 0 ? span->rows : 0;
+    }
     return rows;
 }
 
@@ -313,8 +318,9 @@ uint64_t cp_lane_book_lost(cp_lane *lane)
         if (state->consumed == state->delivered)
             continue;
         const uint64_t from = state->delivered;
-        const uint64_t in_doubt = is_open ? rows_in_intent(lane, slot) : 0;
-        const uint64_t rows = ack_book_lost(state, in_doubt);
+        const uint64_t in_doubt = is_open ? rows_in_intent(lane, slot, from + INT64_MAX) : 0;
+        const uint64_t taken_in_doubt = is_open ? rows_in_intent(lane, slot, state->consumed) : 0;
+        const uint64_t rows = ack_book_lost(state, in_doubt, taken_in_doubt);
         lost += rows;
         lane->lost[slot] = (cp_lane_range){from, state->delivered, rows};
         cp_log(

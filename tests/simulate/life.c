@@ -14,6 +14,7 @@
 #include "tests/simulate/process.h"
 #include "tests/simulate/producer.h"
 #include "tests/simulate/rows.h"
+#include "tests/simulate/steer.h"
 #include "tests/simulate/thread.h"
 #include "wal/log_private.h"
 
@@ -89,7 +90,7 @@ static const char table_keys[] =
     "    pressure: {early_release: off}\n";
 
 /* Some of the servers, in some order. */
-static void urls_make(char *text, size_t room)
+static void urls_make(char *text, size_t room, bool all)
 {
     uint32_t order[SIM_SINKS];
     size_t used = 0;
@@ -98,17 +99,20 @@ static void urls_make(char *text, size_t room)
         order[i] = order[at];
         order[at] = i;
     }
-    const uint32_t count = the.sinks > 2 && sim_luck(300) ? 2 : the.sinks;
+    const uint32_t count = the.sinks > 2 && !all && sim_luck(300) ? 2 : the.sinks;
     for (uint32_t i = 0; i < count; i++)
         used += (size_t)snprintf(text + used, room - used, "%s'http://sim%u:8123'", i ? ", " : "", order[i]);
 }
 
-static cp_config *config_make(const char *ddl_dir)
+/* first: the configuration that a world may end with. */
+static cp_config *config_make(const char *ddl_dir, bool first)
 {
     static const char *const rungs[] = {"", "drop", "suppress, conflate, drop", "conflate"};
     static const char *const syncs[] = {"auto", "fdatasync", "dsync"};
     char path[PATH + 16];
     char urls[SIM_SINKS * 32];
+    const char *mode = sim_luck(250) ? "wal_first" : !first && sim_luck(200) ? "disabled" : "direct";
+    const char *budget = sim_luck(850) ? "0" : sim_luck(500) ? "64KiB" : "1MiB";
     char error[CP_ERROR_TEXT];
     cp_config *config = NULL;
     cp_error err = {0};
@@ -116,13 +120,14 @@ static cp_config *config_make(const char *ddl_dir)
     FILE *file = fopen(path, "w");
     if (!file)
         abort();
-    urls_make(urls, sizeof urls);
+    urls_make(urls, sizeof urls, first);
     fprintf(file,
             "namespace: sim\nregion: {dir: %s/shm}\nwal: {dir: %s/wal, sync: %s, keep: %us}\n"
             "quarantine: {dir: %s/quarantine}\nschema: {dir: %s}\n"
             "recorder: {memory_limit: 24MiB, confine: off, stop_timeout: 10s}\n"
+            "mode: %s\nlimits: {daily_bytes: %s}\n"
             "clickhouse: {url: [%s], failback_after: %us, compression: %s, request_timeout: %us}\n",
-            the.dir, the.dir, syncs[sim_pick(3)], (unsigned)sim_pick(2), the.dir, ddl_dir, urls,
+            the.dir, the.dir, syncs[sim_pick(3)], (unsigned)sim_pick(2), the.dir, ddl_dir, mode, budget, urls,
             1 + (unsigned)sim_pick(60), sim_luck(300) ? "zstd" : "none", 2 + (unsigned)sim_pick(28));
     const unsigned rows = 1 + (unsigned)sim_pick(the.max_rows);
     fprintf(file, table_keys, rows, 10 + (unsigned)sim_pick(1000), the.max_rows, rungs[sim_pick(4)]);
@@ -150,7 +155,7 @@ void sim_life_begin(const char *dir, const char *ddl_dir, unsigned unsafe)
     the.sinks = 1 + (uint32_t)sim_pick(SIM_SINKS);
     the.max_rows = 4 + (unsigned)sim_span(1000);
     for (int i = 0; i < CONFIGS; i++)
-        the.configs[i] = config_make(ddl_dir);
+        the.configs[i] = config_make(ddl_dir, i == 0);
 }
 
 static void region_unmap(void)
@@ -276,6 +281,11 @@ static void stop(void)
     sim_life_total.stops++;
 }
 
+static bool config_sends(const cp_config *config)
+{
+    return config->mode != CP_MODE_DISABLED;
+}
+
 static void reload(void)
 {
     cp_error err = {0};
@@ -317,6 +327,7 @@ static void *recorder_main(void *argument)
     the.running = true;
     the.misnamed = 0;
     while (!the.stop) {
+        sim_steer_obey(the.recorder);
         if (the.flush)
             cp_recorder_flush(the.recorder);
         if (the.reload)
@@ -379,6 +390,19 @@ void sim_life_ask_flush(void)
     sim_tell(&the);
 }
 
+void sim_life_ask_command(void)
+{
+    sim_steer_ask();
+    sim_tell(&the);
+}
+
+void sim_life_ask_fair(void)
+{
+    sim_steer_ask_back();
+    the.reload |= !config_sends(the.configs[the.config]);
+    sim_tell(&the);
+}
+
 void sim_life_ask_reload(void)
 {
     the.reload = true;
@@ -430,6 +454,7 @@ void sim_life_power_failure(void)
     }
     process_end();
     sim_producers_kill();
+    sim_steer_replay(false);
     region_unmap();
     nftw(the.region, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     sim_rows_host_died();

@@ -48,6 +48,10 @@ void sim_life_start(void);
 void sim_life_ask_stop(void);
 void sim_life_ask_flush(void);
 void sim_life_ask_reload(void);
+void sim_life_ask_command(void);
+
+/* What was commanded is taken back, and the configuration one that sends. */
+void sim_life_ask_fair(void);
 
 /* Ends it now. */
 void sim_life_kill(void);

@@ -296,6 +296,18 @@ static void durable_note(sim_ring *ring, uint64_t durable)
     }
 }
 
+/* What is missing of a ring is what the region counts as left out or dropped; of that, what was in doubt may have arrived. */
+static void shed_check(const sim_ring *ring, const cp_abi_ack *ack)
+{
+    const uint64_t shed = ack->suppressed_rows + ack->dropped_rows;
+    if (ring->missing > shed || ring->missing + ack->doubtful_rows + ring->again < shed)
+        sim_fail("of %s, slot %u, %llu rows are missing; counted are %llu suppressed, %llu dropped (%llu in "
+                 "doubt)",
+                 sim_tables[ring->table].name, ring->slot, (unsigned long long)ring->missing,
+                 (unsigned long long)ack->suppressed_rows, (unsigned long long)ack->dropped_rows,
+                 (unsigned long long)ack->doubtful_rows);
+}
+
 static void ack_check(sim_ring *ring, const cp_abi_ack *ack)
 {
     const char *table = sim_tables[ring->table].name;
@@ -319,6 +331,8 @@ static void ack_check(sim_ring *ring, const cp_abi_ack *ack)
     if (ack->quarantined_rows > ring->quarantined)
         sim_fail("%s, slot %u: %llu rows count as quarantined, and %u are", table, ring->slot,
                  (unsigned long long)ack->quarantined_rows, ring->quarantined);
+    if (ack->delivered == ack->consumed)
+        shed_check(ring, ack);
     if (sim_tables[ring->table].critical)
         durable_note(ring, ack->durable);
     ring->ack = *ack;
@@ -350,13 +364,14 @@ const sim_ring *sim_rows_unsettled(const cp_control *control)
     return NULL;
 }
 
-static void span_doubt(uint32_t table, const cp_abi_intent_span *span)
+static void span_doubt(uint32_t table, const cp_abi_intent_span *span, uint64_t consumed)
 {
     sim_ring *ring = ring_look(table, span->slot, span->epoch);
     for (uint32_t i = ring ? ring_index(ring, span->begin) : 0; ring && i < ring->count; i++) {
         sim_row *row = &rows[ring->rows[i]];
         if (row->position >= span->end)
             break;
+        ring->again += !row->doubtful && (int64_t)(row->position - consumed) >= 0;
         row->doubtful = true;
     }
 }
@@ -372,7 +387,8 @@ void sim_rows_recorder_died(const cp_control *control)
             early |=
                 cp_control_ack(control, table, intent->spans[i].slot)->consumed != intent->spans[i].begin;
         for (uint32_t i = 0; early && i < intent->span_count; i++)
-            span_doubt(table, &intent->spans[i]);
+            span_doubt(table, &intent->spans[i],
+                       cp_control_ack(control, table, intent->spans[i].slot)->consumed);
     }
 }
 
@@ -400,20 +416,13 @@ static void row_check(const sim_row *row)
     sim_fail("lost: %s%s", name, row->durable ? ", which was durable" : "");
 }
 
-/* What is missing of a ring is what the region counts as left out or dropped; of that, what was in doubt may have arrived. */
 static void ledger_check(const sim_ring *ring, const cp_abi_ack *ack)
 {
-    const uint64_t shed = ack->suppressed_rows + ack->dropped_rows;
     if (ack->consumed_rows != ring->count || cp_ack_settled_rows(ack) != ring->count)
         sim_fail("the account of %s, slot %u does not balance: %u put, %llu consumed, %llu settled",
                  sim_tables[ring->table].name, ring->slot, ring->count,
                  (unsigned long long)ack->consumed_rows, (unsigned long long)cp_ack_settled_rows(ack));
-    if (ring->missing > shed || ring->missing + ack->doubtful_rows < shed)
-        sim_fail("of %s, slot %u, %llu rows are missing; counted are %llu suppressed, %llu dropped (%llu in "
-                 "doubt)",
-                 sim_tables[ring->table].name, ring->slot, (unsigned long long)ring->missing,
-                 (unsigned long long)ack->suppressed_rows, (unsigned long long)ack->dropped_rows,
-                 (unsigned long long)ack->doubtful_rows);
+    shed_check(ring, ack);
     if (ack->held_rows)
         sim_fail("of %s, slot %u, %llu rows count as set aside, and none are", sim_tables[ring->table].name,
                  ring->slot, (unsigned long long)ack->held_rows);

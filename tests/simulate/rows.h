@@ -62,6 +62,7 @@ typedef struct sim_ring {
     uint32_t ahead_last;  /* likewise of those that went before the backlog */
     uint32_t stored;      /* rows */
     uint32_t quarantined; /* likewise */
+    uint32_t again;       /* rows that come again, though they were under way and may have arrived */
     bool gone;            /* with its host */
     uint64_t missing;     /* settled, and not here */
     cp_abi_ack ack;       /* as last seen */

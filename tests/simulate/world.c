@@ -10,6 +10,7 @@
 #include "tests/simulate/aside.h"
 #include "tests/simulate/host.h"
 #include "tests/simulate/producer.h"
+#include "tests/simulate/steer.h"
 #include "tests/simulate/thread.h"
 
 enum {
@@ -18,11 +19,13 @@ enum {
     CLIMATE_MOST = 2000,     /* steps of one climate */
     FAIR_STEPS = 400 * 1000, /* within which all has to arrive, */
     FAIR_S = 1200,           /*   and so many seconds: the longest pause between two attempts is 40 s */
-    LAG_S = 60,              /* of a replica, at most */
-    DOWN_S = 600,            /* the longest time without a recorder */
-    RESTART_MS = 100,        /* the shortest: systemd's */
-    MENDED = 300,            /* permille of refused starts */
-    LEAPS = 31 /* doublings of a microsecond: from the next thread's turn to a night without any */
+    FAIR_ASKED = 500,
+    DAY_S = 24 * 3600,
+    LAG_S = 60,       /* of a replica, at most */
+    DOWN_S = 600,     /* the longest time without a recorder */
+    RESTART_MS = 100, /* the shortest: systemd's */
+    MENDED = 300,     /* permille of refused starts */
+    LEAPS = 31        /* doublings of a microsecond: from the next thread's turn to a night without any */
 };
 
 /* What is likely for a while; permille of steps. */
@@ -32,6 +35,7 @@ typedef struct climate {
     unsigned puts;
     unsigned poison;  /* of rows */
     unsigned signals; /* parts of a million from here on */
+    unsigned replays; /* begun or ended */
     unsigned kills;
     unsigned traps; /* armed kills */
     unsigned power;
@@ -118,6 +122,7 @@ static void climate_change(void)
         .puts = sim_luck(150) ? 0 : (unsigned)sim_pick(400),
         .poison = now_and_then(300, sim_luck(200) ? 800 : 30),
         .signals = now_and_then(400, 1500),
+        .replays = now_and_then(500, 3000),
         .kills = now_and_then(300, 3000),
         .traps = now_and_then(400, 4000),
         .power = now_and_then(150, 800),
@@ -169,7 +174,7 @@ static bool one_in_a_million(unsigned parts)
 
 static void signal_send(void)
 {
-    switch (sim_pick(5)) {
+    switch (sim_pick(8)) {
     case 0:
     case 1:
         sim_life_ask_flush();
@@ -177,6 +182,11 @@ static void signal_send(void)
     case 2:
     case 3:
         sim_life_ask_reload();
+        break;
+    case 4:
+    case 5:
+    case 6:
+        sim_life_ask_command();
         break;
     default:
         sim_life_ask_stop();
@@ -189,6 +199,8 @@ static bool intrude(void)
 {
     if (one_in_a_million(now.signals))
         signal_send();
+    else if (one_in_a_million(now.replays))
+        sim_steer_replay(sim_luck(500));
     else if (one_in_a_million(now.kills))
         sim_life_kill();
     else if (one_in_a_million(now.traps))
@@ -261,6 +273,18 @@ static void stuck(const cp_control *control)
                  (unsigned long long)ring->ack.consumed, (unsigned long long)ring->ack.delivered);
 }
 
+/* Nothing keeps the recorder from sending: no constraint, command, missing replay or spent budget. */
+static void fair_gates(const cp_control *control)
+{
+    for (int i = 0; i < SIM_SINKS; i++)
+        sim_server[i].constrained &= sim_network_next_ns() != UINT64_MAX;
+    (void)sim_steer_replay(true);
+    if (sim.steps % FAIR_ASKED == 0) /* again for a recorder that has started meanwhile */
+        sim_life_ask_fair();
+    if (control && control->header->sent_limit && control->header->sent_bytes >= control->header->sent_limit)
+        sim.wall_ns += DAY_S * (int64_t)CP_NS_PER_S;
+}
+
 /* Everything arrives. */
 static void fair_weather(void)
 {
@@ -270,8 +294,7 @@ static void fair_weather(void)
     rises_ns = earlier(rises_ns, sim.now_ns + RESTART_MS * (uint64_t)CP_NS_PER_MS);
     while (!sim.failed) {
         const cp_control *control = sim_life_control();
-        for (int i = 0; i < SIM_SINKS; i++)
-            sim_server[i].constrained &= sim_network_next_ns() != UINT64_MAX;
+        fair_gates(control);
         if (control && sim_life_logs_empty() && !sim_rows_unsettled(control) && sim_aside_is_empty())
             break;
         if (sim.steps > last || sim.now_ns - began > FAIR_S * (uint64_t)CP_NS_PER_S)
@@ -317,6 +340,7 @@ static void result_make(sim_world_result *result)
                                  .network = sim_network_total,
                                  .sink = sim_sink_total,
                                  .aside = sim_aside_total,
+                                 .steer = sim_steer_total,
                                  .failed = sim.failed};
     memcpy(result->text, sim.text, sizeof result->text);
 }
@@ -333,6 +357,7 @@ void sim_world_run(const sim_world_options *options, sim_world_result *result)
     sim_network_begin();
     sim_sink_begin();
     sim_aside_begin();
+    sim_steer_begin();
     for (int i = 0; i < SIM_SINKS; i++)
         sim_server[i].forgets = options->forgetful;
     sim_life_begin(dir, options->ddl_dir, options->unsafe);
@@ -346,6 +371,7 @@ void sim_world_run(const sim_world_options *options, sim_world_result *result)
     if (sim_life_is_on())
         sim_life_kill();
     sim_producers_kill();
+    sim_steer_replay(false);
     sim_life_end();
     sim_network_end();
     result_make(result);

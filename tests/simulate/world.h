@@ -20,6 +20,7 @@
 #include "tests/simulate/network.h"
 #include "tests/simulate/rows.h"
 #include "tests/simulate/sink.h"
+#include "tests/simulate/steer.h"
 
 typedef struct sim_world_options {
     uint64_t seed;
@@ -36,6 +37,7 @@ typedef struct sim_world_result {
     sim_network_totals network;
     sim_sink_totals sink;
     sim_aside_totals aside;
+    sim_steer_totals steer;
     bool failed;
     char text[512];
 } sim_world_result;
