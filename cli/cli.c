@@ -52,7 +52,7 @@ error_t cp_common_parse_only(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
-int cp_exit_of(int code)
+static int exit_of(int code)
 {
     switch (code) {
     case CP_OK:
@@ -88,7 +88,7 @@ void cp_message(const char *fmt, ...)
 int cp_fail(const cp_error *err)
 {
     cp_message("%s", err->text[0] ? err->text : cp_strerror(err->code));
-    return cp_exit_of(err->code);
+    return exit_of(err->code);
 }
 
 bool cp_number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *out)

@@ -38,9 +38,6 @@ extern const struct argp cp_common_argp;
 /* The argp parser of a verb that takes these options and no others; its input is the cp_common. */
 error_t cp_common_parse_only(int key, char *arg, struct argp_state *state);
 
-/* The exit code for an error code, as listed above. */
-int cp_exit_of(int code);
-
 /* Prints "coldpath: <text>" to standard error (and nothing else) and returns the exit code for err->code. */
 int cp_fail(const cp_error *err);
 

@@ -293,7 +293,7 @@ void cp_limits_look(cp_limits *limits, const cp_config *config, const cp_observe
 
 /* ---- showing ---------------------------------------------------------------------------------------------------- */
 
-uint64_t cp_limit_room(const cp_limit *limit)
+static uint64_t room_left(const cp_limit *limit)
 {
     return limit->taken < limit->limit ? limit->limit - limit->taken : 0;
 }
@@ -302,7 +302,7 @@ char *cp_limit_text(const cp_limit *limit, char *text, size_t size)
 {
     char figures[3][CP_HUMAN_TEXT];
     snprintf(text, size, "%s: %s of %s, %s left%s%s", limit->what, cp_human_bytes(figures[0], limit->taken),
-             cp_human_bytes(figures[1], limit->limit), cp_human_bytes(figures[2], cp_limit_room(limit)),
+             cp_human_bytes(figures[1], limit->limit), cp_human_bytes(figures[2], room_left(limit)),
              limit->note[0] ? "; " : "", limit->note);
     return text;
 }
@@ -317,7 +317,7 @@ void cp_limits_print(const cp_limits *limits, FILE *out)
             continue;
         cp_text_table_row(
             text, "%s\t%s\t%s\t%s\t%.1f\t%s%s%s", limit->what, cp_human_bytes(figures[0], limit->taken),
-            cp_human_bytes(figures[1], limit->limit), cp_human_bytes(figures[2], cp_limit_room(limit)),
+            cp_human_bytes(figures[1], limit->limit), cp_human_bytes(figures[2], room_left(limit)),
             limit->limit ? 100.0 * (double)limit->taken / (double)limit->limit : 0,
             limit->above ? "TOO MUCH" : "", limit->above && limit->note[0] ? ": " : "", limit->note);
     }
@@ -333,7 +333,7 @@ json_object *cp_limits_json(const cp_limits *limits)
         cp_json_add_string(item, "limit", limit->what);
         cp_json_add_uint(item, "taken_bytes", limit->taken);
         cp_json_add_uint(item, "limit_bytes", limit->limit);
-        cp_json_add_uint(item, "left_bytes", cp_limit_room(limit));
+        cp_json_add_uint(item, "left_bytes", room_left(limit));
         cp_json_add_bool(item, "above_watermark", limit->above);
         cp_json_add_string(item, "note", limit->note[0] ? limit->note : NULL);
         json_object_array_add(list, item);

@@ -47,9 +47,6 @@ typedef struct cp_limits {
 /* config: NULL when it is not known; observer: looked at, or NULL when there is no region. */
 void cp_limits_look(cp_limits *limits, const cp_config *config, const cp_observer *observer);
 
-/* limit - taken, at least 0. */
-uint64_t cp_limit_room(const cp_limit *limit);
-
 /* "log of trades: 60.1 MiB of 64.0 MiB, 3.9 MiB left" */
 char *cp_limit_text(const cp_limit *limit, char *text, size_t size);
 

@@ -60,7 +60,7 @@ const cp_verb cp_verbs[] = {
 
 enum { VERB_TITLE = 64 };
 
-const cp_verb *cp_verb_find(const char *name)
+static const cp_verb *verb_find(const char *name)
 {
     for (const cp_verb *verb = cp_verbs; verb->name; verb++) {
         if (strcmp(verb->name, name) == 0)
@@ -172,7 +172,7 @@ int cp_verb_help(int argc, char **argv)
         print_help(stdout);
         return cp_output_finish();
     }
-    const cp_verb *verb = cp_verb_find(args.verb);
+    const cp_verb *verb = verb_find(args.verb);
     if (!verb)
         return unknown_verb(args.verb);
     char help[] = "--help";
@@ -193,6 +193,6 @@ int cp_verb_dispatch(int argc, char **argv)
         puts("coldpath " COLDPATH_VERSION);
         return cp_output_finish();
     }
-    const cp_verb *verb = cp_verb_find(name);
+    const cp_verb *verb = verb_find(name);
     return verb ? verb_run(verb, argc - 1, argv + 1) : unknown_verb(name);
 }

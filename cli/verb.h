@@ -16,9 +16,6 @@ typedef struct cp_verb {
 /* All verbs, ended by an entry whose name is NULL. */
 extern const cp_verb cp_verbs[];
 
-/* The verb of that name, or NULL. */
-const cp_verb *cp_verb_find(const char *name);
-
 /* Runs the verb argv[1] names, with the arguments behind it. Returns the program's exit code. */
 int cp_verb_dispatch(int argc, char **argv);
 

@@ -6,7 +6,7 @@
 #include "monitor/metric.h"
 #include "shm/histogram.h"
 
-const char *cp_metric_type_name(cp_metric_type type)
+static const char *type_name(cp_metric_type type)
 {
     static const char *const names[] = {"counter", "gauge", "histogram", "summary"};
     return names[type];
@@ -69,7 +69,7 @@ static void metric_write(const cp_metric *metric, const cp_watch_view *view, FIL
     if (!metric->global && metric->samples == NULL && tables == 0)
         return;
     fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name,
-            cp_metric_type_name(metric->type));
+            type_name(metric->type));
     if (metric->global)
         sample_write(out, metric->name, "", NULL, NULL, metric->global(view));
     if (metric->samples)
@@ -96,6 +96,6 @@ void cp_metrics_document(FILE *out)
 {
     fputs("| metric | type | labels | meaning |\n|---|---|---|---|\n", out);
     for (const cp_metric *metric = cp_metrics; metric->name; metric++)
-        fprintf(out, "| `%s` | %s | %s | %s |\n", metric->name, cp_metric_type_name(metric->type),
+        fprintf(out, "| `%s` | %s | %s | %s |\n", metric->name, type_name(metric->type),
                 metric->labels[0] ? metric->labels : "–", metric->help);
 }

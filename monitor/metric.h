@@ -45,9 +45,6 @@ void cp_metrics_write(const cp_watch_view *view, FILE *out);
 /* The list as docs/metrics.md has it. */
 void cp_metrics_document(FILE *out);
 
-/* "counter" … */
-const char *cp_metric_type_name(cp_metric_type type);
-
 /* A label's value, quoted: what would end or break the line is escaped, what is not printable ASCII becomes '?'. */
 void cp_metric_label(const char *value, FILE *out);
 

@@ -42,9 +42,3 @@ void cp_endpoint_board_show(cp_abi_endpoint board[CP_ABI_ENDPOINTS], const cp_en
         next[i] = entry_make(find(board, views[i].id), &views[i]);
     memcpy(board, next, sizeof next);
 }
-
-const char *cp_endpoint_board_url(const cp_abi_endpoint board[CP_ABI_ENDPOINTS], uint64_t id)
-{
-    const cp_abi_endpoint *entry = find(board, id);
-    return entry ? entry->url : NULL;
-}

@@ -10,7 +10,4 @@
 void cp_endpoint_board_show(cp_abi_endpoint board[CP_ABI_ENDPOINTS], const cp_endpoint_view *views,
                             uint32_t count);
 
-/* The URL of the endpoint with this id, as it stands on the board; NULL: it does not. */
-const char *cp_endpoint_board_url(const cp_abi_endpoint board[CP_ABI_ENDPOINTS], uint64_t id);
-
 #endif

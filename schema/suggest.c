@@ -16,7 +16,8 @@ static int lower(char c)
     return tolower((unsigned char)c);
 }
 
-size_t cp_edit_distance(const char *a, size_t a_len, const char *b, size_t b_len)
+/* SIZE_MAX: one of them is too long to be compared. */
+static size_t edit_distance(const char *a, size_t a_len, const char *b, size_t b_len)
 {
     if (a_len > CP_SUGGEST_MAX || b_len > CP_SUGGEST_MAX)
         return SIZE_MAX;
@@ -40,7 +41,7 @@ size_t cp_edit_distance(const char *a, size_t a_len, const char *b, size_t b_len
 
 void cp_suggest_offer(cp_suggestion *suggestion, const char *name)
 {
-    const size_t distance = cp_edit_distance(suggestion->word, suggestion->len, name, strlen(name));
+    const size_t distance = edit_distance(suggestion->word, suggestion->len, name, strlen(name));
     const size_t allowed = suggestion->len / 3 > 1 ? suggestion->len / 3 : 1;
     if (distance > allowed || (suggestion->best && distance >= suggestion->distance))
         return;

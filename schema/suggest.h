@@ -6,11 +6,8 @@
 
 enum { CP_SUGGEST_MAX = 127 }; /* longer words are not compared */
 
-/* Edits (insertions, deletions, substitutions, swaps of neighbours; letters' case is free) that turn a into
- * b, or SIZE_MAX when one of them is longer than CP_SUGGEST_MAX. */
-size_t cp_edit_distance(const char *a, size_t a_len, const char *b, size_t b_len);
-
-/* Collects the nearest of several names. Start with {.word, .len}, offer all, read .best: NULL when none is
+/* Collects the nearest of several names, counted in edits: insertions, deletions, substitutions, swaps of neighbours; letters' case is
+ * free. Start with {.word, .len}, offer all, read .best: NULL when none is
  * within a third of the word's length (at least one edit is always allowed). */
 typedef struct cp_suggestion {
     const char *word;

@@ -9,7 +9,7 @@
 #include "shm/ring_file.h"
 #include "shm/sigbus_guard.h"
 
-int cp_boot_id(char out[CP_BOOT_ID], cp_error *err)
+static int boot_id(char out[CP_BOOT_ID], cp_error *err)
 {
     static const char path[] = "/proc/sys/kernel/random/boot_id";
     FILE *file = fopen(path, "re");
@@ -57,7 +57,7 @@ static int place_open(place *at, const char *region, const char *table, uint32_t
 int cp_put_span_note(cp_put_span *span, const char *region, const char *table, uint32_t slot, cp_error *err)
 {
     place at;
-    int rc = cp_boot_id(span->boot, err);
+    int rc = boot_id(span->boot, err);
     if (rc == CP_OK)
         rc = place_open(&at, region, table, slot, err);
     if (rc < 0)
@@ -150,7 +150,7 @@ int cp_put_span_look(cp_put_span *span, const char *region, const cp_staged_rows
 {
     char boot[CP_BOOT_ID];
     place at;
-    int rc = cp_boot_id(boot, err);
+    int rc = boot_id(boot, err);
     if (rc < 0)
         return rc;
     if (strcmp(boot, span->boot) != 0)
@@ -171,7 +171,7 @@ int cp_put_span_is_safe(const cp_put_span *span, const char *region, cp_error *e
     const cp_staged_rows unknown = {0};
     char boot[CP_BOOT_ID];
     place at;
-    int rc = cp_boot_id(boot, err);
+    int rc = boot_id(boot, err);
     if (rc < 0)
         return rc;
     if (strcmp(boot, span->boot) != 0)

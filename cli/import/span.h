@@ -14,9 +14,6 @@
 #include "cli/import/stage.h"
 #include "shm/control.h"
 
-/* This boot of the host. */
-int cp_boot_id(char out[CP_BOOT_ID], cp_error *err);
-
 /* Fills epoch, slot and the rest of a span from a ring that was just opened and has put nothing. */
 int cp_put_span_note(cp_put_span *span, const char *region, const char *table, uint32_t slot, cp_error *err);
 

@@ -49,7 +49,7 @@ int cp_staging_fail(const cp_staging *stage, const char *doing, cp_error *err)
                         stage->db ? sqlite3_errmsg(stage->db) : "no memory");
 }
 
-int cp_staging_run(cp_staging *stage, const char *sql, cp_error *err)
+static int run(cp_staging *stage, const char *sql, cp_error *err)
 {
     return sqlite3_exec(stage->db, sql, NULL, NULL, NULL) == SQLITE_OK
                ? CP_OK
@@ -110,11 +110,11 @@ int cp_staging_open(cp_staging *stage, const char *path, bool create, cp_error *
         rc = spool_check(stage, err); /* before anything is written into it */
     if (rc < 0)
         return rc;
-    rc = create ? cp_staging_run(stage, "PRAGMA journal_mode=WAL", err) : CP_OK;
+    rc = create ? run(stage, "PRAGMA journal_mode=WAL", err) : CP_OK;
     if (rc == CP_OK)
-        rc = cp_staging_run(stage, "PRAGMA synchronous=NORMAL", err);
+        rc = run(stage, "PRAGMA synchronous=NORMAL", err);
     if (rc == CP_OK)
-        rc = cp_staging_run(stage, tables_sql, err);
+        rc = run(stage, tables_sql, err);
     if (rc == CP_OK)
         rc = cp_staging_prepare(
             stage, "INSERT INTO coldpath_import_row (table_name, schema_hash, bytes) VALUES (?, ?, ?)",
@@ -134,13 +134,13 @@ void cp_staging_close(cp_staging *stage)
 
 int cp_staging_begin(cp_staging *stage, cp_error *err)
 {
-    return cp_staging_run(stage, "BEGIN IMMEDIATE", err);
+    return run(stage, "BEGIN IMMEDIATE", err);
 }
 
 int cp_staging_end(cp_staging *stage, int rc, cp_error *err)
 {
     if (rc >= 0) {
-        const int committed = cp_staging_run(stage, "COMMIT", err);
+        const int committed = run(stage, "COMMIT", err);
         if (committed == CP_OK)
             return rc;
         rc = committed;

@@ -66,9 +66,6 @@ typedef struct cp_put_span {
 int cp_staging_open(cp_staging *stage, const char *path, bool create, cp_error *err);
 void cp_staging_close(cp_staging *stage);
 
-/* Runs a statement without results. */
-int cp_staging_run(cp_staging *stage, const char *sql, cp_error *err);
-
 /* A statement of the caller's own, to be finalized by it. */
 int cp_staging_prepare(cp_staging *stage, const char *sql, sqlite3_stmt **out, cp_error *err);
 

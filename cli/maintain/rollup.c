@@ -131,8 +131,9 @@ static char *statement(const cp_rollup *rollup, const char *database, const char
     return NULL;
 }
 
-int cp_rollup_held(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,
-                   const char *partition, uint64_t *ticks, cp_error *err)
+/* Rows of the partition that the target stands for (sum of ticks). */
+static int rows_held(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,
+                     const char *partition, uint64_t *ticks, cp_error *err)
 {
     char *sql = statement(rollup, database, partition, STEP_COUNT_TICKS);
     const int rc = sql ? cp_query_number(sink, database, sql, ticks, err)
@@ -296,7 +297,7 @@ int cp_rollup_run(const cp_rollup *rollup, const cp_sink_config *sink, const cha
     uint64_t held = 0;
     int rc = partition_check(rollup, sink, database, partition, err);
     if (rc == CP_OK)
-        rc = cp_rollup_held(rollup, sink, database, partition, &held, err);
+        rc = rows_held(rollup, sink, database, partition, &held, err);
     if (rc == CP_OK && held > 0)
         rc = take_back_check(rollup, sink, database, partition, err);
     if (rc == CP_OK && held > 0) /* of a run that was broken off, or before late rows came */
@@ -304,7 +305,7 @@ int cp_rollup_run(const cp_rollup *rollup, const cp_sink_config *sink, const cha
     if (rc == CP_OK)
         rc = run(rollup, sink, database, partition, STEP_MAKE, err);
     if (rc == CP_OK)
-        rc = cp_rollup_held(rollup, sink, database, partition, &held, err);
+        rc = rows_held(rollup, sink, database, partition, &held, err);
     if (rc == CP_OK && held < rows)
         rc = cp_error_set(err, CP_E_SERVER,
                           "%s stands for %" PRIu64 " of the partition's %" PRIu64

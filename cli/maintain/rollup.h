@@ -30,10 +30,6 @@ int cp_rollup_load(cp_rollup *rollup, const cp_config *config, const char *table
 void cp_partition_drop_write(FILE *out, const char *database, const char *table, const char *cluster,
                              const char *partition);
 
-/* Rows of the partition that the target stands for (sum of ticks). */
-int cp_rollup_held(const cp_rollup *rollup, const cp_sink_config *sink, const char *database,
-                   const char *partition, uint64_t *ticks, cp_error *err);
-
 /* Rolls one partition of rows rows up, in place of what the target has of it, and counts: CP_E_SERVER when the target does
  * not stand for all of them afterwards; CP_E_INVAL, and nothing is touched, when the target has more of a bar than the
  * partition, or its partitions are others. */

@@ -16,7 +16,8 @@ typedef struct comparison {
     void *ctx;
 } comparison;
 
-int cp_config_find_table(const cp_config *config, const char *name)
+/* The index of the table of that name, or -1. */
+static int table_find(const cp_config *config, const char *name)
 {
     for (uint32_t i = 0; i < config->table_count; i++) {
         if (strcmp(config->tables[i].name, name) == 0)
@@ -29,7 +30,7 @@ bool cp_config_batch_policy(const cp_config *started, uint32_t index, const cp_c
                             cp_batch_policy *policy)
 {
     const uint64_t room = started->tables[index].batch.max_bytes;
-    const int found = cp_config_find_table(fresh, started->tables[index].name);
+    const int found = table_find(fresh, started->tables[index].name);
     if (found < 0)
         return false;
     *policy = fresh->tables[found].batch;
@@ -70,7 +71,7 @@ static void compare_table(const comparison *of, uint32_t started, uint32_t fresh
     cp_config_item before;
     cp_config_item after;
     const char *name = of->started->tables[started].name;
-    const int found = cp_config_find_table(of->applied, name);
+    const int found = table_find(of->applied, name);
     for (int id = 0; id < CP_TKEY_COUNT; id++) {
         char path[PATH_ROOM];
         const cp_config_key *key = &cp_config_table_keys[id];
@@ -100,7 +101,7 @@ static void tell_lonely(const comparison *of, const cp_config *one, const cp_con
     char path[PATH_ROOM];
     for (uint32_t i = 0; i < one->table_count; i++) {
         snprintf(path, sizeof path, "tables.%s", one->tables[i].name);
-        if (cp_config_find_table(other, one->tables[i].name) < 0)
+        if (table_find(other, one->tables[i].name) < 0)
             of->sink(of->ctx, path, false);
     }
 }
@@ -111,7 +112,7 @@ void cp_config_compare(const cp_config *started, const cp_config *applied, const
     const comparison of = {started, applied, fresh, sink, ctx};
     compare_globals(&of);
     for (uint32_t i = 0; i < started->table_count; i++) {
-        const int found = cp_config_find_table(fresh, started->tables[i].name);
+        const int found = table_find(fresh, started->tables[i].name);
         if (found >= 0)
             compare_table(&of, i, (uint32_t)found);
     }

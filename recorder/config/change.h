@@ -17,9 +17,6 @@ typedef void cp_config_change_sink(void *ctx, const char *path, bool live);
 void cp_config_compare(const cp_config *started, const cp_config *applied, const cp_config *fresh,
                        cp_config_change_sink *sink, void *ctx);
 
-/* The index of the table of that name, or -1. */
-int cp_config_find_table(const cp_config *config, const char *name);
-
 /* The policy of table index of started under fresh, within the memory that was taken at the start. False: fresh has no such
  * table. */
 bool cp_config_batch_policy(const cp_config *started, uint32_t index, const cp_config *fresh,

@@ -47,8 +47,9 @@ static int read_open_file(int fd, const char *path, size_t limit, char **text, s
     return CP_OK;
 }
 
-int cp_config_file_read(const char *path, size_t limit, char **text, size_t *len, unsigned *mode,
-                        cp_error *err)
+/* Reads path, a regular file of at most limit bytes, into *text (malloc'd, NUL behind len) and *mode.
+ * CP_E_ABSENT, CP_E_PERM, CP_E_IO, CP_E_TOO_BIG, CP_E_NOMEM; err says which file and why. */
+static int file_read(const char *path, size_t limit, char **text, size_t *len, unsigned *mode, cp_error *err)
 {
     *text = NULL;
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang the start */
@@ -85,7 +86,7 @@ static int apply_file(cp_config_layers *layers, const char *path, cp_error *err)
     char *text = NULL;
     size_t len = 0;
     unsigned mode = 0;
-    int rc = cp_config_file_read(path, CP_MAX_CONFIG_BYTES, &text, &len, &mode, err);
+    int rc = file_read(path, CP_MAX_CONFIG_BYTES, &text, &len, &mode, err);
     if (rc < 0)
         return rc;
     cp_config_source *source = cp_config_layers_source(layers, path, true);
@@ -186,7 +187,7 @@ int cp_config_file_password(cp_config_layers *layers, const cp_config_value *val
     unsigned mode = 0;
     cp_error err;
     *password = NULL;
-    const int rc = cp_config_file_read(value->text, CP_MAX_PASSWORD_FILE, &text, &len, &mode, &err);
+    const int rc = file_read(value->text, CP_MAX_PASSWORD_FILE, &text, &len, &mode, &err);
     if (!text) {
         cp_config_problem_add(&layers->problems, &value->place, "one line: the password", "password_file: %s",
                               err.text);

@@ -10,11 +10,6 @@ enum {
     CP_CONFIG_READABLE_BY_ALL = 0004
 };
 
-/* Reads path, a regular file of at most limit bytes, into *text (malloc'd, NUL behind len) and *mode.
- * CP_E_ABSENT, CP_E_PERM, CP_E_IO, CP_E_TOO_BIG, CP_E_NOMEM; err says which file and why. */
-int cp_config_file_read(const char *path, size_t limit, char **text, size_t *len, unsigned *mode,
-                        cp_error *err);
-
 /* Reads and applies the file path and then <its directory>/conf.d/<*>.yaml in the order of their names.
  * Problems are collected in layers; a first file that cannot be read is an error (CP_E_ABSENT …). Sets
  * layers->base_dir. */
