@@ -9,17 +9,18 @@
 #define CP_BASE_FAILPOINT_H
 
 #define CP_FAILPOINTS(X)                                                                                     \
-    X(DRAIN_COPIED, "drain.copied")         /* rows copied out, not handed on */                             \
-    X(DRAIN_SUBMITTED, "drain.submitted")   /* handed on, the drain's cursor not moved */                    \
-    X(BATCH_FROZEN, "batch.frozen")         /* encoded, no intent yet */                                     \
-    X(BATCH_HELD, "batch.held")             /* set aside durably, nobody knows it yet */                     \
-    X(LANE_FILLING, "lane.filling")         /* the intent is half written */                                 \
-    X(LANE_PREPARED, "lane.prepared")       /* the intent stands, nothing sent */                            \
-    X(BATCH_SENT, "batch.sent")             /* the request has begun */                                      \
-    X(BATCH_REPLIED, "batch.replied")       /* ClickHouse has answered, nobody knows it yet */               \
-    X(PIECE_SENT, "piece.sent")             /* the request of a piece has begun */                           \
-    X(PIECE_REPLIED, "piece.replied")       /* a piece is answered, nobody knows it yet */                   \
-    X(PIECE_PREPARED, "piece.prepared")     /* the intent names the piece, nothing of it is sent */          \
+    X(DRAIN_COPIED, "drain.copied")       /* rows copied out, not handed on */                               \
+    X(DRAIN_SUBMITTED, "drain.submitted") /* handed on, the drain's cursor not moved */                      \
+    X(BATCH_FROZEN, "batch.frozen")       /* encoded, no intent yet */                                       \
+    X(BATCH_HELD, "batch.held")           /* set aside durably, nobody knows it yet */                       \
+    X(HELD_SETTLED, "held.settled")       /* one that was set aside has arrived, the account has it still */ \
+    X(LANE_FILLING, "lane.filling")       /* the intent is half written */                                   \
+    X(LANE_PREPARED, "lane.prepared")     /* the intent stands, nothing sent */                              \
+    X(BATCH_SENT, "batch.sent")           /* the request has begun */                                        \
+    X(BATCH_REPLIED, "batch.replied")     /* ClickHouse has answered, nobody knows it yet */                 \
+    X(PIECE_SENT, "piece.sent")           /* the request of a piece has begun */                             \
+    X(PIECE_REPLIED, "piece.replied")     /* a piece is answered, nobody knows it yet */                     \
+    X(PIECE_PREPARED, "piece.prepared")   /* the intent names the piece, nothing of it is sent */            \
     X(QUARANTINE_ADDED, "quarantine.added") /* a refused row is written, perhaps not durable */              \
     X(QUARANTINE_DONE, "quarantine.done")   /* it is durable, nobody knows it yet */                         \
     X(LANE_DELIVERED, "lane.delivered")     /* the intent says delivered, no acknowledgement moved */        \

@@ -319,7 +319,7 @@ void cp_delivery_batch_begin_(cp_delivery *delivery, uint32_t count)
     delivery->chunk_count = count;
     for (uint32_t i = 0; i < count; i++)
         delivery->chunk_rows[i] = delivery->chunks[i]->row_count;
-    delivery->sends = delivery->quarantined = 0;
+    delivery->sends = delivery->quarantined = delivery->base = 0;
     delivery->late = NULL;
     delivery->tied = false;
     cp_pieces_begin(&delivery->pieces, delivery->batch.rows);

@@ -15,9 +15,10 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "flush/delivery_private.h"
-#include "flush/held.h"
 #include "flush/held_sender.h"
 #include "flush/url.h"
+
+enum { ASIDE_AGAIN_S = 10 };
 
 /* The part of the URL that is the same for every batch. */
 static bool url_build_head(cp_url *url, const cp_delivery *delivery)
@@ -132,53 +133,37 @@ bool cp_delivery_holds_on(const cp_delivery *delivery)
 
 /* ---- setting aside ---------------------------------------------------------------------------------------------- */
 
-/* A batch in pieces stays: what of it is settled is known to ring or log alone. */
 static bool may_set_aside(const cp_delivery *delivery, uint64_t now_ns)
 {
     const cp_endpoint *chosen = cp_endpoints_chosen(delivery->env->endpoints);
     return delivery->env->held && delivery->state == CP_DELIVERY_FROZEN && delivery->tied &&
-           !cp_pieces_in_use(&delivery->pieces) && delivery->at != chosen && delivery->prepared &&
-           cp_endpoint_is_down(delivery->at, now_ns) && !cp_endpoint_is_down(chosen, now_ns) &&
-           cp_held_sender_has_room(delivery->env->held);
-}
-
-static int batch_write(cp_delivery *delivery, const char *path, const char *dir, cp_error *err)
-{
-    cp_chunk *const *chunks = NULL;
-    cp_held_header header = {.endpoint = delivery->at->id,
-                             .schema_hash = delivery->table->schema_hash,
-                             .rows = delivery->batch.rows};
-    if (!cp_delivery_chunks_(delivery, &chunks, err))
-        return err->code;
-    snprintf(header.table, sizeof header.table, "%s", delivery->table->name);
-    snprintf(header.token, sizeof header.token, "%s", delivery->batch.token);
-    return cp_held_write(path, dir, &header, chunks, delivery->chunk_count, err);
+           !delivery->late && delivery->at != chosen && delivery->prepared &&
+           cp_endpoint_is_down(delivery->at, now_ns) && !cp_endpoint_is_down(chosen, now_ns);
 }
 
 bool cp_delivery_set_aside_(cp_delivery *delivery, uint64_t now_ns)
 {
     char dir[CP_HELD_PATH];
     char path[CP_HELD_PATH];
+    cp_held_header header;
     cp_error err = {0};
     char quoted[CP_ERROR_TEXT + 64];
     if (now_ns < delivery->aside_at || !may_set_aside(delivery, now_ns) ||
         !cp_delivery_held_dir(delivery, dir) ||
         !cp_held_path(path, dir, delivery->table->name, delivery->batch.token))
         return false;
-    if (batch_write(delivery, path, dir, &err) < 0) {
+    if (cp_delivery_rest_write_(delivery, path, dir, &header, &err) < 0) {
         cp_log(CP_LOG_ERROR, "a batch that may have been stored cannot be set aside: its table waits with it",
                "table=%s error=%s", delivery->table->name, cp_log_quote(quoted, sizeof quoted, err.text));
-        delivery->aside_at = now_ns + CP_NS_PER_S;
+        delivery->aside_at = now_ns + ASIDE_AGAIN_S * (uint64_t)CP_NS_PER_S;
         return false;
     }
     cp_log(CP_LOG_WARN, "a batch that may have been stored is set aside, until its endpoint answers",
            "table=%s rows=%u endpoint=%s consequence=\"its table goes on at another endpoint\"",
-           delivery->table->name, delivery->batch.rows, delivery->at->base);
+           delivery->table->name, header.rows, delivery->at->base);
     cp_failpoint(CP_FP_BATCH_HELD);
-    cp_held_sender_add(delivery->env->held, delivery->index, delivery, path, delivery->at->id,
-                       delivery->batch.rows);
-    for (uint32_t i = 0; i < delivery->batch.span_count; i++)
-        delivery->batch.spans[i].held = delivery->batch.spans[i].rows;
+    cp_held_sender_add(delivery->env->held, delivery->index, delivery, path, &header);
+    delivery->sends = 0; /* how it ended is said when it has */
     cp_delivery_settled_(delivery);
     return true;
 }

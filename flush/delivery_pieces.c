@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "flush/delivery_private.h"
+#include "flush/held_sender.h"
 
 enum { TOKEN_PIECE = 32 }; /* room for what follows a batch's token */
 
@@ -36,7 +37,7 @@ void cp_delivery_token_(const cp_delivery *delivery, char token[CP_TOKEN_MAX])
     char piece[TOKEN_PIECE] = "";
     char again[TOKEN_PIECE] = "";
     if (cp_pieces_in_use(pieces))
-        snprintf(piece, sizeof piece, "/%u-%u", pieces->first, pieces->count);
+        snprintf(piece, sizeof piece, "/%u-%u", delivery->base + pieces->first, pieces->count);
     if (delivery->doubt.fresh > 0)
         snprintf(again, sizeof again, "/again-%u", delivery->doubt.fresh);
     snprintf(token, CP_TOKEN_MAX, "%.*s%s%s", CP_TOKEN_MAX - 2 * TOKEN_PIECE, delivery->batch.token, piece,
@@ -85,12 +86,12 @@ static cp_chunk chunk_view(const cp_chunk *chunk, uint32_t skip, uint32_t keep)
     return view;
 }
 
-/* Finds the rows of the current piece, as pointers in env->pointers. */
-static bool piece_find(cp_delivery *delivery, piece_rows *rows, cp_error *err)
+/* Finds rows of the batch, as pointers in env->pointers. */
+static bool rows_find(cp_delivery *delivery, uint32_t first, uint32_t row_count, piece_rows *rows,
+                      cp_error *err)
 {
-    const cp_pieces *pieces = &delivery->pieces;
-    uint32_t skip = pieces->first;
-    uint32_t last = pieces->first + pieces->count - 1;
+    uint32_t skip = first;
+    uint32_t last = first + row_count - 1;
     rows->index = chunk_of_row(delivery, &skip);
     const uint32_t last_index = chunk_of_row(delivery, &last);
     rows->count = last_index - rows->index + 1;
@@ -107,6 +108,11 @@ static bool piece_find(cp_delivery *delivery, piece_rows *rows, cp_error *err)
     to[0] = &rows->views[0];
     rows->chunks = to;
     return true;
+}
+
+static bool piece_find(cp_delivery *delivery, piece_rows *rows, cp_error *err)
+{
+    return rows_find(delivery, delivery->pieces.first, delivery->pieces.count, rows, err);
 }
 
 /* The batch's chunks in the order of its spans, in env->pointers. */
@@ -135,14 +141,42 @@ void cp_delivery_pieces_start_(cp_delivery *delivery)
     }
 }
 
-bool cp_delivery_chunks_(cp_delivery *delivery, cp_chunk *const **chunks, cp_error *err)
+/* What of the batch is not settled. A batch that goes whole is put into the order of its spans, as when it goes in pieces. */
+static bool rest_find(cp_delivery *delivery, piece_rows *rows, cp_error *err)
 {
-    piece_rows rows = {.chunks = delivery->chunks, .count = delivery->chunk_count};
-    if (delivery->has_source && !chunks_again(delivery, &rows, err))
+    const cp_pieces *pieces = &delivery->pieces;
+    if (cp_pieces_in_use(pieces))
+        return rows_find(delivery, pieces->first, pieces->rows - pieces->first, rows, err);
+    *rows = (piece_rows){.chunks = delivery->chunks, .count = delivery->chunk_count};
+    if (delivery->has_source && !chunks_again(delivery, rows, err))
         return false;
-    chunks_sort(delivery, rows.chunks);
-    *chunks = delivery->env->pointers;
+    chunks_sort(delivery, rows->chunks);
+    rows->chunks = delivery->env->pointers;
     return true;
+}
+
+int cp_delivery_rest_write_(cp_delivery *delivery, const char *path, const char *dir, cp_held_header *header,
+                            cp_error *err)
+{
+    const cp_pieces *pieces = &delivery->pieces;
+    const cp_table *table = delivery->table;
+    piece_rows rows;
+    *header = (cp_held_header){.endpoint = delivery->at->id,
+                               .schema_hash = table->schema_hash,
+                               .rows = delivery->batch.rows - pieces->first,
+                               .piece_rows = pieces->count,
+                               .base = delivery->base + pieces->first};
+    snprintf(header->table, sizeof header->table, "%s", table->name);
+    snprintf(header->token, sizeof header->token, "%s", delivery->batch.token);
+    if (!rest_find(delivery, &rows, err))
+        return err->code;
+    const uint64_t size = cp_held_size(rows.chunks, rows.count);
+    int rc = cp_held_sender_room(delivery->env->held, delivery->index, size, delivery->quarantine.limit, err);
+    if (rc == CP_OK)
+        rc = cp_held_write(path, dir, header, rows.chunks, rows.count, err);
+    for (uint32_t i = 0; rc == CP_OK && i < rows.count; i++)
+        span_of_chunk(&delivery->batch, rows.chunks[i])->held += rows.chunks[i]->row_count;
+    return rc;
 }
 
 bool cp_delivery_piece_encode_(cp_delivery *delivery, cp_error *err)

@@ -7,6 +7,7 @@
 #include "flush/delivery.h"
 #include "flush/doubt.h"
 #include "flush/error_class.h"
+#include "flush/held.h"
 #include "flush/native.h"
 #include "flush/pieces.h"
 #include "flush/quarantine.h"
@@ -98,6 +99,7 @@ struct cp_delivery {
     uint32_t groups;      /* refused in a row since most rows are bad */
     uint32_t sends;       /* of the batch, since it goes in pieces */
     uint32_t quarantined; /* of its rows */
+    uint32_t base;        /* rows before its first, which were settled before it was set aside */
     uint64_t sent_at;
     uint64_t retry_at;
     uint64_t pause_until; /* no batch is begun before: most rows are refused */
@@ -148,8 +150,10 @@ void cp_delivery_aim_(cp_delivery *delivery);
  * as ring and log are concerned. */
 bool cp_delivery_set_aside_(cp_delivery *delivery, uint64_t now_ns);
 
-/* The chunks of the whole batch in the order of its spans; those of a log are read again. */
-bool cp_delivery_chunks_(cp_delivery *delivery, cp_chunk *const **chunks, cp_error *err);
+/* Writes what of the batch is not settled to a file in dir (held.h), and counts it in its spans; *header: the file's.
+ * CP_E_TOO_BIG: there is no room for it; other errors as cp_held_write's. */
+int cp_delivery_rest_write_(cp_delivery *delivery, const char *path, const char *dir, cp_held_header *header,
+                            cp_error *err);
 
 /* Before a send: which replicas will share its token. */
 void cp_delivery_group_note_(cp_delivery *delivery);

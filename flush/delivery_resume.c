@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "flush/delivery_private.h"
-#include "flush/held.h"
 
 /* Books the settled rows that are in the quarantine. A row of the piece itself that is there says that the piece was refused. */
 static void settled_book(cp_delivery *delivery, const cp_quarantine_list *list)
@@ -123,6 +122,7 @@ int cp_delivery_resume(cp_delivery *delivery, cp_chunk *const *chunks, uint32_t 
     snprintf(batch->token, sizeof batch->token, "%s", left->token);
     batch->range = left->range;
     cp_delivery_batch_begin_(delivery, count);
+    delivery->base = left->base;
     delivery->lent = true;
     cp_delivery_doubt_open_(delivery);
     int rc = resume_tie(delivery, left, err);

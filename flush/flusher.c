@@ -617,6 +617,12 @@ void cp_flusher_set_source(cp_flusher *flusher, uint32_t table, const cp_batch_s
     cp_delivery_set_source(flusher->deliveries[table], source);
 }
 
+void cp_flusher_held_counted(cp_flusher *flusher, uint32_t table)
+{
+    if (flusher->held)
+        cp_held_sender_counted(flusher->deliveries[table]);
+}
+
 int cp_flusher_held(cp_flusher *flusher, uint32_t table, cp_held_visit *visit, void *ctx, cp_error *err)
 {
     const cp_held_load load = {visit, ctx, err};

@@ -150,6 +150,8 @@ typedef struct cp_batch_left {
     uint64_t group;
     cp_lsn_range range;
     cp_batch_piece piece;
+    uint32_t
+        base; /* rows before the first that were settled when it was set aside: pieces' tokens count them */
 } cp_batch_left;
 
 /* How a server does, all tables together. */
@@ -232,9 +234,11 @@ void cp_flusher_set_source(cp_flusher *flusher, uint32_t table, const cp_batch_s
 int cp_flusher_resume(cp_flusher *flusher, uint32_t table, cp_chunk *const *chunks, uint32_t count,
                       const cp_batch_left *left, cp_error *err);
 
-/* Calls visit for each span of each batch of the table that is set aside. After cp_flusher_resume, before start. Errors as
- * cp_held_sender_load: but for CP_E_CONFIG, the flusher can be started. */
-typedef void cp_held_visit(void *ctx, const cp_span *span);
+/* Calls visit for each span of each batch of the table that is set aside; settled: of one that was settled by a predecessor, which may
+ * have died before it said so. After cp_flusher_resume, before start. Errors as cp_held_sender_load: but for CP_E_CONFIG, the flusher
+ * can be started. Once the account has the settled ones, cp_flusher_held_counted forgets them. */
+typedef void cp_held_visit(void *ctx, const cp_span *span, bool settled);
+void cp_flusher_held_counted(cp_flusher *flusher, uint32_t table);
 int cp_flusher_held(cp_flusher *flusher, uint32_t table, cp_held_visit *visit, void *ctx, cp_error *err);
 
 /* Starts the thread (on cpu, or anywhere when cpu < 0). */

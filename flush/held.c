@@ -40,7 +40,7 @@ bool cp_held_path(char path[CP_HELD_PATH], const char *dir, const char *table, c
 {
     const int length = snprintf(path, CP_HELD_PATH, "%s/%s.%016lx.held", dir, table,
                                 (unsigned long)XXH3_64bits(token, strlen(token)));
-    return length > 0 && length < CP_HELD_PATH - 8; /* room for ".new" */
+    return length > 0 && length < CP_HELD_PATH - 16; /* room for ".new" and ".settled" */
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
@@ -108,6 +108,14 @@ static int stream_write(FILE *out, cp_held_header *header, cp_chunk *const *chun
     return written ? 0 : errno ? errno : EIO;
 }
 
+uint64_t cp_held_size(cp_chunk *const *chunks, uint32_t count)
+{
+    uint64_t size = sizeof(cp_held_header) + count * sizeof(held_chunk);
+    for (uint32_t i = 0; i < count; i++)
+        size += pad(chunks[i]->row_count * sizeof(uint32_t)) + pad(chunks[i]->byte_count);
+    return size;
+}
+
 int cp_held_write(const char *path, const char *dir, cp_held_header *header, cp_chunk *const *chunks,
                   uint32_t count, cp_error *err)
 {
@@ -115,9 +123,7 @@ int cp_held_write(const char *path, const char *dir, cp_held_header *header, cp_
     snprintf(fresh, sizeof fresh, "%s.new", path);
     header->magic = MAGIC;
     header->chunk_count = count;
-    header->size = sizeof *header + count * sizeof(held_chunk);
-    for (uint32_t i = 0; i < count; i++)
-        header->size += pad(chunks[i]->row_count * sizeof(uint32_t)) + pad(chunks[i]->byte_count);
+    header->size = cp_held_size(chunks, count);
     const int rc = cp_quarantine_make_directories_(dir, err);
     if (rc < 0)
         return rc;
@@ -157,6 +163,20 @@ int cp_held_set_piece(const char *path, cp_batch_piece piece, cp_error *err)
     if (fd >= 0)
         close(fd);
     return written ? CP_OK : cp_error_errno(err, CP_E_IO, why, "write %s", path);
+}
+
+void cp_held_settled_path(char settled[CP_HELD_PATH], const char *path)
+{
+    snprintf(settled, CP_HELD_PATH, "%s.settled", path);
+}
+
+int cp_held_settle(const char *path, const char *dir, cp_error *err)
+{
+    char settled[CP_HELD_PATH];
+    cp_held_settled_path(settled, path);
+    if (rename(path, settled) < 0)
+        return cp_error_errno(err, CP_E_IO, errno, "rename %s", path);
+    return directory_sync(dir, err);
 }
 
 int cp_held_remove(const char *path, const char *dir, cp_error *err)

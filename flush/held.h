@@ -1,11 +1,15 @@
 /* Batches set aside: each may have been stored at an endpoint that does not answer, and waits for it on disk, so that rings and logs
  * need not wait with it.
  *
- *   <dir>/<table>.<hash of the token>.held
+ *   <dir>/<table>.<hash of the token>.held            waits
+ *                                    .held.new        being written; what a kill left is removed at the next start
+ *                                    .held.settled    settled, while the account learns of it
+ *
  *     ├ header 1024 B ┼ cp_held_chunk × chunk_count ┼ offsets of rows, records │ of each chunk ┤   parts padded to 8 bytes
  *
- * A file is written whole beside its name, made durable, and renamed; it is removed when its rows are settled. All of it is under a
- * checksum, but for the piece: when the batch goes in pieces, which one is under way. Integers are little-endian. */
+ * A file is written whole beside its name, made durable, and renamed. All of it is under a checksum, but for the piece: when the
+ * batch goes in pieces, which one is under way. A batch that went in pieces before it was set aside is here without the rows that
+ * were settled; `base` says how many those are, for the tokens of its pieces (pieces.h) count them. Integers are little-endian. */
 #ifndef CP_FLUSH_HELD_H
 #define CP_FLUSH_HELD_H
 
@@ -30,7 +34,8 @@ typedef struct cp_held_header {
     uint32_t piece_rows;
     char table[128];
     char token[CP_TOKEN_MAX];
-    uint8_t reserved[1024 - 56 - 128 - CP_TOKEN_MAX];
+    uint32_t base;
+    uint8_t reserved[1024 - 60 - 128 - CP_TOKEN_MAX];
 } cp_held_header;
 
 /* A batch read back. Mapped; changes to the rows are private. */
@@ -44,6 +49,9 @@ typedef struct cp_held {
 /* The path of the batch with this token. False: it is too long. */
 bool cp_held_path(char path[CP_HELD_PATH], const char *dir, const char *table, const char *token);
 
+/* How long the file of these chunks is. */
+uint64_t cp_held_size(cp_chunk *const *chunks, uint32_t count);
+
 /* Writes a batch; header: all but magic, checksum, size and chunk_count. Makes the directory. Durable on CP_OK. CP_E_IO, CP_E_PERM,
  * CP_E_TOO_BIG. */
 int cp_held_write(const char *path, const char *dir, cp_held_header *header, cp_chunk *const *chunks,
@@ -56,7 +64,11 @@ void cp_held_close(cp_held *held);
 /* The piece that is about to be sent, durable. CP_E_IO. */
 int cp_held_set_piece(const char *path, cp_batch_piece piece, cp_error *err);
 
-/* Removes a batch that is settled, durably. One that is not there is no error. CP_E_IO. */
+/* A batch is settled: renames its file, durably, to what cp_held_settled_path says. CP_E_IO. */
+int cp_held_settle(const char *path, const char *dir, cp_error *err);
+void cp_held_settled_path(char settled[CP_HELD_PATH], const char *path);
+
+/* Removes a batch, durably. One that is not there is no error. CP_E_IO. */
 int cp_held_remove(const char *path, const char *dir, cp_error *err);
 
 #endif

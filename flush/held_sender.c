@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 
 enum {
@@ -21,6 +23,7 @@ typedef struct held_entry {
     cp_delivery *of; /* the table's own delivery */
     uint32_t table;
     uint32_t rows;
+    uint64_t size; /* of the file */
     uint64_t endpoint;
     uint64_t retry_at;
     uint32_t yields; /* so often it made way for another */
@@ -84,21 +87,25 @@ static void on_sent(void *ctx, uint32_t table, uint64_t bytes)
         outer->sent(outer->ctx, table, bytes);
 }
 
-/* The file goes first: a batch that is gone is counted as delivered at the next start, one that is there would be sent again. */
+/* First the file's name says so, then the account: a recorder killed in between leaves what its successor needs to count (lane.c). */
 static void on_delivered(void *ctx, uint32_t table, const cp_batch_intent *batch)
 {
     cp_held_sender *sender = ctx;
     const cp_flush_events *outer = sender->outer->events;
     char dir[CP_HELD_PATH];
+    char settled[CP_HELD_PATH];
     cp_error err = {0};
     char quoted[CP_ERROR_TEXT + 64];
     cp_delivery_held_dir(sender->current->of, dir);
-    if (cp_held_remove(sender->current->path, dir, &err) < 0)
+    cp_held_settled_path(settled, sender->current->path);
+    if (cp_held_settle(sender->current->path, dir, &err) < 0)
         cp_log(CP_LOG_ERROR, "a batch that was set aside is settled, but cannot be removed", "error=%s",
                cp_log_quote(quoted, sizeof quoted, err.text));
+    cp_failpoint(CP_FP_HELD_SETTLED);
     cp_log(CP_LOG_INFO, "a batch that was set aside is settled", "table=%s rows=%u",
            cp_delivery_table(sender->current->of)->name, batch->rows);
     outer->unheld(outer->ctx, table, batch);
+    unlink(settled); /* if it stays, the next start finds that it is counted */
     sender->settled = true;
 }
 
@@ -138,27 +145,40 @@ void cp_held_sender_free(cp_held_sender *sender)
     free(sender);
 }
 
-bool cp_held_sender_has_room(const cp_held_sender *sender)
+int cp_held_sender_room(const cp_held_sender *sender, uint32_t table, uint64_t size, uint64_t limit,
+                        cp_error *err)
 {
-    return sender->count < CP_HELD_MOST;
+    uint64_t taken = 0;
+    for (uint32_t i = 0; i < sender->count; i++)
+        taken += sender->entries[i].table == table ? sender->entries[i].size : 0;
+    if (sender->count == CP_HELD_MOST)
+        return cp_error_set(err, CP_E_TOO_BIG, "%d batches are set aside, which is the most", CP_HELD_MOST);
+    if (taken > limit || size > limit - taken)
+        return cp_error_set(err, CP_E_TOO_BIG,
+                            "it takes %llu bytes, and %llu of quarantine.limit, %llu, are taken by others",
+                            (unsigned long long)size, (unsigned long long)taken, (unsigned long long)limit);
+    return CP_OK;
 }
 
 void cp_held_sender_add(cp_held_sender *sender, uint32_t table, cp_delivery *of, const char *path,
-                        uint64_t endpoint, uint32_t rows)
+                        const cp_held_header *header)
 {
     held_entry *entry = &sender->entries[sender->count++];
-    *entry = (held_entry){.of = of, .table = table, .rows = rows, .endpoint = endpoint};
+    *entry = (held_entry){
+        .of = of, .table = table, .rows = header->rows, .size = header->size, .endpoint = header->endpoint};
     snprintf(entry->path, sizeof entry->path, "%s", path);
 }
 
-static bool name_is_of(const char *name, const char *table)
+/* "<table>.<16 digits>.held" and what follows that. */
+static bool name_is_of(const char *name, const char *table, const char *end)
 {
     const size_t length = strlen(table);
-    return strlen(name) == length + strlen(".0123456789abcdef.held") && strncmp(name, table, length) == 0 &&
-           name[length] == '.' && strcmp(name + length + 17, ".held") == 0;
+    return strncmp(name, table, length) == 0 && name[length] == '.' &&
+           strlen(name) > length + strlen(".0123456789abcdef") && !memchr(name + length + 1, '.', 16) &&
+           strcmp(name + length + strlen(".0123456789abcdef"), end) == 0;
 }
 
-static void spans_visit(const cp_held *held, cp_held_visit *visit, void *ctx)
+static void spans_visit(const cp_held *held, bool settled, const cp_held_load *load)
 {
     for (uint32_t i = 0; i < held->header->chunk_count; i++) {
         const cp_chunk *chunk = &held->chunks[i];
@@ -167,7 +187,7 @@ static void spans_visit(const cp_held *held, cp_held_visit *visit, void *ctx)
                               .begin = chunk->begin,
                               .end = chunk->end,
                               .rows = chunk->row_count};
-        visit(ctx, &span);
+        load->visit(load->ctx, &span, settled);
     }
 }
 
@@ -188,7 +208,7 @@ static int endpoint_check(const cp_held_sender *sender, const cp_table *table, c
 }
 
 /* CP_E_CORRUPT: it stays where it is, and the log says so. */
-static int file_load(cp_held_sender *sender, uint32_t index, cp_delivery *of, const char *path,
+static int file_load(cp_held_sender *sender, uint32_t index, cp_delivery *of, const char *path, bool settled,
                      const cp_held_load *load)
 {
     const cp_table *table = cp_delivery_table(of);
@@ -199,7 +219,7 @@ static int file_load(cp_held_sender *sender, uint32_t index, cp_delivery *of, co
     if (rc == CP_OK && held.header->schema_hash != table->schema_hash)
         rc = cp_error_set(&err, CP_E_CORRUPT, "%s is of another form of its table: configure it as it was",
                           path);
-    if (rc == CP_OK && sender->count == CP_HELD_MOST)
+    if (rc == CP_OK && !settled && sender->count == CP_HELD_MOST)
         rc = cp_error_set(&err, CP_E_TOO_BIG, "%s is one more than %d", path, CP_HELD_MOST);
     if (rc < 0) {
         cp_log(CP_LOG_ERROR, "a batch that was set aside cannot be read, and stays where it is",
@@ -208,11 +228,12 @@ static int file_load(cp_held_sender *sender, uint32_t index, cp_delivery *of, co
         cp_held_close(&held);
         return CP_E_CORRUPT;
     }
-    rc = endpoint_check(sender, table, held.header, load->err);
-    if (rc == CP_OK) {
-        cp_held_sender_add(sender, index, of, path, held.header->endpoint, held.header->rows);
-        spans_visit(&held, load->visit, load->ctx);
-    }
+    if (!settled)
+        rc = endpoint_check(sender, table, held.header, load->err);
+    if (rc == CP_OK)
+        spans_visit(&held, settled, load);
+    if (rc == CP_OK && !settled)
+        cp_held_sender_add(sender, index, of, path, held.header);
     cp_held_close(&held);
     return rc;
 }
@@ -225,18 +246,36 @@ int cp_held_sender_load(cp_held_sender *sender, uint32_t table, cp_delivery *of,
     DIR *stream = opendir(dir);
     if (!stream)
         return cp_error_errno(load->err, cp_error_code_of_errno(errno), errno, "open %s", dir);
+    const char *name = cp_delivery_table(of)->name;
     int rc = CP_OK;
     const struct dirent *entry;
     while (rc != CP_E_CONFIG && (entry = readdir(stream)) != NULL) {
         char path[CP_HELD_PATH];
-        if (!name_is_of(entry->d_name, cp_delivery_table(of)->name) ||
-            snprintf(path, sizeof path, "%s/%s", dir, entry->d_name) >= (int)sizeof path)
+        const bool settled = name_is_of(entry->d_name, name, ".held.settled");
+        if (snprintf(path, sizeof path, "%s/%s", dir, entry->d_name) >= (int)sizeof path)
             continue;
-        const int loaded = file_load(sender, table, of, path, load);
+        if (name_is_of(entry->d_name, name, ".held.new"))
+            unlink(path); /* it stood for nothing yet */
+        if (!settled && !name_is_of(entry->d_name, name, ".held"))
+            continue;
+        const int loaded = file_load(sender, table, of, path, settled, load);
         rc = loaded < 0 ? loaded : rc;
     }
     closedir(stream);
     return rc;
+}
+
+void cp_held_sender_counted(const cp_delivery *of)
+{
+    char dir[CP_HELD_PATH];
+    DIR *stream = cp_delivery_held_dir(of, dir) ? opendir(dir) : NULL;
+    const struct dirent *entry;
+    while (stream && (entry = readdir(stream)) != NULL) {
+        if (name_is_of(entry->d_name, cp_delivery_table(of)->name, ".held.settled"))
+            unlinkat(dirfd(stream), entry->d_name, 0);
+    }
+    if (stream)
+        closedir(stream);
 }
 
 /* ---- sending ----------------------------------------------------------------------------------------------------- */
@@ -273,7 +312,8 @@ static int current_begin(cp_held_sender *sender, held_entry *entry, cp_error *er
                             cp_delivery_policy(entry->of), QUEUE, err);
     const cp_batch_left left = {.token = header->token,
                                 .endpoint = entry->endpoint,
-                                .piece = {header->piece_first, header->piece_rows}};
+                                .piece = {header->piece_first, header->piece_rows},
+                                .base = header->base};
     if (rc == CP_OK)
         rc = cp_delivery_resume(sender->delivery, sender->held.pointers, header->chunk_count, &left, err);
     return rc;

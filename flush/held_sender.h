@@ -21,16 +21,20 @@ typedef struct cp_held_load {
     cp_error *err;
 } cp_held_load;
 
-/* Before the thread runs: lists what was set aside of a table. CP_E_CORRUPT: some of it cannot be read, and is logged; CP_E_CONFIG:
+/* Before the thread runs: lists what was set aside of a table, and removes what a kill left half written. CP_E_CORRUPT: some of it cannot be read, and is logged; CP_E_CONFIG:
  * the configuration does not name its endpoint; CP_E_ABSENT and others: the directory cannot be read. */
 int cp_held_sender_load(cp_held_sender *sender, uint32_t table, cp_delivery *of, const cp_held_load *load);
 
-/* True: one more can be set aside. */
-bool cp_held_sender_has_room(const cp_held_sender *sender);
+/* Then, once the account has what was settled: removes those files. */
+void cp_held_sender_counted(const cp_delivery *of);
 
-/* A batch of the table has been set aside. */
+/* Whether one more of size bytes can be set aside, when the table may have limit bytes there. CP_E_TOO_BIG. */
+int cp_held_sender_room(const cp_held_sender *sender, uint32_t table, uint64_t size, uint64_t limit,
+                        cp_error *err);
+
+/* A batch of the table has been set aside: rows and size bytes. */
 void cp_held_sender_add(cp_held_sender *sender, uint32_t table, cp_delivery *of, const char *path,
-                        uint64_t endpoint, uint32_t rows);
+                        const cp_held_header *header);
 
 /* Goes on. Returns when to call again. */
 uint64_t cp_held_sender_step(cp_held_sender *sender, uint64_t now_ns);

@@ -454,10 +454,11 @@ void cp_lane_delivered(cp_lane *lane, const cp_batch_intent *batch)
     cp_failpoint(CP_FP_LANE_ENDED);
 }
 
-/* Rows of each ring in batches that are set aside. */
+/* Rows of each ring in batches that are set aside, and in such that were settled since. */
 typedef struct lane_held {
     const cp_lane *lane;
-    uint64_t *rows;
+    uint64_t rows[CP_REGION_MAX_SLOTS];
+    uint64_t settled[CP_REGION_MAX_SLOTS];
 } lane_held;
 
 void cp_lane_unheld(cp_lane *lane, const cp_batch_intent *batch)
@@ -479,28 +480,34 @@ void cp_lane_unheld(cp_lane *lane, const cp_batch_intent *batch)
     delivered_count(lane);
 }
 
-static void held_add(void *ctx, const cp_span *span)
+static void held_add(void *ctx, const cp_span *span, bool settled)
 {
-    const lane_held *held = ctx;
+    lane_held *held = ctx;
     if (span->slot < held->lane->entry->slots && span->epoch == held->lane->states[span->slot].epoch)
-        held->rows[span->slot] += span->rows;
+        (settled ? held->settled : held->rows)[span->slot] += span->rows;
 }
 
-/* Rows that the account has as set aside, though no file that could be read has them. */
-static uint64_t held_missing(const cp_lane *lane, const uint64_t *rows)
+/* Counts what was settled, and the account has as set aside still. Returns the rows that are set aside though no file has them. */
+static uint64_t held_count(cp_lane *lane, const lane_held *held)
 {
     uint64_t missing = 0;
     for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
-        const uint64_t counted = lane->states[slot].held_rows;
-        missing += counted > rows[slot] ? counted - rows[slot] : 0;
+        cp_abi_ack *state = &lane->states[slot];
+        const uint64_t over = state->held_rows > held->rows[slot] ? state->held_rows - held->rows[slot] : 0;
+        const uint64_t settled = over < held->settled[slot] ? over : held->settled[slot];
+        missing += over - settled;
+        if (settled == 0)
+            continue;
+        state->delivered_rows += settled;
+        state->held_rows -= settled;
+        ack_publish(lane, slot);
     }
     return missing;
 }
 
 int cp_lane_count_held(cp_lane *lane, cp_flusher *flusher, cp_error *err)
 {
-    uint64_t rows[CP_REGION_MAX_SLOTS] = {0};
-    lane_held held = {lane, rows};
+    lane_held held = {.lane = lane};
     cp_error found = {0};
     char quoted[CP_ERROR_TEXT + 64];
     const int rc = cp_flusher_held(flusher, lane->index, held_add, &held, &found);
@@ -508,19 +515,14 @@ int cp_lane_count_held(cp_lane *lane, cp_flusher *flusher, cp_error *err)
         *err = found;
         return rc;
     }
-    const uint64_t missing = held_missing(lane, rows);
-    if (rc < 0 && rc != CP_E_CORRUPT && missing > 0)
-        cp_log(CP_LOG_ERROR, "rows that were set aside cannot be looked for, and stay counted",
-               "table=%s rows=%lu error=%s remedy=\"set quarantine.dir to what it was\"", lane->entry->name,
-               (unsigned long)missing, cp_log_quote(quoted, sizeof quoted, found.text));
-    for (uint32_t slot = 0; rc == CP_OK && slot < lane->entry->slots; slot++) {
-        cp_abi_ack *state = &lane->states[slot];
-        if (state->held_rows <= rows[slot])
-            continue;
-        state->delivered_rows += state->held_rows - rows[slot];
-        state->held_rows = rows[slot];
-        ack_publish(lane, slot);
-    }
+    const uint64_t missing = held_count(lane, &held);
+    cp_flusher_held_counted(flusher, lane->index);
+    if (missing > 0 && rc != CP_E_CORRUPT)
+        cp_log(CP_LOG_ERROR, "rows that were set aside are not there, and stay counted",
+               "table=%s rows=%lu error=%s remedy=\"set quarantine.dir to what it was, or move its held/ to "
+               "where it is now\"",
+               lane->entry->name, (unsigned long)missing,
+               cp_log_quote(quoted, sizeof quoted, rc < 0 ? found.text : "no file has them"));
     return CP_OK;
 }
 

@@ -121,9 +121,9 @@ void cp_lane_delivered(cp_lane *lane, const cp_batch_intent *batch);
 /* Spans of a batch that was set aside: they are delivered now, or quarantined. */
 void cp_lane_unheld(cp_lane *lane, const cp_batch_intent *batch);
 
-/* Before the threads start, and after batches were taken up: of the rows that the account has as set aside, those that are no more
- * were settled by a predecessor, which died before it said so. While a batch or their directory cannot be read, nobody can say: they
- * stay set aside. CP_E_CONFIG: the configuration does not name the endpoint that one of them waits for. */
+/* Before the threads start, and after batches were taken up: of the rows that the account has as set aside, those that a file says
+ * were settled by a predecessor, which died before it said so. Rows that no readable file has stay set aside: nobody can say.
+ * CP_E_CONFIG: the configuration does not name the endpoint that one of them waits for. */
 int cp_lane_count_held(cp_lane *lane, cp_flusher *flusher, cp_error *err);
 
 /* An answered or failed attempt to insert. */

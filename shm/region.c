@@ -251,6 +251,26 @@ static int require_log_delivered(const char *dir, const cp_control *old, uint32_
         entry->name, (long long)rows, dir);
 }
 
+/* CP_OK when no batch of the old table is set aside: rows of another form would find no table to be sent to. */
+static int require_none_held(const cp_control *old, uint32_t table, cp_error *err)
+{
+    const cp_abi_table *entry = &old->directory[table];
+    uint64_t rows = 0;
+    for (uint32_t slot = 0; slot < entry->slots; slot++) {
+        cp_abi_ack ack;
+        cp_ack_read(cp_control_ack(old, table, slot), &ack);
+        rows += ack.held_rows;
+    }
+    if (rows == 0)
+        return CP_OK;
+    return cp_error_set(
+        err, CP_E_BUSY,
+        "table %s is changed or removed by the configuration, but %llu rows of its old form are "
+        "set aside for an endpoint that is away: run the recorder with the old configuration "
+        "until they are delivered, or with clickhouse.abandoned when it will not come back",
+        entry->name, (unsigned long long)rows);
+}
+
 static int check_old_tables(const char *dir, const cp_control *old, const cp_control *new, ring_locks *locks,
                             cp_error *err)
 {
@@ -262,6 +282,8 @@ static int check_old_tables(const char *dir, const cp_control *old, const cp_con
             rc = require_log_delivered(dir, old, i, err);
         if (rc == CP_OK && !survives)
             rc = require_unused(dir, old, i, locks, err);
+        if (rc == CP_OK && !survives)
+            rc = require_none_held(old, i, err);
         if (rc < 0)
             return rc;
     }

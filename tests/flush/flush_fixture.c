@@ -71,9 +71,10 @@ static void on_progress(void *ctx, uint32_t table, uint32_t in_flight, uint64_t 
     (void)oldest_ns;
 }
 
-static void visit_nothing(void *ctx, const cp_span *span)
+static void visit_nothing(void *ctx, const cp_span *span, bool settled)
 {
     (void)ctx;
+    (void)settled;
     (void)span;
 }
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fake_server.h"
@@ -39,9 +40,10 @@ static void on_endpoints(void *ctx, const cp_endpoint_view *views, uint32_t coun
     atomic_store(&f->second_chosen, views[1].chosen);
 }
 
-static void on_held(void *ctx, const cp_span *span)
+static void on_held(void *ctx, const cp_span *span, bool settled)
 {
     (void)ctx;
+    assert_false(settled);
     assert_int_equal(span->rows, 10);
 }
 
@@ -185,16 +187,23 @@ static void test_refuses_everything(void **state)
     refuses_everything(&replica, 7777);
 }
 
+/* Begins with a quarantine directory of its own, and the second endpoint taking over when the first dies. */
+static fixture *make_with_dir(const fake_step *steps, unsigned count, char *dir, uint64_t limit)
+{
+    assert_non_null(mkdtemp(dir));
+    fixture *f = make(steps, count);
+    f->sends.config.quarantine_dir = dir;
+    f->sends.config.quarantine_limit = limit;
+    return f;
+}
+
 /* The batch is set aside, and others do not wait with it: they go to the second endpoint. When the first answers, it gets its batch,
  * under the same token. restart: by another flusher, which finds it on disk. */
 static void set_aside(bool restart)
 {
     static const fake_step dies[] = {{.act = FAKE_DIES}};
     char dir[] = "/tmp/coldpath-held-XXXXXX";
-    assert_non_null(mkdtemp(dir));
-    fixture *f = make(dies, 1);
-    f->sends.config.quarantine_dir = dir;
-    f->sends.config.quarantine_limit = 1 << 20;
+    fixture *f = make_with_dir(dies, 1, dir, 1 << 20);
     start(f);
     flush_fixture_submit(&f->sends, 10);
     FLUSH_WAIT_FOR(atomic_load(&f->sends.held) == 10);
@@ -241,12 +250,121 @@ static void test_set_aside_and_restarted(void **state)
     set_aside(true);
 }
 
+/* There is no room to set it aside: it waits, and its table with it, until there is. */
+static void test_no_room(void **state)
+{
+    (void)state;
+    static const fake_step dies[] = {{.act = FAKE_DIES}};
+    char dir[] = "/tmp/coldpath-held-XXXXXX";
+    fixture *f = make_with_dir(dies, 1, dir, 1024);
+    start(f);
+    flush_fixture_submit(&f->sends, 10);
+    FLUSH_WAIT_FOR(atomic_load(&f->second_chosen));
+    flush_fixture_submit(&f->sends, 7);
+    fake_server_set_away(f->first, false);
+    flush_wait_delivered(&f->sends, 17);
+    assert_int_equal(atomic_load(&f->sends.held), 0);
+    assert_int_equal(fake_server_inserts(f->second) + fake_server_inserts(f->first), 3);
+    assert_string_equal(fake_server_insert(f->first, 0).token, fake_server_insert(f->first, 1).token);
+    end(f);
+    flush_remove_all(dir);
+}
+
+static void file_touch(const char *dir, const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void assert_there(const char *dir, const char *name, bool there)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    assert_int_equal(access(path, F_OK) == 0, there);
+}
+
+/* What a kill left half written goes at the start; what is not this table's, or no such file, stays. */
+static void test_half_written(void **state)
+{
+    (void)state;
+    static const char *const others[] = {"quotes.0123456789abcdef.held.newer",
+                                         "quotes.b.123456789abcdef.held.new",
+                                         "trades.0123456789abcdef.held.new", "quotes.held.new", "quotes."};
+    char dir[] = "/tmp/coldpath-held-XXXXXX";
+    char held[64];
+    fixture *f = make_with_dir(NULL, 0, dir, 1 << 20);
+    snprintf(held, sizeof held, "%s/held", dir);
+    assert_int_equal(mkdir(held, 0700), 0);
+    file_touch(held, "quotes.0123456789abcdef.held.new");
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        file_touch(held, others[i]);
+    start(f);
+    assert_there(held, "quotes.0123456789abcdef.held.new", false);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        assert_there(held, others[i], true);
+    end(f);
+    flush_remove_all(dir);
+}
+
+/* A batch goes in pieces, and its endpoint dies with the second of them: what is not settled is set aside, and goes on where it was,
+ * under the tokens that it would have had. */
+static void pieces_set_aside(bool restart)
+{
+    static const fake_step steps[] = {{.act = FAKE_REPLY,
+                                       .status = 500,
+                                       .headers = "X-ClickHouse-Exception-Code: 469\r\n",
+                                       .body = "Code: 469. DB::Exception: Constraint `sound` is violated."},
+                                      {.act = FAKE_OK},
+                                      {.act = FAKE_DIES}};
+    static const char *const tails[] = {"", "%2F0-5", "%2F5-3", "%2F5-3", "%2F8-2"};
+    char dir[] = "/tmp/coldpath-held-XXXXXX";
+    fixture *f = make_with_dir(steps, 3, dir, 1 << 20);
+    start(f);
+    f->sends.visit = NULL; /* of the rest */
+    flush_fixture_submit(&f->sends, 10);
+    FLUSH_WAIT_FOR(atomic_load(&f->sends.batches) == 1);
+    assert_int_equal(atomic_load(&f->sends.held), 5);
+    assert_int_equal(atomic_load(&f->sends.delivered), 5);
+    flush_fixture_submit(&f->sends, 7);
+    flush_wait_delivered(&f->sends, 12);
+    if (restart) {
+        flush_fixture_stop(&f->sends);
+        flush_fixture_start(&f->sends, DDL);
+    }
+    fake_server_set_away(f->first, false);
+    FLUSH_WAIT_FOR(atomic_load(&f->sends.unheld) == 5);
+    assert_int_equal(fake_server_inserts(f->second), 1);
+    assert_int_equal(fake_server_inserts(f->first), 5);
+    const fake_insert whole = fake_server_insert(f->first, 0);
+    for (unsigned i = 0; i < 5; i++)
+        assert_string_equal(fake_server_insert(f->first, i).token + strlen(whole.token), tails[i]);
+    assert_int_equal(fake_server_insert(f->first, 2).body_hash, fake_server_insert(f->first, 3).body_hash);
+    end(f);
+    flush_remove_all(dir);
+}
+
+static void test_pieces_set_aside(void **state)
+{
+    (void)state;
+    pieces_set_aside(false);
+    pieces_set_aside(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_away_and_back),       cmocka_unit_test(test_a_replica_takes_over),
-        cmocka_unit_test(test_a_stranger_does_not), cmocka_unit_test(test_refuses_everything),
-        cmocka_unit_test(test_set_aside),           cmocka_unit_test(test_set_aside_and_restarted),
+        cmocka_unit_test(test_away_and_back),
+        cmocka_unit_test(test_a_replica_takes_over),
+        cmocka_unit_test(test_a_stranger_does_not),
+        cmocka_unit_test(test_refuses_everything),
+        cmocka_unit_test(test_set_aside),
+        cmocka_unit_test(test_set_aside_and_restarted),
+        cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_half_written),
+        cmocka_unit_test(test_pieces_set_aside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,7 +207,7 @@ class SetAside(unittest.TestCase):
             recorder.write_config()
             recorder.start()
             self.assertEqual((self.table(recorder)["rows_held"], self.table(recorder)["rows_delivered"]), (FIRST, 0))
-            self.assertIn("cannot be looked for", recorder.read_log())
+            self.assertIn("rows that were set aside are not there", recorder.read_log())
             recorder.stop()
             recorder.settings["quarantine"]["dir"] = str(recorder.work / "quarantine")
             recorder.write_config()
@@ -215,6 +215,125 @@ class SetAside(unittest.TestCase):
             self.proxy.plan = None
             self.wait(lambda: self.settled(recorder), recorder)
             self.assertEqual(self.count(one), [f"{FIRST}", f"{FIRST}"])
+
+    def test_moved_and_another(self):
+        """What is set aside in a directory that the configuration no longer names counts as nothing else, though the new one has a
+        batch, too."""
+        with self.set_aside("orders") as (recorder, one):
+            first = recorder.settings["quarantine"]["dir"]
+
+            def move(directory):
+                recorder.stop()
+                recorder.settings["quarantine"]["dir"] = directory
+                recorder.write_config()
+                recorder.start()
+
+            move(str(recorder.work / "other"))
+            self.proxy.plan = None
+            first_of = lambda: recorder.status()["recorder"]["endpoints"][0]
+            self.wait(lambda: (first_of()["role"], first_of()["state"]) == ("chosen", "healthy"), recorder)
+            lost = []
+
+            def plan(request):
+                if lost or request.table is None:
+                    return AWAY if lost else None
+                lost.append(request)
+                return GONE
+
+            self.proxy.plan = plan
+            self.put(recorder, FIRST, MORE)
+            self.wait(lambda: self.table(recorder)["rows_held"] == FIRST + MORE, recorder)
+            move(str(recorder.work / "other"))
+            self.assertEqual((self.table(recorder)["rows_held"], self.table(recorder)["rows_delivered"]), (FIRST + MORE, 0))
+            self.assertIn("rows that were set aside are not there", recorder.read_log())
+            self.proxy.plan = None
+            self.wait(lambda: self.table(recorder)["rows_delivered"] == MORE, recorder)
+            move(first)
+            self.wait(lambda: self.table(recorder)["rows_delivered"] == FIRST + MORE, recorder)
+            self.assertEqual((self.table(recorder)["rows_held"], recorder.status()["balanced"]), (0, True))
+            self.assertEqual(self.count(one), [f"{FIRST + MORE}"] * 2)
+
+    def test_killed_before_the_account(self):
+        with self.set_aside("orders") as (recorder, one):
+            recorder.stop()
+            recorder.extra_environment = {"COLDPATH_FAILPOINT": "held.settled"}
+            recorder.start()
+            self.proxy.plan = None
+            self.wait(lambda: recorder.process.poll() is not None, recorder)
+            recorder.stop()
+            recorder.extra_environment = {}
+            held = recorder.work / "quarantine"
+            self.assertEqual([len(list(held.rglob(f"*.held{end}"))) for end in ("", ".settled")], [0, 1])
+            recorder.start()
+            self.assertEqual((self.table(recorder)["rows_held"], self.table(recorder)["rows_delivered"]), (0, FIRST))
+            self.assertEqual(list(held.rglob("*.held*")), [])
+            self.assertEqual(self.count(one), [f"{FIRST}", f"{FIRST}"])
+            self.assertTrue(recorder.status()["balanced"])
+
+    def test_another_form_of_the_table(self):
+        with self.set_aside("orders") as (recorder, one):
+            recorder.stop()
+            ddl = pathlib.Path(recorder.settings["tables"]["orders"]["ddl"])
+            ddl.write_text(DDL.replace("number UInt64", "number UInt64, price Float64"))
+            with self.assertRaisesRegex(RuntimeError, f"{FIRST} rows of its old form are set aside"):
+                recorder.start()
+            recorder.stop()
+            ddl.write_text(DDL)
+            recorder.start()
+            self.proxy.plan = None
+            self.wait(lambda: self.settled(recorder), recorder)
+            self.assertEqual(self.count(one), [f"{FIRST}", f"{FIRST}"])
+
+    def test_in_pieces(self):
+        """The server refuses a row, and is away when it has half of the batch; the other half waits for it, and the table does not.
+        The bad row goes to the quarantine, before or after."""
+        sound = DDL.replace("_cp_position UInt64)", "_cp_position UInt64, CONSTRAINT sound CHECK number != 1000)")
+        with ChdbServer() as one, ChdbServer() as two:
+            for server in (one, two):
+                server.query("CREATE DATABASE test")
+            for critical, bad in ((False, 150), (True, 20)):
+                with self.subTest(critical=critical):
+                    for server in (one, two):
+                        server.query("DROP TABLE IF EXISTS test.orders SYNC")
+                        server.query(sound.replace("TABLE orders", "TABLE test.orders"))
+                    self.run_in_pieces(critical, bad, one, two)
+
+    def run_in_pieces(self, critical, bad, one, two):
+        with tempfile.TemporaryDirectory(prefix="coldpath-failover-") as directory, ChaosProxy(one.port) as proxy:
+            ddl = pathlib.Path(directory) / "orders.sql"
+            ddl.write_text(DDL)
+            table = {"ddl": str(ddl), "flush": {"interval": "50ms"}} | ({"class": "critical"} if critical else {})
+            urls = {"url": [proxy.url, two.url], "retry_min": "10ms", "retry_max": "50ms", "failback_after": "1s"}
+            with Recorder(proxy, {"orders": table}, extra={"clickhouse": urls}) as recorder:
+                sent = []
+
+                def plan(request):
+                    if request.table:
+                        sent.append(request)
+                    # The whole batch is refused, a half or so taken, then the answer to the piece behind it is lost.
+                    if len(sent) < 3:
+                        return None
+                    return LOST if request.table and len(sent) == 3 else AWAY
+
+                proxy.plan = plan
+                numbers = [n if n != bad else 1000 for n in range(FIRST)]
+                recorder.run("coldpath", "put", "orders", "--format", "csv", input="".join(f"{n}\n" for n in numbers).encode(),
+                             check=True)
+                table = lambda: recorder.status()["tables"][0]
+                self.wait(lambda: table()["rows_held"] > 0, recorder)
+                held = table()["rows_held"]
+                self.assertLess(held, FIRST)
+                self.put(recorder, FIRST, MORE)
+                self.wait(lambda: table()["rows_delivered"] + table()["rows_quarantined"] == FIRST - held + MORE, recorder)
+                recorder.stop(signal.SIGKILL)
+                recorder.start()
+                self.assertEqual(table()["rows_held"], held)
+                proxy.plan = None
+                self.wait(lambda: table()["rows_held"] == 0, recorder)
+                self.assertEqual((table()["rows_delivered"], table()["rows_quarantined"]), (FIRST + MORE - 1, 1))
+                self.assertTrue(recorder.status()["balanced"], recorder.status())
+                count = lambda server: server.query("SELECT count(), uniqExact(number) FROM test.orders").split()
+                self.assertEqual((count(one), count(two)), ([f"{FIRST - 1}"] * 2, [f"{MORE}"] * 2))
 
     def test_a_start_names_the_endpoint(self):
         with self.set_aside("orders") as (recorder, _), ChdbServer() as three:
