@@ -684,6 +684,13 @@ void cp_log_lane_position(const cp_log_lane *log_lane, uint64_t *next, uint64_t 
     *next = atomic_load(&log_lane->next);
 }
 
+void cp_log_lane_left(const cp_log_lane *log_lane, uint64_t *rows, uint64_t *lsns)
+{
+    const uint64_t durable = cp_wal_durable(log_lane->wal);
+    *rows += cp_lane_undelivered(log_lane->lane);
+    *lsns += backlog_records(log_lane, durable) + ahead_records(log_lane, durable);
+}
+
 void cp_log_lane_rotate(cp_log_lane *log_lane)
 {
     cp_wal_rotate(log_lane->wal);

@@ -57,6 +57,10 @@ void cp_log_lane_delivered(cp_log_lane *log_lane, const cp_batch_intent *batch);
 /* The first LSN that ClickHouse may not have, and the last durable one. Any thread. */
 void cp_log_lane_position(const cp_log_lane *log_lane, uint64_t *next, uint64_t *durable);
 
+/* Adds what stays in the log: rows of this region's rings, and all records that ClickHouse has not; those of rings that are gone, after
+ * a reboot, nobody has counted the rows of. After both threads have ended. */
+void cp_log_lane_left(const cp_log_lane *log_lane, uint64_t *rows, uint64_t *lsns);
+
 /* Makes the next record open another segment of the log. Any thread. */
 void cp_log_lane_rotate(cp_log_lane *log_lane);
 

@@ -285,10 +285,11 @@ static int run(const cp_config *config)
     cp_recorder_free(all.recorder);
     cp_reload_free(&all.reload);
     cp_log(report.clean ? CP_LOG_INFO : CP_LOG_WARN, "stopped",
-           "namespace=%s rows_kept_in_region=%llu rows_kept_in_logs=%llu rows_lost=%llu clean=%s",
+           "namespace=%s rows_kept_in_region=%llu rows_kept_in_logs=%llu lsns_kept_in_logs=%llu "
+           "rows_lost=%llu clean=%s",
            config->namespace_name, (unsigned long long)report.rows_left,
-           (unsigned long long)report.rows_in_logs, (unsigned long long)report.rows_lost,
-           report.clean ? "true" : "false");
+           (unsigned long long)report.rows_in_logs, (unsigned long long)report.lsns_in_logs,
+           (unsigned long long)report.rows_lost, report.clean ? "true" : "false");
     return EXIT_SUCCESS;
 }
 

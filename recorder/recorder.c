@@ -552,7 +552,7 @@ void cp_recorder_stop(cp_recorder *recorder, bool (*hurry)(void), cp_stop_report
     report->rows_left = rows_left(recorder);
     for (uint32_t i = 0; i < recorder->config->table_count; i++) {
         if (recorder->logs[i])
-            report->rows_in_logs += cp_lane_undelivered(&recorder->lanes[i]);
+            cp_log_lane_left(recorder->logs[i], &report->rows_in_logs, &report->lsns_in_logs);
         else
             report->rows_lost += cp_ladder_lane_end(recorder->ladders[i]);
     }

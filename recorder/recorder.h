@@ -65,7 +65,9 @@ bool cp_recorder_log_position(const cp_recorder *recorder, uint32_t table, uint6
 
 typedef struct cp_stop_report {
     uint64_t rows_left;    /* rows that stay in the region: published before the stop, not acknowledged */
-    uint64_t rows_in_logs; /* that stay in the logs of critical tables */
+    uint64_t rows_in_logs; /* of this region's rings, that stay in the logs of critical tables */
+    uint64_t
+        lsns_in_logs; /* records there that ClickHouse has not: after a reboot also those of rings that are gone */
     uint64_t
         rows_lost; /* taken out of rings early, under pressure, and not delivered in time; counted as dropped */
     bool clean;    /* everything published when stop was called has been delivered */

@@ -33,7 +33,7 @@ CRITICAL = {name: settings | {"class": "critical", "wal_limit": "256MiB"} for na
 
 # Points that these tables do not pass: of other programs and occasions, with tests of their own (test_restarts.py,
 # test_given_up.py, test_poison.py).
-ELSEWHERE = ("region.", "repair.", "piece.", "quarantine.")
+ELSEWHERE = ("region.", "batch.held", "held.", "repair.", "piece.", "quarantine.")
 SMALL_SEGMENTS = {"segment_size": "2MiB"}  # so that they are filled, released and used again all the time
 
 

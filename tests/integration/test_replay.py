@@ -2,6 +2,7 @@
 is lost or replay itself is killed; delivered records are sent once more on request; a running recorder is left alone."""
 
 import json
+import re
 import shutil
 import signal
 import sys
@@ -87,6 +88,13 @@ class Replay(unittest.TestCase):
         """As after a restart of the machine: shared memory is gone, the log is not."""
         self.leave_backlog()
         shutil.rmtree(self.recorder.region)
+        self.recorder.settings["recorder"] = self.recorder.settings.get("recorder", {}) | {"stop_timeout": "100ms"}
+        self.recorder.write_config()
+        self.recorder.start()
+        self.recorder.stop()
+        kept = re.findall(r"rows_kept_in_logs=(\d+) lsns_kept_in_logs=(\d+)", self.recorder.read_log())[-1]
+        self.assertEqual(kept[0], "0")  # of this region's
+        self.assertGreaterEqual(int(kept[1]), 4)
         self.server.start()
         code, answer, said = self.replay("--offline")
         self.assertEqual((code, answer["done"]), (0, True), said)
