@@ -53,6 +53,8 @@ int __wrap_cp_held_write(const char *path, const char *dir, cp_held_header *head
                          uint32_t count, cp_error *err);
 int __real_cp_held_remove(const char *path, const char *dir, cp_error *err);
 int __wrap_cp_held_remove(const char *path, const char *dir, cp_error *err);
+int __real_cp_held_settle(const char *path, const char *dir, cp_error *err);
+int __wrap_cp_held_settle(const char *path, const char *dir, cp_error *err);
 
 int __wrap_cp_held_write(const char *path, const char *dir, cp_held_header *header, cp_chunk *const *chunks,
                          uint32_t count, cp_error *err)
@@ -67,11 +69,13 @@ int __wrap_cp_held_write(const char *path, const char *dir, cp_held_header *head
     return rc;
 }
 
-int __wrap_cp_held_remove(const char *path, const char *dir, cp_error *err)
+/* The file stands for rows no more, if it is there and that succeeds. */
+static int taken_away(const char *path, const char *dir, cp_error *err,
+                      int (*real)(const char *path, const char *dir, cp_error *err))
 {
     cp_held held;
     const bool there = cp_held_open(&held, path, NULL) == CP_OK;
-    const int rc = __real_cp_held_remove(path, dir, err);
+    const int rc = real(path, dir, err);
     if (there && rc == CP_OK) {
         sim_aside_total.removed++;
         rows_note(held.header->table, held.pointers, held.header->chunk_count, false);
@@ -79,4 +83,14 @@ int __wrap_cp_held_remove(const char *path, const char *dir, cp_error *err)
     if (there)
         cp_held_close(&held);
     return rc;
+}
+
+int __wrap_cp_held_remove(const char *path, const char *dir, cp_error *err)
+{
+    return taken_away(path, dir, err, __real_cp_held_remove);
+}
+
+int __wrap_cp_held_settle(const char *path, const char *dir, cp_error *err)
+{
+    return taken_away(path, dir, err, __real_cp_held_settle);
 }
