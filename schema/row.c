@@ -108,6 +108,9 @@ int cp_row_write(cp_row *row, uint32_t column, const char *text, size_t len, uin
         time && (row->best_effort || sized) ? cp_best_effort_time(type, text, len, strict) : 0;
     if (rewritten && !cp_value_parse(type, strict, rewritten, row->bytes + at))
         return CP_OK;
+    const bool cut = row->cuts_digits && type->kind >= CP_DECIMAL32 && type->kind <= CP_DECIMAL128;
+    if (cut && !cp_value_cut_decimal(type, text, len, row->bytes + at))
+        return CP_OK;
     const char *problem =
         sized ? "is digits alone, but neither a count of s, ms, µs or ns since 1970 nor YYYYMMDD[hhmmss]"
               : cp_value_parse(type, text, len, row->bytes + at);

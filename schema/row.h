@@ -27,6 +27,8 @@ typedef struct cp_row {
     bool best_effort;  /* dates and times in other forms, too (best_effort.h); cp_row_begin says no */
     bool
         sized_digits; /* a time of digits alone is no count: its length says what it is, as in best_effort; cp_row_begin says no */
+    bool
+        cuts_digits; /* a Decimal with an exponent, or more digits than its scale, which are cut off, as ClickHouse reads one; cp_row_begin says no */
     uint64_t set[CP_MAX_COLUMNS / 64]; /* which columns have been given */
 } cp_row;
 

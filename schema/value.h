@@ -20,6 +20,9 @@ const char *cp_value_parse_float(const cp_type *type, const char *text, size_t l
 /* Decimal (value_decimal.c). */
 const char *cp_value_parse_decimal(const cp_type *type, const char *text, size_t len, void *out);
 
+/* Likewise as ClickHouse does: with an exponent, and digits behind the scale are cut off, not rounded. */
+const char *cp_value_cut_decimal(const cp_type *type, const char *text, size_t len, void *out);
+
 /* Date, Date32, DateTime, DateTime64 (value_time.c). */
 const char *cp_value_parse_time(const cp_type *type, const char *text, size_t len, void *out);
 

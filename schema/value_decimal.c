@@ -1,10 +1,12 @@
 /* Decimals from text: digits are gathered into one integer of 128 bits, scaled by 10^S, exactly; nothing is
- * rounded. 38 digits need 127 bits, so that the sum of P digits cannot overflow. */
+ * rounded, nor cut off but where that is asked for. 38 digits need 127 bits, so that the sum of P digits cannot overflow. */
 #include <string.h>
 
 #include "schema/value.h"
 
 __extension__ typedef unsigned __int128 u128;
+
+enum { EXPONENT_MOST = 1 << 30 };
 
 typedef struct decimal_digits {
     u128 value;
@@ -38,6 +40,8 @@ static void decimal_store(const cp_type *type, u128 magnitude, bool negative, vo
     memcpy(out, &value, type->value_size); /* little-endian, two's complement: any size is a prefix */
 }
 
+static const char not_decimal[] = "is not a decimal number; write digits and a point, such as 61800.20";
+
 const char *cp_value_parse_decimal(const cp_type *type, const char *text, size_t len, void *out)
 {
     decimal_digits digits = {0};
@@ -54,7 +58,7 @@ const char *cp_value_parse_decimal(const cp_type *type, const char *text, size_t
             fits = fits && digit_take(&digits, type, (uint32_t)(text[i] - '0'), behind_point);
     }
     if (!digits.seen)
-        return "is not a decimal number; write digits and a point, such as 61800.20";
+        return not_decimal;
     if (!fits)
         return "has more digits before the point than the type, whose first figure counts all digits";
     if (digits.lost)
@@ -62,5 +66,57 @@ const char *cp_value_parse_decimal(const cp_type *type, const char *text, size_t
     for (uint32_t i = digits.fraction; i < type->scale; i++)
         digits.value *= 10;
     decimal_store(type, digits.value, negative, out);
+    return NULL;
+}
+
+/* The exponent behind the e at text: at most EXPONENT_MOST either way, which is more than any digits could make up for. False: there
+ * is no number. */
+static bool exponent_read(const char *text, size_t len, int64_t *exponent)
+{
+    const bool sign = len > 1 && (text[1] == '-' || text[1] == '+');
+    size_t i = sign ? 2 : 1;
+    const size_t begin = i;
+    int64_t value = 0;
+    for (; i < len && text[i] >= '0' && text[i] <= '9'; i++)
+        value = value < EXPONENT_MOST ? value * 10 + (text[i] - '0') : EXPONENT_MOST;
+    *exponent = sign && text[1] == '-' ? -value : value;
+    return i == len && i > begin;
+}
+
+const char *cp_value_cut_decimal(const cp_type *type, const char *text, size_t len, void *out)
+{
+    const bool negative = len > 0 && text[0] == '-';
+    const size_t begin = negative || (len > 0 && text[0] == '+') ? 1 : 0;
+    size_t point = len; /* where digits begin to stand behind the point */
+    size_t end = begin;
+    size_t digits = 0;
+    int64_t exponent = 0;
+    for (; end < len && text[end] != 'e' && text[end] != 'E'; end++) {
+        if (text[end] == '.' && point == len)
+            point = end;
+        else if (text[end] < '0' || text[end] > '9')
+            return not_decimal;
+        else
+            digits++;
+    }
+    if (digits == 0 || (end < len && !exponent_read(text + end, len - end, &exponent)))
+        return not_decimal;
+    if (point > end)
+        point = end;
+    u128 value = 0;
+    int64_t left = type->scale; /* places between the last digit taken and the last one that is stored */
+    for (size_t i = begin; i < end; i++) {
+        /* A digit stands for itself times 10^place. */
+        const int64_t place = (int64_t)point - (int64_t)i - (i < point) + exponent;
+        if (i == point || place < -(int64_t)type->scale || (value == 0 && text[i] == '0'))
+            continue;
+        if (place >= type->precision - type->scale)
+            return "has more digits before the point than the type, whose first figure counts all digits";
+        value = value * 10 + (uint32_t)(text[i] - '0');
+        left = place + type->scale;
+    }
+    for (; value != 0 && left > 0; left--)
+        value *= 10;
+    decimal_store(type, value, negative, out);
     return NULL;
 }

@@ -36,7 +36,7 @@ static int row_parse(cp_import *import, cp_import_table *table, const char *text
                      bool best_effort, cp_row *row, cp_error *err)
 {
     int rc = cp_row_begin(row, table->table, import->row_buffer, CP_MAX_ROW);
-    row->best_effort = best_effort;
+    row->best_effort = row->cuts_digits = best_effort;
     if (rc == CP_OK)
         rc = cp_json_row_parse(&table->json, text, len, row, err);
     return rc == CP_OK ? cp_row_end(row, err) : rc;

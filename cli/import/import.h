@@ -38,7 +38,8 @@ typedef struct cp_import {
     cp_rejects quarantine;
     bool skip_unknown;
     bool defaults_for_null; /* null in a column that is not Nullable: its default */
-    bool best_effort; /* a row whose times the strict way refuses: as date_time_input_format=best_effort */
+    bool
+        best_effort; /* a row that the strict way refuses: times as date_time_input_format=best_effort, Decimals cut to their scale */
     cp_in_doubt in_doubt;
     uint64_t timeout_ns; /* without progress */
     void *row_buffer;    /* CP_MAX_ROW bytes, 8-byte aligned */

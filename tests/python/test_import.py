@@ -196,6 +196,27 @@ def test_values_as_the_old_writer_sent_them(recorder, work):
     assert run_import(recorder, "spool", work / "strict.sqlite3", "--strict", expect=1)["rows_quarantined"] == 2
 
 
+def test_decimals_as_the_old_loader_sent_them(server, work):
+    """Python's floats have more digits than a Decimal's scale, and exponents; ClickHouse cut the digits off and took the others."""
+    database = f"import_{random.randrange(1 << 40)}"
+    row = '{"ts":"2099-01-01 00:00:00","order_id":"%d","price":%s,"qty":"%s"}'
+    values = (("0.30000000000000004", "1e-07"), ("1e-7", "1.23456789999"), ("2.5E-9", "3"), ("61800.2", "1e3"))
+    with Recorder(server, {"orders": {"class": "critical"}}, database=database, extra={"schema": {"set": "platform"}}) as running:
+        rows = [row % (number, *pair) for number, pair in enumerate(values)]
+        (work / "orders_1.jsonl").write_text("\n".join(rows + [row % (9, "1e10", "1")]) + "\n")
+        answer = run_import(running, "wal", work, expect=1)
+        assert (answer["rows_put"], answer["rows_quarantined"]) == (4, 1)
+        running.wait_delivered()
+        ours = server.query("SELECT price, qty FROM orders ORDER BY order_id", database=database)
+        server.query("CREATE TABLE theirs AS orders ENGINE = Memory", database=database)
+        server.query("INSERT INTO theirs FORMAT JSONEachRow " + "\n".join(rows), database=database)
+        assert ours == server.query("SELECT price, qty FROM theirs ORDER BY order_id", database=database)
+        (work / "strict").mkdir()
+        (work / "strict/orders_1.jsonl").write_text(rows[0] + "\n")
+        assert run_import(running, "wal", work / "strict", "--strict", expect=1)["rows_quarantined"] == 1
+    server.query(f"DROP DATABASE {database}")
+
+
 def test_a_row_of_another_database_stays(recorder, work):
     """The old writer, whose namespaces are databases, sent it to that one: it does not go to this one's table of the same name."""
     path = work / "writer.sqlite3"

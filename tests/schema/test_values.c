@@ -248,6 +248,77 @@ static void decimals(void **state)
         value_bad("Decimal(18, 8)", rubbish[i], "not a decimal number");
 }
 
+/* What ClickHouse 26.7 makes of them. */
+static void decimals_cut(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t value; /* of Decimal(18, 8) */
+    } good[] = {{"0.30000000000000004", 30000000},
+                {"1e-7", 10},
+                {"1.23456789999", 123456789},
+                {"-1.999999999", -199999999},
+                {"1e3", INT64_C(100000000000)},
+                {"1e-9", 0},
+                {"-1e-9", 0},
+                {"2.5E-8", 2},
+                {"0.000000015", 1},
+                {"1e+2", INT64_C(10000000000)},
+                {"1.", 100000000},
+                {".5", 50000000},
+                {"1e-400", 0},
+                {"0e400", 0},
+                {"0e99999999999999999999", 0},
+                {"1e-99999999999999999999", 0},
+                {"12345678901e-5", INT64_C(12345678901000)},
+                {"0.00000000000001e12", 1000000},
+                {"9999999999.99999999999", INT64_C(999999999999999999)},
+                {"999999999999999999e-8", INT64_C(999999999999999999)},
+                {"100.0e-2", 100000000}};
+    static const char *const bad[] = {"",
+                                      "-",
+                                      ".",
+                                      "e5",
+                                      "1e",
+                                      "1e-",
+                                      "1e5.5",
+                                      "1e 5",
+                                      "1.2.3",
+                                      "nan",
+                                      "inf",
+                                      "0x1",
+                                      "1,5",
+                                      " 1",
+                                      "1 ",
+                                      "1e10",
+                                      "12345678901",
+                                      "1e400",
+                                      "1e99999999999999999999"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        value_row v;
+        cp_error err = {0, ""};
+        value_begin(&v, "Decimal(18, 8)");
+        v.row.cuts_digits = true;
+        if (cp_row_set_text(&v.row, 0, good[i].text, strlen(good[i].text), &err) < 0)
+            fail_msg("%s", err.text);
+        int64_t value;
+        memcpy(&value, v.bytes + v.table->columns[0].offset, sizeof value);
+        if (value != good[i].value)
+            fail_msg("%s gave %lld", good[i].text, (long long)value);
+        cp_table_free(v.table);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        value_row v;
+        cp_error err = {0, ""};
+        value_begin(&v, "Decimal(18, 8)");
+        v.row.cuts_digits = true;
+        if (cp_row_set_text(&v.row, 0, bad[i], strlen(bad[i]), &err) != CP_E_PARSE)
+            fail_msg("%s was taken", bad[i]);
+        cp_table_free(v.table);
+    }
+}
+
 static void addresses(void **state)
 {
     (void)state;
@@ -500,6 +571,7 @@ int main(void)
         cmocka_unit_test(times),
         cmocka_unit_test(times_with_ticks),
         cmocka_unit_test(decimals),
+        cmocka_unit_test(decimals_cut),
         cmocka_unit_test(addresses),
         cmocka_unit_test(strings),
         cmocka_unit_test(arrays),
