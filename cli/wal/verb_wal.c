@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/place.h"
 #include "cli/text_table.h"
 #include "cli/verb.h"
+#include "cli/wal/view_json.h"
 #include "recorder/log_lane.h"
 #include "schema/row.h"
 #include "schema/row_text.h"
@@ -90,160 +90,6 @@ static int places_find(const cp_config *config, const char *name, wal_place **pl
     return CP_OK;
 }
 
-/* ---- json ------------------------------------------------------------------------------------------------------ */
-
-static void add_range(json_object *item, const cp_wal_fault *fault)
-{
-    cp_json_add_uint(item, "lo", fault->lo);
-    cp_json_add_uint(item, "hi", fault->hi);
-}
-
-static json_object *faults_json(const cp_wal_view *view)
-{
-    json_object *array = json_object_new_array();
-    for (uint32_t n = 0; n < view->fault_count && n < CP_WAL_FAULTS; n++) {
-        const cp_wal_fault *fault = &view->faults[n];
-        json_object *item = json_object_new_object();
-        char name[CP_WAL_SEGMENT_NAME];
-        cp_wal_segment_name(name, fault->slot);
-        cp_json_add_uint(item, "segment", fault->segment_id);
-        cp_json_add_string(item, "file", fault->file ? name : NULL);
-        cp_json_add_uint(item, "offset", fault->offset);
-        add_range(item, fault);
-        cp_json_add_bool(item, "delivered", fault->delivered);
-        cp_json_add_string(item, "what", fault->text);
-        json_object_array_add(array, item);
-    }
-    return array;
-}
-
-static json_object *segments_json(const cp_wal_view *view)
-{
-    json_object *array = json_object_new_array();
-    for (uint32_t n = 0; n < view->segment_count; n++) {
-        const cp_wal_view_segment *segment = &view->segments[n];
-        json_object *item = json_object_new_object();
-        char name[CP_WAL_SEGMENT_NAME];
-        cp_wal_segment_name(name, segment->slot);
-        cp_json_add_string(item, "file", segment->state == CP_WAL_VIEW_MISSING ? NULL : name);
-        cp_json_add_string(item, "state", cp_wal_view_state_name(segment->state));
-        cp_json_add_uint(item, "id", segment->origin.id);
-        cp_json_add_uint(item, "epoch", segment->epoch);
-        cp_json_add_uint(item, "base_lsn", segment->origin.base_lsn);
-        cp_json_add_uint(item, "end_lsn", segment->end_lsn);
-        cp_json_add_uint(item, "bytes", segment->bytes);
-        cp_json_add_bool(item, "repaired", segment->repaired);
-        cp_json_add_bool(item, "scanned", segment->scanned);
-        cp_json_add_uint(item, "records", segment->records);
-        cp_json_add_uint(item, "rows", segment->rows);
-        json_object_array_add(array, item);
-    }
-    return array;
-}
-
-static json_object *rings_json(const cp_wal_view *view)
-{
-    json_object *array = json_object_new_array();
-    for (uint32_t slot = 0; slot < CP_WAL_RINGS; slot++) {
-        const cp_wal_ring *ring = &view->rings[slot];
-        if (ring->lsn == 0)
-            continue;
-        json_object *item = json_object_new_object();
-        cp_json_add_uint(item, "slot", slot);
-        cp_json_add_uint(item, "epoch", ring->epoch);
-        cp_json_add_uint(item, "end", ring->end);
-        cp_json_add_uint(item, "lsn", ring->lsn);
-        json_object_array_add(array, item);
-    }
-    return array;
-}
-
-static json_object *intents_json(const cp_wal_view *view)
-{
-    json_object *array = json_object_new_array();
-    for (uint32_t n = 0; n < view->checkpoint.intent_count; n++) {
-        const cp_wal_intent *intent = &view->checkpoint.intents[n];
-        json_object *item = json_object_new_object();
-        cp_json_add_uint(item, "lo", intent->lo);
-        cp_json_add_uint(item, "hi", intent->hi);
-        cp_json_add_uint(item, "rows", intent->rows);
-        if (intent->piece_rows) {
-            cp_json_add_uint(item, "piece_first", intent->piece_first);
-            cp_json_add_uint(item, "piece_rows", intent->piece_rows);
-        }
-        /* Without a token: delivered, ahead of a backlog. */
-        cp_json_add_string(item, "token", intent->token[0] ? intent->token : NULL);
-        json_object_array_add(array, item);
-    }
-    return array;
-}
-
-typedef struct wal_sums {
-    uint64_t records;
-    uint64_t rows;
-    uint64_t bytes;
-    uint64_t since_ns; /* real time; 0: nothing waits */
-    uint64_t scanned;  /* records verified */
-    uint32_t used;     /* segments */
-} wal_sums;
-
-static wal_sums sums_of(const cp_wal_view *view)
-{
-    wal_sums sums = {0};
-    for (uint32_t n = 0; n < view->segment_count; n++) {
-        const cp_wal_view_segment *segment = &view->segments[n];
-        sums.records += segment->waiting_records;
-        sums.rows += segment->waiting_rows;
-        sums.bytes += segment->waiting_bytes;
-        sums.scanned += segment->records;
-        sums.used += segment->state == CP_WAL_VIEW_SEALED || segment->state == CP_WAL_VIEW_NEWEST;
-        if (segment->waiting_since_ns && (sums.since_ns == 0 || segment->waiting_since_ns < sums.since_ns))
-            sums.since_ns = segment->waiting_since_ns;
-    }
-    return sums;
-}
-
-static double age_of(uint64_t since_ns)
-{
-    const uint64_t now = cp_realtime_ns();
-    return since_ns && now > since_ns ? (double)(now - since_ns) / 1e9 : 0;
-}
-
-static json_object *view_json(const wal_place *place, const cp_wal_view *view)
-{
-    const wal_sums sums = sums_of(view);
-    json_object *item = json_object_new_object();
-    cp_json_add_string(item, "table", place->table->name);
-    cp_json_add_string(item, "dir", view->dir);
-    cp_json_add_bool(item, "in_use", view->in_use);
-    cp_json_add_uint(item, "holder_pid", (uint64_t)view->holder);
-    cp_json_add_uint(item, "bytes", view->bytes);
-    cp_json_add_uint(item, "limit", place->table->wal_limit);
-    cp_json_add_uint(item, "oldest_lsn", view->oldest_lsn);
-    cp_json_add_uint(item, "delivered_lsn", view->delivered_lsn);
-    cp_json_add_uint(item, "acknowledged_lsn", view->durable_lsn);
-    cp_json_add_uint(item, "end_lsn", view->end_lsn);
-    cp_json_add_uint(item, "waiting_records", sums.records);
-    cp_json_add_uint(item, "waiting_rows", sums.rows);
-    cp_json_add_uint(item, "waiting_bytes", sums.bytes);
-    cp_json_add_double(item, "oldest_waiting_s", age_of(sums.since_ns));
-    cp_json_add_uint(item, "records_verified", sums.scanned);
-    json_object *checkpoint = json_object_new_object();
-    cp_json_add_bool(checkpoint, "lost", view->checkpoint_lost);
-    cp_json_add_bool(checkpoint, "a_sound", view->checkpoint_sound[0]);
-    cp_json_add_bool(checkpoint, "b_sound", view->checkpoint_sound[1]);
-    cp_json_add_uint(checkpoint, "generation", view->checkpoint.generation);
-    cp_json_add_uint(checkpoint, "durable_lsn", view->checkpoint.durable_lsn);
-    cp_json_add(checkpoint, "intents", intents_json(view));
-    cp_json_add(item, "checkpoint", checkpoint);
-    cp_json_add(item, "rings", rings_json(view));
-    cp_json_add(item, "segments", segments_json(view));
-    cp_json_add(item, "faults", faults_json(view));
-    cp_json_add_uint(item, "fault_count", view->fault_count);
-    cp_json_add_uint(item, "lost_records", cp_wal_view_lost(view));
-    return item;
-}
-
 /* ---- ls -------------------------------------------------------------------------------------------------------- */
 
 static void ls_row(cp_text_table *text, const wal_place *place, const cp_wal_view *view)
@@ -252,9 +98,9 @@ static void ls_row(cp_text_table *text, const wal_place *place, const cp_wal_vie
     char waiting[CP_HUMAN_TEXT];
     char age[CP_HUMAN_TEXT] = "-";
     char holder[CP_HUMAN_TEXT] = "-";
-    const wal_sums sums = sums_of(view);
+    const cp_wal_sums sums = cp_wal_view_sum(view);
     if (sums.since_ns)
-        cp_human_ns(age, (uint64_t)(age_of(sums.since_ns) * 1e9));
+        cp_human_ns(age, (uint64_t)(cp_wal_waited_s(&sums) * 1e9));
     if (view->holder)
         snprintf(holder, sizeof holder, "%ld", (long)view->holder);
     cp_text_table_row(
@@ -313,7 +159,7 @@ static int wal_ls(const wal_args *args, const wal_place *places, uint32_t count,
         if (rc == CP_E_ABSENT && !args->table) {
             rc = CP_OK; /* no recorder has run with this table yet */
         } else if (rc == CP_OK && answer) {
-            json_object_array_add(tables, view_json(&places[i], view));
+            json_object_array_add(tables, cp_wal_view_json(places[i].table, view));
         } else if (rc == CP_OK) {
             ls_row(text, &places[i], view);
         }
@@ -351,7 +197,7 @@ static void fault_text(const cp_wal_view *view, const cp_wal_fault *fault)
 
 static void verify_text(const wal_place *place, const cp_wal_view *view)
 {
-    const wal_sums sums = sums_of(view);
+    const cp_wal_sums sums = cp_wal_view_sum(view);
     printf("%s: %s: records %" PRIu64 " to %" PRIu64 " verified (%" PRIu64 "), delivered to %" PRIu64
            ", acknowledged to %" PRIu64 "%s\n",
            place->table->name, view->fault_count ? "DAMAGED" : "sound", view->oldest_lsn, view->end_lsn,
@@ -382,7 +228,7 @@ static int wal_verify(const wal_args *args, const wal_place *places, uint32_t co
             break;
         sound = sound && view->fault_count == 0 && (!view->checkpoint_lost || view->empty);
         if (answer)
-            json_object_array_add(tables, view_json(&places[i], view));
+            json_object_array_add(tables, cp_wal_view_json(places[i].table, view));
         else
             verify_text(&places[i], view);
         cp_wal_view_free(view);
@@ -531,7 +377,7 @@ static int wal_repair(const wal_args *args, const wal_place *place, cp_error *er
     const bool needed = view->fault_count > 0;
     if (answer) {
         cp_json_add_string(answer, "table", place->table->name);
-        cp_json_add(answer, "given_up", faults_json(view));
+        cp_json_add(answer, "given_up", cp_wal_faults_json(view));
         cp_json_add_uint(answer, "lost_records", cp_wal_view_lost(view));
     }
     if (needed && args->yes)
