@@ -16,6 +16,7 @@
 void cp_housekeeping_init(cp_housekeeping *house, const cp_recorder *recorder, const cp_reload *reload)
 {
     *house = (cp_housekeeping){.reload = reload, .parts = cp_recorder_take_apart(recorder)};
+    house->region.region = house->parts.region;
 }
 
 static void trash_empty(const char *dir, uint64_t keep_ns)
@@ -51,7 +52,9 @@ bool cp_housekeeping_run(cp_housekeeping *house, uint64_t now_ns)
     if (now_ns < house->look_ns)
         return false;
     house->look_ns = now_ns + LOOK_NS;
-    cp_error_notes_keep(house->parts.config, house->parts.region);
+    cp_region_watch_look(&house->region);
+    if (!house->region.gone)
+        cp_error_notes_keep(house->parts.config, house->parts.region);
     if (now_ns >= house->trash_ns) {
         house->trash_ns = now_ns + TRASH_NS;
         trashes_empty(house);

@@ -1,7 +1,8 @@
 /* What a running recorder looks after now and then, on its main thread, so that nobody has to come by for it:
  *
  *   once in ...
- *   second    the region's file of errors: made anew when somebody cut it short or took it away
+ *   second    the region's file of errors: made anew when somebody cut it short or took it away; whether the region's other files are
+ *             still there (recorder/region_watch.h)
  *   ten min   trash/ of the quarantine's directory and of each log's: what has lain there for trash.keep is deleted
  *
  * The trash is looked at first when the recorder runs: what a predecessor left under way has been taken up by then, for which what was
@@ -10,11 +11,13 @@
 #define CP_RECORDER_HOUSEKEEPING_H
 
 #include "recorder/recorder.h"
+#include "recorder/region_watch.h"
 #include "recorder/reload.h"
 
 typedef struct cp_housekeeping {
     const cp_reload *reload; /* whose configuration holds */
     cp_recorder_parts parts;
+    cp_region_watch region;
     uint64_t look_ns; /* boot-time clock: when to look again */
     uint64_t trash_ns;
 } cp_housekeeping;

@@ -118,12 +118,17 @@ static int control_map(cp_control *control, int fd, uint64_t size, bool writable
                             "`coldpath init`",
                             path, (unsigned long long)size);
     const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return cp_error_errno(err, CP_E_IO, errno, "stat %s", path);
     void *base = mmap(NULL, size, protection, MAP_SHARED | MAP_POPULATE, fd, 0);
     if (base == MAP_FAILED)
         return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "map %s", path);
     control->header = base;
     control->size = size;
     control->writable = writable;
+    control->device = status.st_dev;
+    control->inode = status.st_ino;
     return CP_OK;
 }
 
@@ -152,17 +157,22 @@ int cp_control_open(cp_control *control, const char *dir, bool writable, cp_erro
                                 dir);
         return fd;
     }
-    struct stat status;
-    int rc = fstat(fd, &status) == 0 ? control_map(control, fd, size, writable, path, err)
-                                     : cp_error_errno(err, CP_E_IO, errno, "stat %s", path);
+    int rc = control_map(control, fd, size, writable, path, err);
     close(fd);
     if (rc == CP_OK)
         rc = control_adopt(control, path, err);
-    control->device = rc == CP_OK ? status.st_dev : 0;
-    control->inode = rc == CP_OK ? status.st_ino : 0;
     if (rc < 0)
         cp_control_close(control);
     return rc;
+}
+
+bool cp_control_in_place(const cp_control *control, const char *dir)
+{
+    char path[CP_MAX_REGION_PATH + sizeof "/control"];
+    struct stat status;
+    if (snprintf(path, sizeof path, "%s/control", dir) < (int)sizeof path && stat(path, &status) == 0)
+        return status.st_dev == control->device && status.st_ino == control->inode;
+    return errno != ENOENT && errno != ENOTDIR; /* of anything else nobody knows */
 }
 
 void cp_control_close(cp_control *control)

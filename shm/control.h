@@ -41,6 +41,9 @@ int cp_control_open(cp_control *control, const char *dir, bool writable, cp_erro
 /* Unmaps. Safe on a zeroed struct. */
 void cp_control_close(cp_control *control);
 
+/* False when the file that was opened in dir is not the one there any more: removed, or removed and made anew. One system call. */
+bool cp_control_in_place(const cp_control *control, const char *dir);
+
 /* The directory index of a table, or -1. */
 int cp_control_find(const cp_control *control, const char *table);
 

@@ -112,12 +112,7 @@ bool cp_region_recorder_alive(const cp_region *region)
 
 bool cp_region_in_place(const cp_region *region)
 {
-    char path[CP_MAX_REGION_PATH + sizeof "/control"];
-    struct stat status;
-    snprintf(path, sizeof path, "%s/control", region->dir);
-    if (stat(path, &status) == 0)
-        return status.st_dev == region->control.device && status.st_ino == region->control.inode;
-    return errno != ENOENT && errno != ENOTDIR; /* of anything else nobody knows */
+    return cp_control_in_place(&region->control, region->dir);
 }
 
 uint32_t cp_region_table_count(const cp_region *region)

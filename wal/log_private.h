@@ -84,6 +84,7 @@ struct cp_wal {
     atomic_uint_fast64_t durable;
     atomic_uint_fast64_t tail_id; /* segment of the newest durable frame */
     atomic_bool rotate;           /* asked for by any thread, done by the writer */
+    atomic_uint_fast64_t removed; /* id of an active segment whose file maintenance did not find; 0: none */
     atomic_uint_fast64_t commits, payload_bytes, device_bytes, retries, given_up;
 
     cp_io *files; /* owner before start, then maintenance */

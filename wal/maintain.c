@@ -193,12 +193,34 @@ bool cp_wal_maintain(cp_wal *wal, uint64_t now_ns)
     return result >= 0;
 }
 
+/* Somebody may remove the log's files under a running recorder: no write fails then, and what is written is nowhere. */
+static void active_look(cp_wal *wal)
+{
+    char name[CP_WAL_SEGMENT_NAME];
+    uint64_t id = 0;
+    pthread_mutex_lock(&wal->mutex);
+    const cp_wal_segment *active = cp_wal_segments_first(&wal->segments, CP_SEGMENT_ACTIVE);
+    if (active) {
+        id = active->origin.id;
+        cp_wal_segment_name(name, active->slot);
+    }
+    pthread_mutex_unlock(&wal->mutex);
+    if (id == 0)
+        return;
+    const int file = wal->files->ops->open(wal->files, name, CP_IO_READ_ONLY);
+    if (file >= 0)
+        wal->files->ops->close(wal->files, file);
+    else if (file == -ENOENT)
+        atomic_store(&wal->removed, id);
+}
+
 void *cp_wal_maintain_run(void *arg)
 {
     cp_wal *wal = arg;
     for (;;) {
         while (cp_wal_maintain(wal, cp_boottime_ns())) {
         }
+        active_look(wal);
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += CP_WAL_PAUSE_MS / 1000;

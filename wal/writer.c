@@ -374,6 +374,9 @@ bool cp_wal_step_wait(cp_wal *wal, uint64_t now_ns, uint64_t wait_ns)
 {
     bool moved = completions_reap(wal, wait_ns);
     moved |= frames_acknowledge(wal, now_ns);
+    if (wal->file >= 0 && atomic_load_explicit(&wal->removed, memory_order_relaxed) == wal->active.id &&
+        wal->failing == 0)
+        writer_fail(wal, ENOENT, "the file");
     if (wal->failing && wal->writes == 0 && !wal->syncing) {
         segment_give_up(wal, now_ns);
         moved = true;

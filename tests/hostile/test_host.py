@@ -1,9 +1,14 @@
 """A host that fails, and somebody with the recorder's rights who tampers with its files: rings truncated, deleted, replaced by
-anything else, unreadable, full of holes; the recorder stopped for a while (SIGSTOP), out of descriptors, its shared memory full,
-its wall clock stepped. What is tampered with suffers and is named; the rows of everybody else arrive, each once."""
+anything else, unreadable, full of holes; region or logs removed under the running recorder; the recorder stopped for a while (SIGSTOP),
+out of descriptors, its shared memory or its disk full, its wall clock stepped. What is tampered with suffers and is named; the rows of
+everybody else arrive, each once. $CP_SECONDS: how long rings are tampered with at random, and the recorder is stopped (at most
+STOPPED_MOST); $CP_SEED."""
 
+import collections
+import json
 import os
 import pathlib
+import random
 import resource
 import shutil
 import signal
@@ -14,11 +19,12 @@ import tempfile
 import time
 import unittest
 
-from tests.hostile.support import TABLES, Producer, check_arrived, log_events, make
+from tests.hostile.support import SECONDS, SEED, SLOTS, TABLES, Producer, check_arrived, log_events, make
 from tests.support.chdb import SKIP, engine_present
 
 NOBODY = 65534
-STOPPED_SECONDS = 4
+STOPPED_SECONDS, STOPPED_MOST = 4, 300
+TAMPERED_SECONDS = SECONDS if os.environ.get("CP_SECONDS") else 3
 DATA_OFFSET = 8192  # of a ring file
 
 
@@ -38,15 +44,23 @@ class Host(unittest.TestCase):
     def ring(self, slot, table="target"):
         return self.recorder.region / f"{table}.{slot}.ring"
 
+    def wait_said(self, text, since=0, seconds=30):
+        """Until the recorder's log has it."""
+        deadline = time.monotonic() + seconds
+        while text not in (said := self.recorder.read_log()[since:]):
+            self.assertLess(time.monotonic(), deadline, f"{text}: {said[-3000:]}")
+            time.sleep(0.05)
+        return said
+
     def broken(self, since=0):
         return {int(event["slot"]): event for event in log_events(self.recorder.read_log()[since:], "ring broken")}
 
 
 class Files(Host):
-    def tamper(self):
-        """One ring each, from slot 1 on; slot 0 has a producer that behaves. Name of what is done: its slot."""
+    def ways(self):
+        """What can be done to a ring's file: name -> function of its slot. Slot 0 has a producer that behaves."""
         def other(slot):
-            os.unlink(self.ring(slot))
+            self.remove(slot)
             return self.ring(slot)
 
         def symlink(slot):
@@ -76,10 +90,20 @@ class Files(Host):
         def link(slot):
             os.link(self.ring(0), other(slot))
 
-        ways = (symlink, directory, fifo, other_ring, truncated, cut, sparse, rubbish, link)
-        for slot, way in enumerate(ways, 1):
+        return {way.__name__: way for way in (symlink, directory, fifo, other_ring, truncated, cut, sparse, rubbish, link)}
+
+    def remove(self, slot):
+        path = self.ring(slot)
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
+
+    def tamper(self):
+        """One ring each, from slot 1 on. Name of what is done: its slot."""
+        for slot, way in enumerate(self.ways().values(), 1):
             way(slot)
-        return {way.__name__: slot for slot, way in enumerate(ways, 1)}
+        return {way: slot for slot, way in enumerate(self.ways(), 1)}
 
     def test_while_it_runs(self):
         make(self)
@@ -115,10 +139,99 @@ class Files(Host):
         self.finish(producers)
         # The remedy that the log names.
         for slot in slots.values():
-            shutil.rmtree(self.ring(slot)) if self.ring(slot).is_dir() else os.unlink(self.ring(slot))
+            self.remove(slot)
         since = len(self.recorder.read_log())
         self.recorder.start()
         self.assertEqual(self.broken(since), {})
+
+    def test_again_and_again(self):
+        """Any of it to any ring at any time, modes and names included, with stops, kills and restarts between."""
+        rng = random.Random(SEED)
+        make(self)
+        producers = self.producers()
+        done = collections.Counter()
+        end = time.monotonic() + TAMPERED_SECONDS
+        ways = self.ways() | {"mode": lambda slot: os.chmod(self.ring(slot), rng.choice((0, 0o200, 0o777))), "removed": self.remove}
+        tampered = set()
+        while time.monotonic() < end:
+            slot = rng.randrange(1, SLOTS)
+            way = rng.choice(sorted(ways))
+            path = self.ring(slot)
+            if not path.is_file() or path.is_symlink() or path.stat().st_nlink > 1:  # slot 0's, perhaps: only the name may be touched
+                self.remove(slot)
+                way = rng.choice(("symlink", "directory", "fifo", "other_ring", "link", "removed"))
+            ways[way](slot)
+            tampered.add(slot)
+            done[way] += 1
+            if rng.random() < 0.2:
+                done["restarts"] += 1
+                self.recorder.stop(rng.choice((signal.SIGKILL, signal.SIGTERM)))
+                self.recorder.start()
+            self.assertEqual(set(self.broken()) - tampered, set())
+            for event in log_events(self.recorder.read_log(), "a ring's file was removed"):
+                self.assertIn((event["table"], int(event["slot"])), [("target", slot) for slot in tampered])
+            time.sleep(rng.uniform(0, 0.1))
+        print(f"tampered {dict(done)}, {len(self.broken())} rings set aside", file=sys.stderr)
+        self.finish(producers)
+
+    def test_region_removed(self):
+        """Who is attached goes on; it is said; the next recorder makes it anew."""
+        make(self)
+        producers = self.producers()
+        since = len(self.recorder.read_log())
+        shutil.rmtree(self.recorder.region)
+        said = self.wait_said('msg="the region was removed"', since)
+        self.assertIn(f"dir={self.recorder.region} ", said)
+        self.assertEqual(self.recorder.run("coldpath", "status").returncode, 69)
+        self.assertNotEqual(self.recorder.run("coldpath", "put", "target", "--format", "CSV", input=b"").returncode, 0)
+        self.finish(producers)
+        since = len(self.recorder.read_log())
+        self.recorder.start()
+        self.finish([Producer(self.recorder, table, "later") for table in TABLES])
+        self.assertNotIn("was removed", self.recorder.read_log()[since:])
+
+    def test_ring_removed(self):
+        """Also one that is in use: its producer goes on; which it is is said, once."""
+        make(self)
+        producers = self.producers()
+        since = len(self.recorder.read_log())
+        os.unlink(self.ring(0))
+        os.unlink(self.ring(1, "bystander"))
+        self.wait_said('msg="a ring\'s file was removed" table=target slot=0 ', since)
+        self.wait_said('msg="a ring\'s file was removed" table=bystander slot=1 ', since)
+        self.finish(producers)
+        self.assertEqual(len(log_events(self.recorder.read_log()[since:], "a ring's file was removed")), 2)
+
+    def test_logs_removed(self):
+        """What is written from then on would be nowhere: the log takes no rows, which is said, and they stay in their ring. When the recorder
+        is started again they arrive; what the removed files had and ClickHouse had not is counted, and named."""
+        make(self)
+        producers = self.producers()
+        since = len(self.recorder.read_log())
+        shutil.rmtree(self.recorder.work / "wal")
+        said = self.wait_said('msg="the log cannot be written" table=witness ', since)
+        self.assertIn("No such file or directory", said)
+        status = self.recorder.run("coldpath", "status")
+        self.assertEqual(status.returncode, 2)
+        self.assertIn(b"witness: its log cannot be written", status.stdout)
+        before = [producer.rows for producer in producers]
+        deadline = time.monotonic() + 30
+        while not all(producer.rows > rows for producer, rows in zip(producers, before)):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+        self.assertEqual(self.recorder.stop(), 0)
+        since = len(self.recorder.read_log())
+        self.recorder.start()
+        lost = sum(int(event["rows"]) for event in log_events(self.recorder.read_log()[since:], "rows are in another log"))
+        witness = producers.pop(1)
+        witness.finish()
+        deadline = time.monotonic() + 60
+        sql = "SELECT count(), uniqExact(seq), max(seq) + 1 FROM witness"
+        while (held := [int(value) for value in self.server.query(sql, database="test").split()]) != [witness.rows - lost] * 2 + [witness.rows]:
+            self.assertLess(time.monotonic(), deadline, (held, lost, witness.rows))
+            time.sleep(0.1)
+        print(f"{lost} rows were in the removed log alone", file=sys.stderr)
+        self.finish(producers)
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root, to become a user who is not")
     def test_unreadable(self):
@@ -151,10 +264,12 @@ class Resources(Host):
         make(self)
         producers = self.producers()
         self.recorder.process.send_signal(signal.SIGSTOP)
-        time.sleep(STOPPED_SECONDS)
+        time.sleep(min(max(STOPPED_SECONDS, SECONDS if os.environ.get("CP_SECONDS") else 0), STOPPED_MOST))
         self.assertEqual(self.recorder.run("coldpath", "status").returncode, 2)  # unhealthy, and it answers
+        self.assertEqual([table["producers"] for table in self.recorder.status()["tables"]], [1, 1, 1])
         self.recorder.process.send_signal(signal.SIGCONT)
         self.finish(producers)
+        self.assertEqual(self.broken(), {})
 
     def test_no_descriptors(self):
         """Running: no connection can be made, the rows wait. Starting: it says so."""
@@ -201,6 +316,42 @@ class Resources(Host):
         os.unlink(mount / "rubbish")
         self.assertEqual(self.recorder.run("coldpath", "put", "target", "--format", "CSV", input=b"").returncode, 0)
         self.finish(producers)
+
+    def test_full_disk(self):
+        """The disk of the logs: the critical table's rows stay in their ring, the log says so; nobody else waits; with room they arrive."""
+        mount = pathlib.Path(tempfile.mkdtemp(prefix="coldpath-tmpfs-"))
+        self.addCleanup(mount.rmdir)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=26m", "tmpfs", mount], capture_output=True, check=False).returncode:
+            self.skipTest("may not mount")
+        self.addCleanup(subprocess.run, ["umount", "-l", mount], check=True)
+        make(self, start=False)
+        self.recorder.settings["wal"] |= {"dir": str(mount), "segment_size": "4MiB"}
+        self.recorder.write_config()
+        self.recorder.start()
+        producers = self.producers()
+        self.server.end(signal.SIGKILL)  # what the log has stays there
+        self.server.args += ["--port", str(self.server.port)]
+        with open(mount / "rubbish", "wb") as file:
+            try:
+                while True:
+                    file.write(bytes(65536))
+                    file.flush()
+            except OSError:
+                pass
+        rows = b"".join(b'filler,%d,1700000000000000000,1,0.25,"%s",,"[]",buy,2026-01-01,1\n' % (n, b"x" * 3000) for n in range(9000))
+        done = self.recorder.run("coldpath", "put", "witness", "--format", "CSV", "--timeout", "2s", "--json", input=rows)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.wait_said('msg="the log is full" table=witness ')
+        self.server.start()
+        before = int(self.server.query("SELECT count() FROM bystander", database="test"))
+        deadline = time.monotonic() + 30
+        while int(self.server.query("SELECT count() FROM bystander", database="test")) <= before:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.1)
+        os.unlink(mount / "rubbish")
+        self.finish(producers)
+        held = int(self.server.query("SELECT count() FROM witness WHERE who = 'filler'", database="test"))
+        self.assertEqual(held, json.loads(done.stdout)["rows_put"])
 
     @unittest.skipIf(os.environ.get("COLDPATH_SANITIZE"), "the sanitizers want to be preloaded first")
     def test_clock_steps(self):
