@@ -44,3 +44,16 @@ int cp_place_region(const cp_common *common, char path[PATH_MAX], cp_error *err)
     cp_config_free(config);
     return rc;
 }
+
+cp_monitor_config cp_place_monitor(const cp_config *config, const char *region)
+{
+    if (!config)
+        return (cp_monitor_config){.region_dir = region, .listen = CP_MONITOR_LISTEN};
+    return (cp_monitor_config){.region_dir = region,
+                               .listen = config->monitor_listen ? config->monitor_listen : CP_MONITOR_LISTEN,
+                               .access = {.certificate_file = config->monitor_certificate_file,
+                                          .key_file = config->monitor_key_file,
+                                          .token_file = config->monitor_token_file,
+                                          .health_open = config->monitor_health_open,
+                                          .unprotected = config->monitor_unprotected}};
+}

@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "cli/cli.h"
+#include "monitor/server.h"
 #include "recorder/config/config.h"
 
 /* Loads the configuration that the options name; its problems are printed to standard error, each with its
@@ -17,5 +18,8 @@ int cp_place_region(const cp_common *common, char path[PATH_MAX], cp_error *err)
 
 /* The same with a configuration that is loaded already. */
 int cp_place_region_of(const cp_common *common, const cp_config *config, char path[PATH_MAX], cp_error *err);
+
+/* What the configuration says of the monitor, borrowed; where it says nothing of an address, the default one. NULL: nothing. */
+cp_monitor_config cp_place_monitor(const cp_config *config, const char *region);
 
 #endif

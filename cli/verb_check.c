@@ -1,5 +1,6 @@
 /* `coldpath check [FILE ...]`: is a configuration valid, what does it come to, how near are the limits; and of several, do their
- * namespaces keep apart. Reads files and asks the host for its room; touches neither region nor ClickHouse. */
+ * namespaces keep apart. Reads files, the monitor's certificate, key and token among them, and asks the host for its room; touches neither
+ * region nor ClickHouse. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ typedef struct check_run {
     uint32_t count;
     cp_config *configs[MAX_FILES];
     cp_limits limits[MAX_FILES];
+    cp_error monitors[MAX_FILES]; /* why the monitor would not start; code 0: it would */
     cp_apart apart;
 } check_run;
 
@@ -123,6 +125,11 @@ static int check_text(const check_run *run)
         summary_print(run->configs[i]);
         cp_limits_print(&run->limits[i], stdout);
     }
+    for (uint32_t i = 0; i < run->count; i++) {
+        if (run->monitors[i].code < 0)
+            cp_message("warning: %s: the monitor would not start: %s", run->configs[i]->path,
+                       run->monitors[i].text);
+    }
     for (uint32_t i = 0; i < run->apart.count; i++)
         cp_message("warning: %s", run->apart.texts[i]);
     return cp_output_finish();
@@ -131,6 +138,8 @@ static int check_text(const check_run *run)
 static json_object *config_json(const check_run *run, uint32_t index)
 {
     json_object *answer = cp_config_json(run->configs[index], run->args->origin);
+    if (!values_only(run->args))
+        cp_json_add_string(answer, "monitor", run->monitors[index].code < 0 ? run->monitors[index].text : NULL);
     if (!values_only(run->args))
         cp_json_add(answer, "limits", cp_limits_json(&run->limits[index]));
     return answer;
@@ -157,12 +166,24 @@ static int check_json(const check_run *run)
     return cp_json_end(answer);
 }
 
+/* What the start would find wrong with the monitor's files. That it may serve at its address at all, the configuration's own check has
+ * said (recorder/config/check.c). */
+static void monitor_look(const cp_config *config, cp_error *err)
+{
+    cp_monitor_config settings = cp_place_monitor(config, config->region_dir);
+    settings.access.unprotected = true;
+    const bool halved = !settings.access.certificate_file != !settings.access.key_file;
+    if (config->monitor_listen && !halved)
+        (void)cp_monitor_check(&settings, err);
+}
+
 static int check_report(check_run *run)
 {
     bool sound = true;
     for (uint32_t i = 0; i < run->count && !values_only(run->args); i++) {
         cp_limits_look(&run->limits[i], run->configs[i], NULL);
-        sound = sound && !run->limits[i].above;
+        monitor_look(run->configs[i], &run->monitors[i]);
+        sound = sound && !run->limits[i].above && run->monitors[i].code == 0;
     }
     cp_apart_look(&run->apart, run->configs, run->count);
     const int printed = run->args->common.json ? check_json(run) : check_text(run);
@@ -183,7 +204,8 @@ int cp_verb_check(int argc, char **argv)
                                             "Of several files it also says what their namespaces share that "
                                             "they should not: directories, passwords. --json "
                                             "prints every value. Exit codes: 0 all is good; 2 a limit is "
-                                            "near, or something is shared; 78 a configuration is "
+                                            "near, something is shared, or the monitor's certificate, key "
+                                            "or token cannot be used; 78 a configuration is "
                                             "not valid.",
                                      .children = children};
     check_args args = {0};

@@ -125,16 +125,13 @@ static const char *first_of(const char *option, const char *configured)
 static cp_monitor_config monitor_settings(const monitor_args *args, const char *region,
                                           const cp_config *config)
 {
-    const cp_config none = {0};
-    const cp_config *now = config ? config : &none;
-    return (cp_monitor_config){
-        .region_dir = region,
-        .listen = first_of(args->listen, now->monitor_listen ? now->monitor_listen : CP_MONITOR_LISTEN),
-        .access = {.certificate_file = first_of(args->certificate_file, now->monitor_certificate_file),
-                   .key_file = first_of(args->key_file, now->monitor_key_file),
-                   .token_file = first_of(args->token_file, now->monitor_token_file),
-                   .health_open = now->monitor_health_open,
-                   .unprotected = args->unprotected || now->monitor_unprotected}};
+    cp_monitor_config settings = cp_place_monitor(config, region);
+    settings.listen = first_of(args->listen, settings.listen);
+    settings.access.certificate_file = first_of(args->certificate_file, settings.access.certificate_file);
+    settings.access.key_file = first_of(args->key_file, settings.access.key_file);
+    settings.access.token_file = first_of(args->token_file, settings.access.token_file);
+    settings.access.unprotected = args->unprotected || settings.access.unprotected;
+    return settings;
 }
 
 /* Until a signal of ends. */

@@ -70,6 +70,8 @@ def before_start(answers, server):
     answers.ask("help")
     for options in ((), ("--values",), ("--origin",)):
         answers.ask("check", *options)
+    answers.ask("check", answers.recorder.config, answers.recorder.config, codes=(2,))
+    answers.ask("check", "--config", "/nonexistent", codes=(78,))
     answers.ask("init")
     answers.ask("init")
     answers.ask("bench put", "--seconds", "1", "--rounds", "1", codes=(0, 1))

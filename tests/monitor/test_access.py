@@ -3,6 +3,7 @@ anything listens, and a real Prometheus that scrapes through both. A proper clie
 verification off."""
 
 import base64
+import json
 import os
 import pathlib
 import re
@@ -152,6 +153,32 @@ class Access(unittest.TestCase):
         self.assertEqual(self.curl(url + "/healthz"), (0, 200, "ok\n"))
         self.assertEqual(self.curl(url + "/readyz")[1], 401)
         self.assertEqual(self.curl(url + "/healthz/")[1], 401)
+
+    def test_check(self):
+        """`coldpath check` finds beforehand what the start would find in the files, and says it as the start does."""
+        good = {"certificate_file": "monitor.pem", "key_file": "monitor.key", "token_file": "token"}
+        for name, mode, text in (("loose", 0o644, TOKEN), ("short", 0o600, "short"), ("empty", 0o600, "")):
+            (self.work / name).write_text(text)
+            (self.work / name).chmod(mode)
+        self.addCleanup(self.recorder.write_config)
+        self.addCleanup(self.recorder.settings.pop, "monitor")
+        for wrong, why in (({}, None), ({"token_file": "absent"}, "absent: open it: No such file"), ({"token_file": "loose"}, "everyone can read it"),
+                           ({"token_file": "short"}, "no token of 16"), ({"token_file": "empty"}, "no token of 16"), ({"token_file": "."}, "is no file"),
+                           ({"certificate_file": "token"}, "have to be PEM"), ({"key_file": "other.key"}, "belong together"),
+                           ({"certificate_file": "absent.pem"}, "absent.pem"), ({"key_file": "loose"}, "everyone can read it")):
+            with self.subTest(wrong=wrong):
+                self.recorder.settings["monitor"] = {"listen": "127.0.0.1:0"} | {key: str(self.work / file) for key, file in (good | wrong).items()}
+                self.recorder.write_config()
+                text, answer = self.recorder.run("coldpath", "check"), self.recorder.run("coldpath", "check", "--json")
+                self.assertEqual((text.returncode, answer.returncode), (2, 2) if why else (0, 0), text.stderr)
+                said = json.loads(answer.stdout)["monitor"]
+                if not why:
+                    self.assertIsNone(said)
+                    continue
+                self.assertIn(why, said)
+                self.assertIn(f"the monitor would not start: {said}", text.stderr.decode())
+                self.assertIn(said, self.refusal())
+                self.assertNotIn(TOKEN.encode(), text.stdout + text.stderr + answer.stdout)
 
     def test_other_hosts(self):
         """Beyond this host it wants both, or to be told."""
