@@ -139,7 +139,8 @@ static json_object *config_json(const check_run *run, uint32_t index)
 {
     json_object *answer = cp_config_json(run->configs[index], run->args->origin);
     if (!values_only(run->args))
-        cp_json_add_string(answer, "monitor", run->monitors[index].code < 0 ? run->monitors[index].text : NULL);
+        cp_json_add_string(answer, "monitor",
+                           run->monitors[index].code < 0 ? run->monitors[index].text : NULL);
     if (!values_only(run->args))
         cp_json_add(answer, "limits", cp_limits_json(&run->limits[index]));
     return answer;

@@ -36,6 +36,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/secret_name.h"
 #include "embedded/confine.h"
 #include "embedded/engine.h"
 #include "embedded/exchange.h"
@@ -544,6 +545,8 @@ int main(int argc, char **argv)
                                        NULL};
     from.max_body = default_max_body;
     argp_err_exit_status = EX_USAGE;
+    if (!cp_secret_arguments_check(argc, argv))
+        return EX_USAGE;
     argp_parse(&parser, argc, argv, 0, NULL, &from);
 
     sigset_t signals;

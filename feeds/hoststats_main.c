@@ -4,11 +4,13 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/duration.h"
 #include "base/error.h"
+#include "base/secret_name.h"
 #include "feeds/feed.h"
 #include "feeds/pacer.h"
 #include "feeds/proc_sampler.h"
@@ -188,6 +190,8 @@ int main(int argc, char **argv)
     static stats_run run; /* the timer's histogram is large */
     stats_args args = {
         .region = "coldpath", .interval_ns = (uint64_t)100 * CP_NS_PER_MS, .on_full = CP_ON_FULL_DROP};
+    if (!cp_secret_arguments_check(argc, argv))
+        return EX_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &args);
     run.args = &args;
     run.stopped = cp_feed_catch_signals();

@@ -10,11 +10,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/duration.h"
 #include "base/error.h"
+#include "base/secret_name.h"
 #include "feeds/feed.h"
 #include "feeds/market_merge.h"
 #include "feeds/market_rows.h"
@@ -412,6 +414,8 @@ int main(int argc, char **argv)
                         .rate = DEFAULT_RATE,
                         .max_gap_ns = 10 * (uint64_t)CP_NS_PER_S,
                         .timeout_ns = 30 * (uint64_t)CP_NS_PER_S};
+    if (!cp_secret_arguments_check(argc, argv))
+        return EX_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &args);
     run.args = &args;
     run.stopped = cp_feed_catch_signals();

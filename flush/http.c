@@ -91,6 +91,9 @@ static bool url_path_is_root(CURLU *url)
 
 int cp_http_check_url(const char *url, char *base, size_t size, cp_error *err)
 {
+    if (strchr(url, '@')) /* also where nothing else of it is a URL: none of it is repeated */
+        return cp_error_set(err, CP_E_INVAL,
+                            "ClickHouse URL holds credentials: give user and password by themselves");
     if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
         return cp_error_set(err, CP_E_INVAL,
                             "ClickHouse URL \"%.200s\": write http://host:8123 or https://host:8443", url);
@@ -100,9 +103,6 @@ int cp_http_check_url(const char *url, char *base, size_t size, cp_error *err)
     int rc = CP_OK;
     if (curl_url_set(parsed, CURLUPART_URL, url, 0) != CURLUE_OK || !url_has(parsed, CURLUPART_HOST))
         rc = cp_error_set(err, CP_E_INVAL, "ClickHouse URL \"%.200s\" is not a valid URL", url);
-    else if (url_has(parsed, CURLUPART_USER) || url_has(parsed, CURLUPART_PASSWORD))
-        rc = cp_error_set(err, CP_E_INVAL,
-                          "ClickHouse URL holds credentials: give user and password by themselves");
     else if (!url_path_is_root(parsed) || url_has(parsed, CURLUPART_QUERY) ||
              url_has(parsed, CURLUPART_FRAGMENT))
         rc = cp_error_set(err, CP_E_INVAL,

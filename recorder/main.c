@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "base/secret_name.h"
 #include "monitor/server.h"
 #include "recorder/canary.h"
 #include "recorder/housekeeping.h"
@@ -309,6 +310,8 @@ int main(int argc, char **argv)
         NULL};
     argp_program_version = "coldpathd " COLDPATH_VERSION;
     cp_failpoint_arm();
+    if (!cp_secret_arguments_check(argc, argv))
+        return EX_USAGE;
     argp_parse(&parser, argc, argv, 0, NULL, &path);
     catch_signals();
     cp_error err = {0};

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "base/error.h"
+#include "base/secret_name.h"
 
 enum { LINE_CHARS = 120, LINE_BYTES = 4 * LINE_CHARS + 8, MAX_UNDERLINE = 60 };
 
@@ -118,24 +119,23 @@ static size_t char_bytes(const char *text, size_t left)
     return n;
 }
 
-static bool starts_word(const char *line, size_t at, size_t len, const char *word)
-{
-    const size_t n = strlen(word);
-    return at + n <= len && strncasecmp(line + at, word, n) == 0;
-}
-
-/* The bytes of line that must not be shown: what follows the colon of a key with "pass" in it, which catches
- * misspelt ones as well, or the word before an @. *from = *to when there are none. */
+/* The bytes of line that must not be shown: what follows the colon of a key that would hold a secret, misspelt ones as well, or the word
+ * before an @. *from = *to when there are none. */
 static void find_secret(const char *line, size_t len, size_t *from, size_t *to)
 {
     *from = *to = 0;
-    for (size_t i = 0; i < len; i++) {
-        if (starts_word(line, i, len, "pass") && !starts_word(line, i, len, "password_file")) {
-            const char *colon = memchr(line + i, ':', len - i);
-            *from = colon ? (size_t)(colon - line) + 1 : 0;
-            *to = colon ? len : 0;
-            if (colon)
-                return;
+    for (const char *colon = line; (colon = memchr(colon, ':', len - (size_t)(colon - line))) != NULL;
+         colon++) {
+        size_t end = (size_t)(colon - line);
+        while (end > 0 && strchr(" \t\"'", line[end - 1]))
+            end--;
+        size_t begin = end;
+        while (begin > 0 && !strchr(" \t\"'{,", line[begin - 1]))
+            begin--;
+        if (cp_secret_is_named(line + begin, end - begin)) {
+            *from = (size_t)(colon - line) + 1;
+            *to = len;
+            return;
         }
     }
     const char *at = memrchr(line, '@', len);
