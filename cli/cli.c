@@ -1,3 +1,4 @@
+#include "base/utf8.h"
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -141,25 +142,6 @@ void cp_json_add_double(json_object *object, const char *key, double value)
     cp_json_add(object, key, json_must(json_object_new_double_s(value, text)));
 }
 
-/* Bytes of the character there, 0 when it is none in UTF-8 (RFC 3629). */
-static size_t utf8_length(const unsigned char *at)
-{
-    const unsigned char first = at[0];
-    const size_t length = first < 0x80                     ? 1
-                          : first >= 0xc2 && first <= 0xdf ? 2
-                          : (first & 0xf0) == 0xe0         ? 3
-                          : first >= 0xf0 && first <= 0xf4 ? 4
-                                                           : 0;
-    for (size_t i = 1; i < length; i++) {
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    /* Longer than needed, half of a surrogate pair, or behind the last character. */
-    const bool twisted = (first == 0xe0 && at[1] < 0xa0) || (first == 0xed && at[1] > 0x9f) ||
-                         (first == 0xf0 && at[1] < 0x90) || (first == 0xf4 && at[1] > 0x8f);
-    return twisted ? 0 : length;
-}
-
 /* Texts of servers and files may be cut in the midst of a character, or be none: a parser would refuse the whole document. */
 void cp_json_add_string(json_object *object, const char *key, const char *value)
 {
@@ -167,7 +149,7 @@ void cp_json_add_string(json_object *object, const char *key, const char *value)
     if (value && !text)
         json_must(NULL);
     for (char *at = text; at && *at;) {
-        const size_t length = utf8_length((const unsigned char *)at);
+        const size_t length = cp_utf8_length((const unsigned char *)at, CP_UTF8_MAX);
         if (length == 0)
             *at = '?';
         at += length ? length : 1;

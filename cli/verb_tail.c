@@ -3,8 +3,9 @@
  *     ├─ may be written over ─┤··· seen ···│ cursor ──► copied, checked, shown │ published
  *
  * What is published behind the cursor is copied; then the published position is looked at again, and when the producer may have come round
- * into the copy meanwhile, the copy is thrown away and the next rows are shown from where the producer is by then: the row numbers tell how
- * many were missed. Nothing in the copy is believed before it is checked, as the drain does it (ingest/record.h). */
+ * into the copy meanwhile, the copy is thrown away and the next rows are shown from where the producer is by then. How many were missed
+ * tell the row numbers: of the next row, or, when none follows, of where the producer is, which is what was given back and the records
+ * behind it, counted. Nothing in the copy is believed before it is checked, as the drain does it (ingest/record.h). */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,7 +29,8 @@ enum {
     OPTION_WAITING = 'w',
     COPY = 2 * 1024 * 1024, /* more than the largest row */
     POLL_NS = 10 * CP_NS_PER_MS,
-    OPEN_EVERY = 50 /* polls; looking for new rings opens files */
+    OPEN_EVERY = 50, /* polls; looking for new rings opens files */
+    COUNT_TRIES = 5  /* at the rows of a ring that moves */
 };
 
 typedef struct tail_args {
@@ -41,8 +43,11 @@ typedef struct tail_args {
 typedef struct tail_ring {
     cp_ring_map map; /* fd -1: not there */
     uint64_t cursor;
-    uint32_t next_number; /* of the row behind the cursor */
+    uint32_t next_number; /* of the row behind the last one shown, or of where it began */
     bool number_known;
+    bool jumped; /* the cursor, over rows that were not shown, since then; ... */
+    bool jump_known;
+    uint32_t jump_number; /* ... to the row of this number */
 } tail_ring;
 
 typedef struct tail_run {
@@ -121,10 +126,79 @@ static void missed_say(tail_run *run, uint32_t slot, uint64_t missed)
     run->missed += missed;
     fflush(stdout);
     if (!run->args->common.json)
-        cp_message("slot %" PRIu32 ": overtaken, %s rows passed unseen", slot, cp_human_count(count, missed));
+        cp_message("slot %" PRIu32 ": %s rows passed unseen", slot, cp_human_count(count, missed));
+}
+
+/* Behind the last row. */
+static void end_json(uint32_t slot, const tail_ring *ring, uint64_t missed)
+{
+    json_object *answer = cp_json_begin("tail");
+    cp_json_add_uint(answer, "slot", slot);
+    cp_json_add_uint(answer, "position", ring->cursor);
+    cp_json_add_uint(answer, "number", (uint32_t)(ring->next_number + missed));
+    cp_json_add_uint(answer, "missed", missed);
+    cp_json_add_made(answer, "row", NULL);
+    (void)cp_json_end(answer);
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
+
+/* True when the rows from position on still belong to the recorder. */
+static bool is_kept(const tail_run *run, uint32_t slot, uint64_t position)
+{
+    cp_abi_ack ack;
+    return cp_ack_read(cp_control_ack(&run->control, run->index, slot), &ack) &&
+           (int64_t)(position - ack.consumed) >= 0;
+}
+
+/* True when nobody has written over what lies behind position, now that published is: the producer may be writing a row behind what it has
+ * published; but not over what was not given back to it. */
+static bool is_intact(const tail_run *run, uint32_t slot, uint64_t position, uint64_t published)
+{
+    const uint64_t ahead = published - position + cp_record_size_(run->entry->row_max);
+    return ahead <= run->rings[slot].map.data_size || is_kept(run, slot, position);
+}
+
+/* Records between two positions. False: they do not add up, or the file became shorter. */
+static bool rows_count(const cp_ring_map *map, uint64_t from, uint64_t to, uint64_t *rows)
+{
+    if (!cp_sigbus_enter())
+        return false;
+    const bool sound =
+        to - from <= map->data_size && cp_ring_count_rows(map->data, map->data_size, from, to, rows);
+    cp_sigbus_leave();
+    return sound;
+}
+
+static bool published_read(const cp_ring_map *map, uint64_t *published)
+{
+    if (!cp_sigbus_enter())
+        return false;
+    *published = __atomic_load_n(&map->hot->published, __ATOMIC_ACQUIRE);
+    cp_sigbus_leave();
+    return true;
+}
+
+/* Where the producer is now, and the number of the row that it writes next: what was given back, of which the rows are known, and the
+ * records behind that. False: it moved too fast to count; then only the position is right. */
+static bool place_find(const tail_run *run, uint32_t slot, uint64_t *position, uint32_t *number)
+{
+    const cp_ring_map *map = &run->rings[slot].map;
+    for (int i = 0; i < COUNT_TRIES; i++) {
+        cp_abi_ack ack;
+        uint64_t rows = 0;
+        const bool known = cp_ack_read(cp_control_ack(&run->control, run->index, slot), &ack);
+        if (!published_read(map, position))
+            return false;
+        const bool counted = known && rows_count(map, ack.consumed, *position, &rows);
+        uint64_t published = 0;
+        if (counted && published_read(map, &published) && is_intact(run, slot, ack.consumed, published)) {
+            *number = (uint32_t)(ack.consumed_rows + rows);
+            return true;
+        }
+    }
+    return false;
+}
 
 /* Maps a ring that is there, or there anew. It begins where it is published, or given back, now. */
 static void ring_open(tail_run *run, uint32_t slot)
@@ -141,12 +215,12 @@ static void ring_open(tail_run *run, uint32_t slot)
         ring->map.fd = -1;
         return;
     }
-    ring->number_known = false;
+    ring->jumped = false;
+    ring->number_known = run->args->waiting;
     ring->cursor = ack.consumed;
-    if (!run->args->waiting && cp_sigbus_enter()) {
-        ring->cursor = __atomic_load_n(&ring->map.hot->published, __ATOMIC_ACQUIRE);
-        cp_sigbus_leave();
-    }
+    ring->next_number = (uint32_t)ack.consumed_rows;
+    if (!run->args->waiting)
+        ring->number_known = place_find(run, slot, &ring->cursor, &ring->next_number);
 }
 
 static void rings_open(tail_run *run)
@@ -159,14 +233,6 @@ static void rings_open(tail_run *run)
 }
 
 typedef enum copy_result { COPY_NOTHING, COPY_WHOLE, COPY_OVERTAKEN } copy_result;
-
-/* True when the rows from position on still belong to the recorder. */
-static bool is_kept(const tail_run *run, uint32_t slot, uint64_t position)
-{
-    cp_abi_ack ack;
-    return cp_ack_read(cp_control_ack(&run->control, run->index, slot), &ack) &&
-           (int64_t)(position - ack.consumed) >= 0;
-}
 
 /* Copies what is published behind the cursor, as far as there is room. *published: as of the end of it; *last: nothing was behind. */
 static copy_result ring_copy(const tail_run *run, uint32_t slot, uint64_t *copied, uint64_t *published,
@@ -189,9 +255,7 @@ static copy_result ring_copy(const tail_run *run, uint32_t slot, uint64_t *copie
     cp_sigbus_leave();
     if (pending == 0)
         return COPY_NOTHING;
-    /* The producer may be writing a row behind what it has published; but not over what was not given back to it. */
-    const uint64_t ahead = *published - ring->cursor + cp_record_size_(run->entry->row_max);
-    return fits && (ahead <= size || is_kept(run, slot, ring->cursor)) ? COPY_WHOLE : COPY_OVERTAKEN;
+    return fits && is_intact(run, slot, ring->cursor, *published) ? COPY_WHOLE : COPY_OVERTAKEN;
 }
 
 /* Rows that were not seen before one of this number. */
@@ -200,6 +264,7 @@ static uint64_t missed_before(tail_ring *ring, uint32_t number)
     const uint64_t missed = ring->number_known ? number - ring->next_number : 0;
     ring->next_number = number + 1;
     ring->number_known = true;
+    ring->jumped = false;
     return missed;
 }
 
@@ -228,7 +293,9 @@ static bool ring_follow(tail_run *run, uint32_t slot)
     if (result == COPY_NOTHING)
         return false;
     if (result == COPY_OVERTAKEN) {
+        ring->jumped = true;
         ring->cursor = published;
+        ring->jump_known = place_find(run, slot, &ring->cursor, &ring->jump_number);
         return true;
     }
     chunk->slot = (uint16_t)slot;
@@ -239,6 +306,39 @@ static bool ring_follow(tail_run *run, uint32_t slot)
     /* What breaks the protocol, or a position that never was one of a row, is passed over. */
     ring->cursor = parsed == CP_PARSE_BROKEN || chunk->byte_count == 0 ? published : chunk->end;
     return true;
+}
+
+/* Rows that passed behind the last one shown: up to now, or, when no more were asked for, as far as the cursor jumped. */
+static void ring_end(tail_run *run, uint32_t slot)
+{
+    tail_ring *ring = &run->rings[slot];
+    const bool asked = run->args->rows && run->shown >= run->args->rows;
+    if (ring->map.fd < 0 || (asked && !ring->jumped))
+        return;
+    if (!asked)
+        ring->jump_known = place_find(run, slot, &ring->cursor, &ring->jump_number);
+    if (!ring->jump_known || !ring->number_known) {
+        cp_message("slot %" PRIu32 ": rows that passed at the end could not be counted, they are too fast",
+                   slot);
+        return;
+    }
+    const uint64_t missed = ring->jump_number - ring->next_number;
+    if (missed == 0)
+        return;
+    missed_say(run, slot, missed);
+    if (run->args->common.json)
+        end_json(slot, ring, missed);
+}
+
+static void rings_end(tail_run *run)
+{
+    char shown[CP_HUMAN_TEXT];
+    char missed[CP_HUMAN_TEXT];
+    for (uint32_t slot = 0; run->rings && slot < run->entry->slots; slot++)
+        ring_end(run, slot);
+    if (run->missed && !run->args->common.json)
+        cp_message("%s rows shown, %s passed unseen", cp_human_count(shown, run->shown),
+                   cp_human_count(missed, run->missed));
 }
 
 static int rings_follow(tail_run *run, cp_error *err)
@@ -347,7 +447,9 @@ int cp_verb_tail(int argc, char **argv)
                "As TSV under a line of names, or with --json one object per row. Moves nothing and holds up "
                "nobody: where "
                "producers are faster it is overtaken, and says by how many rows (missed: before this row, in "
-               "its ring).",
+               "its ring; with row null: at the end, behind the last one shown). Control characters are "
+               "shown as "
+               "escapes; bytes that are no UTF-8 as \\xff, with --json as U+FFFD.",
         .children = children};
     tail_args args = {0};
     static tail_run run;
@@ -361,6 +463,8 @@ int cp_verb_tail(int argc, char **argv)
     int rc = tail_open(&run, &err);
     if (rc == CP_OK)
         rc = rings_follow(&run, &err);
+    if (rc == CP_OK)
+        rings_end(&run);
     tail_close(&run);
     const int output = cp_output_finish();
     return rc < 0 ? cp_fail(&err) : output;

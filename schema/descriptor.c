@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "schema/c_header.h"
 
 enum { DESCRIPTOR_VERSION = 1 }; /* counts changes after which a reader of before would be wrong */
@@ -37,29 +38,12 @@ static const char *const kinds[CP_KIND_COUNT] = {
 };
 
 /* A literal of both JSON and Python: UTF-8 stays, other bytes, which neither takes, become U+FFFD. */
-static size_t utf8_length(const unsigned char *p)
-{
-    const size_t len = p[0] < 0x80                   ? 1
-                       : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
-                       : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
-                       : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-                                                     : 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    const bool surrogate = len == 3 && p[0] == 0xed && p[1] >= 0xa0;
-    const bool overlong =
-        (len == 3 && p[0] == 0xe0 && p[1] < 0xa0) || (len == 4 && p[0] == 0xf0 && p[1] < 0x90);
-    return surrogate || overlong || (len == 4 && p[0] == 0xf4 && p[1] >= 0x90) ? 0 : len;
-}
-
 static void literal_write(FILE *out, const char *text)
 {
     const unsigned char *p = (const unsigned char *)text;
     putc('"', out);
     while (*p) {
-        const size_t len = utf8_length(p);
+        const size_t len = cp_utf8_length(p, CP_UTF8_MAX);
         if (*p == '"' || *p == '\\')
             fprintf(out, "\\%c", *p);
         else if (*p < 0x20 || *p == 0x7f)

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 enum {
     SECONDS_PER_DAY = 86400,
     VALUE_TEXT = 64, /* any value but strings and enums */
@@ -14,34 +16,57 @@ enum {
 };
 
 /* Where a value stands decides on its quotes and escapes. */
-typedef enum place { PLACE_TSV, PLACE_TSV_ARRAY, PLACE_JSON } place;
+typedef enum place { PLACE_TSV, PLACE_TSV_ARRAY, PLACE_JSON, PLACE_JSON_RAW } place;
+
+static bool is_json(place where)
+{
+    return where >= PLACE_JSON;
+}
 
 /* ---- strings --------------------------------------------------------------------------------------------------- */
 
-static void byte_print(FILE *out, unsigned char c, place where)
+/* What a terminal would obey rather than show, or is no text, as escapes; where no escape can say it, as U+FFFD. */
+static void bytes_escape(FILE *out, const unsigned char *at, size_t length, bool is_text, place where)
+{
+    if (where == PLACE_JSON && !is_text)
+        fputs("\\ufffd", out);
+    else if (where == PLACE_JSON_RAW && !is_text)
+        fputc(at[0], out);
+    else if (is_json(where))
+        fprintf(out, "\\u%04x", at[length - 1]); /* of two bytes the second is the character's number */
+    else
+        for (size_t i = 0; i < length; i++)
+            fprintf(out, "\\x%02x", at[i]);
+}
+
+static void char_print(FILE *out, const unsigned char *at, size_t length, place where)
 {
     static const char plain[] = "\b\f\n\r\t\\";
     static const char names[] = "bfnrt\\";
+    const unsigned char c = at[0];
     const char *special = c ? strchr(plain, c) : NULL;
+    const bool c1 = length == 2 && c == 0xc2 && at[1] < 0xa0; /* the controls behind ASCII */
     if (special)
         fprintf(out, "\\%c", names[special - plain]);
-    else if (c == 0)
-        fputs(where == PLACE_JSON ? "\\u0000" : "\\0", out);
-    else if (where == PLACE_JSON && c < ' ')
-        fprintf(out, "\\u%04x", c);
-    else if ((where == PLACE_JSON && c == '"') || (where != PLACE_JSON && c == '\''))
+    else if (c == 0 && !is_json(where))
+        fputs("\\0", out);
+    else if (length == 0 || c < ' ' || c == 0x7f || c1)
+        bytes_escape(out, at, length ? length : 1, length > 0, where);
+    else if (c == (is_json(where) ? '"' : '\''))
         fprintf(out, "\\%c", c);
     else
-        fputc(c, out);
+        fwrite(at, 1, length, out);
 }
 
 static void string_print(FILE *out, const void *bytes, size_t length, place where)
 {
-    static const char *const quotes[] = {"", "'", "\""};
+    static const char *const quotes[] = {"", "'", "\"", "\""};
     const unsigned char *at = bytes;
     fputs(quotes[where], out);
-    for (size_t i = 0; i < length; i++)
-        byte_print(out, at[i], where);
+    for (size_t i = 0, n; i < length; i += n ? n : 1) {
+        n = cp_utf8_length(at + i, length - i);
+        char_print(out, at + i, n, where);
+    }
     fputs(quotes[where], out);
 }
 
@@ -276,7 +301,7 @@ static void value_print(FILE *out, const cp_type *type, const uint8_t *row, cons
     } else if (type->kind == CP_ENUM8 || type->kind == CP_ENUM16) {
         enum_print(out, type, at, where);
     } else if (number_format(text, type, at)) {
-        const bool none = where == PLACE_JSON && strpbrk(text, "in") && type->kind != CP_BOOL;
+        const bool none = is_json(where) && strpbrk(text, "in") && type->kind != CP_BOOL;
         fputs(none ? "null" : text, out);
     } else {
         quoted_format(text, type, at);
@@ -295,39 +320,40 @@ static void array_print(FILE *out, const cp_type *type, const uint8_t *row, cons
         if (i > 0)
             fputc(',', out);
         if (type->nullable && nulls[i])
-            fputs(where == PLACE_JSON ? "null" : "NULL", out);
+            fputs(is_json(where) ? "null" : "NULL", out);
         else
             value_print(out, type, row, elements + (size_t)i * type->value_size,
-                        where == PLACE_JSON ? PLACE_JSON : PLACE_TSV_ARRAY);
+                        is_json(where) ? where : PLACE_TSV_ARRAY);
     }
     fputc(']', out);
 }
 
 void cp_row_print(FILE *out, const cp_table *table, const uint8_t *bytes, cp_row_format format)
 {
-    const place where = format == CP_ROW_JSON ? PLACE_JSON : PLACE_TSV;
+    static const place places[] = {PLACE_TSV, PLACE_JSON, PLACE_JSON_RAW};
+    const place where = places[format];
     bool first = true;
-    if (format == CP_ROW_JSON)
+    if (is_json(where))
         fputc('{', out);
     for (uint32_t i = 0; i < table->column_count; i++) {
         const cp_column *column = &table->columns[i];
         if (column->provenance != CP_PROV_NONE)
             continue;
         if (!first)
-            fputc(format == CP_ROW_JSON ? ',' : '\t', out);
+            fputc(is_json(where) ? ',' : '\t', out);
         first = false;
-        if (format == CP_ROW_JSON) {
+        if (is_json(where)) {
             string_print(out, column->name, strlen(column->name), PLACE_JSON);
             fputc(':', out);
         }
         if (column->type.array)
             array_print(out, &column->type, bytes, bytes + column->offset, where);
         else if (column->type.nullable && bytes[column->null_offset])
-            fputs(format == CP_ROW_JSON ? "null" : "\\N", out);
+            fputs(is_json(where) ? "null" : "\\N", out);
         else
             value_print(out, &column->type, bytes, bytes + column->offset, where);
     }
-    if (format == CP_ROW_JSON)
+    if (is_json(where))
         fputc('}', out);
 }
 

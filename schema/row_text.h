@@ -4,6 +4,11 @@
  *   JSON   {"id":1,"at":"2026-01-31 23:59:59","n":null}   as in FORMAT JSONEachRow, numbers of any size unquoted, nan and
  *                                                         infinities null
  *
+ *   bytes of a String          TSV                JSON               JSON_RAW
+ *   control characters         \x1b               \u001b             \u001b         no terminal obeys them
+ *   no UTF-8                   \xff, each byte    \ufffd, each       as they are   JSON: valid, for programs that read it; JSON_RAW: as
+ *                                                                                  ClickHouse writes and reads it; TSV: keeps all
+ *
  * Provenance columns, which are no part of the row, are left out. A time in a column that names another zone than UTC is
  * written in UTC, with a Z. */
 #ifndef CP_SCHEMA_ROW_TEXT_H
@@ -13,7 +18,7 @@
 
 #include "schema/table.h"
 
-typedef enum cp_row_format { CP_ROW_TSV, CP_ROW_JSON } cp_row_format;
+typedef enum cp_row_format { CP_ROW_TSV, CP_ROW_JSON, CP_ROW_JSON_RAW } cp_row_format;
 
 /* Writes one row, without a newline, to out. bytes: 8-byte aligned, and cp_row_check must have passed them. Errors of the
  * stream are the caller's to ask for (ferror). */

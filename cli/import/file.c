@@ -142,7 +142,7 @@ static int line_fill(cp_import_file *file, cp_import *import, int64_t *line, cp_
     if (rc == 1 || rc == CP_E_PARSE)
         *line = (int64_t)cp_row_source_line(file->source);
     if (rc == 1 && row.used > file->table->row_max) {
-        cp_row_print(file->rejects, file->table->table, row.bytes, CP_ROW_JSON);
+        cp_row_print(file->rejects, file->table->table, row.bytes, CP_ROW_JSON_RAW);
         rc = cp_error_set(&problem, CP_E_PARSE, "%s:%lld: the row has %u bytes; the table takes %u (row_max)",
                           file->path, (long long)*line, row.used, file->table->row_max);
     }

@@ -266,7 +266,10 @@ static void dump_row(dump *d, const uint8_t *at, uint32_t size, bool *first)
     if (d->args->common.json && !*first)
         putchar(',');
     *first = false;
-    cp_row_print(stdout, d->table, d->row, d->args->tsv ? CP_ROW_TSV : CP_ROW_JSON);
+    cp_row_print(stdout, d->table, d->row,
+                 d->args->tsv           ? CP_ROW_TSV
+                 : d->args->common.json ? CP_ROW_JSON
+                                        : CP_ROW_JSON_RAW);
     if (!d->args->common.json)
         putchar('\n');
     d->rows_left--;

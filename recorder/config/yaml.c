@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "recorder/config/value.h"
 
 typedef struct anchor {
@@ -291,31 +292,13 @@ static int take_event(builder *b, struct fy_event *event)
 
 /* ---- the text ------------------------------------------------------------------------------------------ */
 
-/* Length of the well-formed UTF-8 character at text (RFC 3629), or 0. */
-static size_t utf8_length(const unsigned char *text, size_t left)
-{
-    const unsigned char c = text[0];
-    if (c < 0x80)
-        return 1;
-    const size_t n = c >= 0xC2 && c <= 0xDF ? 2 : c >= 0xE0 && c <= 0xEF ? 3 : c >= 0xF0 && c <= 0xF4 ? 4 : 0;
-    if (n == 0 || n > left)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((text[i] & 0xC0) != 0x80)
-            return 0;
-    if ((c == 0xE0 && text[1] < 0xA0) || (c == 0xED && text[1] > 0x9F) || (c == 0xF0 && text[1] < 0x90) ||
-        (c == 0xF4 && text[1] > 0x8F))
-        return 0;
-    return n;
-}
-
 /* libfyaml takes bytes that are not UTF-8 for the end of the text: look for them first. */
 static int check_text(builder *b)
 {
     const unsigned char *text = (const unsigned char *)b->source->text;
     cp_config_place place = {.source = b->source, .line = 1, .column = 1, .width = 1};
     for (size_t i = 0; i < b->source->len;) {
-        const size_t n = utf8_length(text + i, b->source->len - i);
+        const size_t n = cp_utf8_length(text + i, b->source->len - i);
         const bool control =
             (text[i] < 0x20 && !strchr("\t\n\r", text[i])) || text[i] == 0 || text[i] == 0x7F;
         if (n == 0 || control) {

@@ -3,6 +3,7 @@ overtaken says by how many rows; how long they took is in the region afterwards.
 
 import json
 import os
+import pathlib
 import selectors
 import signal
 import subprocess
@@ -112,6 +113,61 @@ class Tail(unittest.TestCase):
         self.assertTrue(all(line["row"]["id"] - seen[0]["row"]["id"] == line["number"] - seen[0]["number"] for line in seen))
         self.recorder.wait_delivered()
         self.assertEqual(int(self.server.query("SELECT uniqExact(id) FROM test.critical")), put)
+
+    def stopped_tail(self, *args):
+        """A tail that has mapped the ring of `critical`, and is stopped."""
+        tail = self.recorder.popen("coldpath", "tail", "critical", "--json", *args, stdout=subprocess.PIPE)
+        end = time.monotonic() + DEADLINE
+        while ".0.ring" not in pathlib.Path(f"/proc/{tail.pid}/maps").read_text():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
+        tail.send_signal(signal.SIGSTOP)
+        return tail
+
+    def test_missed_at_the_ends(self):
+        """Rows that pass before the first one shown, and behind the last, are missed too; with those shown they are all that passed."""
+        self.recorder.start()
+        put, end = 100, time.monotonic() + DEADLINE
+        self.put("critical", 0, put)
+        while True:  # stopped a moment too early, it begins behind what it should miss
+            before = put
+            tail = self.stopped_tail("-n", "1")
+            self.put("critical", put, 5000)  # several times round
+            put += 5000
+            tail.send_signal(signal.SIGCONT)
+            while tail.poll() is None:
+                self.assertLess(time.monotonic(), end)
+                self.put("critical", put, 1)
+                put += 1
+            (first,) = [json.loads(line) for line in tail.communicate()[0].splitlines()]
+            if first["missed"]:
+                break
+            self.assertLess(time.monotonic(), end)
+        self.assertEqual((first["number"] - first["missed"], first["row"]["id"]), (before, first["number"]))
+        before = put
+        tail = self.stopped_tail()
+        self.put("critical", put, 5000)
+        put += 5000
+        tail.send_signal(signal.SIGTERM)
+        tail.send_signal(signal.SIGCONT)
+        lines = [json.loads(line) for line in tail.communicate(timeout=DEADLINE)[0].splitlines()]
+        shown = [line for line in lines if line["row"]]
+        if lines:  # not when it was stopped before it had begun
+            self.assertEqual(len(shown) + sum(line["missed"] for line in lines), put - before)
+            self.assertEqual(lines[-1]["number"] + (1 if lines[-1]["row"] else 0), put)
+
+    def test_bytes(self):
+        """Of a String that is no text, or that a terminal would obey, nothing reaches the terminal, and every line of --json is JSON."""
+        csv = b'1,2026-01-02 03:04:05,"\x1b[2J\x1b]0;mine\x07\xc2\x9b31m"\n2,2026-01-02 03:04:05,"a\xff\xed\xa0\x80z"\n'
+        self.recorder.run("coldpath", "put", "lossy", "--format", "CSV", input=csv, check=True)
+        text = self.recorder.run("coldpath", "tail", "lossy", "--waiting", "-n", "2").stdout
+        self.assertEqual(text, b"id\tat\tnote\n1\t2026-01-02 03:04:05\t\\x1b[2J\\x1b]0;mine\\x07\\xc2\\x9b31m\n2\t2026-01-02 03:04:05\ta\\xff\\xed\\xa0\\x80z\n")
+        self.assertEqual([line["row"]["note"] for line in self.tail("lossy", "--waiting", "-n", "2")],
+                         ["\x1b[2J\x1b]0;mine\x07\x9b31m", "a\ufffd\ufffd\ufffd\ufffdz"])
+        # What it shows can be put again, every byte of it.
+        self.recorder.run("coldpath", "put", "lossy", "--format", "TSV", input=text.split(b"\n", 1)[1], check=True)
+        again = self.recorder.run("coldpath", "tail", "lossy", "--waiting", "-n", "4").stdout.splitlines()
+        self.assertEqual(again[1:3], again[3:5])
 
     def stages(self, *args):
         done = self.recorder.run("coldpath", "latency", *args, "--json")

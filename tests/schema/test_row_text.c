@@ -37,7 +37,7 @@ static const sample samples[] = {
     {"DateTime64(0)", "2026-01-31 00:00:00", "2026-01-31 00:00:00", NULL},
     {"String", "a\tb\\c'd\"e\n", "a\\tb\\\\c\\'d\"e\\n", "\"a\\tb\\\\c'd\\\"e\\n\""},
     {"String", "", "", NULL},
-    {"String", "\x01", "\x01", "\"\\u0001\""},
+    {"String", "\x01", "\\x01", "\"\\u0001\""},
     {"FixedString(3)", "ab", "ab\\0", "\"ab\\u0000\""},
     {"Enum8('x' = -1, 'y\tz' = 2)", "y\tz", "y\\tz", NULL},
     {"Enum16('p' = 300)", "p", "p", NULL},
@@ -120,6 +120,39 @@ static void test_every_type(void **state)
     }
 }
 
+/* Bytes that are no text, and characters that a terminal would obey. */
+static void test_bytes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *given, *tsv, *json, *raw;
+    } texts[] = {
+        {"a\x1b[31mb", "a\\x1b[31mb", "a\\u001b[31mb", "a\\u001b[31mb"},
+        {"\x7f\xc2\x9b", "\\x7f\\xc2\\x9b", "\\u007f\\u009b", "\\u007f\\u009b"},
+        {"\xff\xed\xa0\x80z", "\\xff\\xed\\xa0\\x80z", "\\ufffd\\ufffd\\ufffd\\ufffdz", "\xff\xed\xa0\x80z"},
+        {"\xe2\x82", "\\xe2\\x82", "\\ufffd\\ufffd", "\xe2\x82"},
+        {"\u20ac \U0001f600", "\u20ac \U0001f600", "\u20ac \U0001f600", "\u20ac \U0001f600"},
+    };
+    static _Alignas(8) uint8_t row[ROOM];
+    cp_table *table = text_table("String");
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char wanted[128];
+        row_of(table, texts[i].given, row);
+        char *text = printed(table, row, CP_ROW_TSV);
+        assert_string_equal(text, texts[i].tsv);
+        free(text);
+        snprintf(wanted, sizeof wanted, "{\"v\":\"%s\"}", texts[i].json);
+        text = printed(table, row, CP_ROW_JSON);
+        assert_string_equal(text, wanted);
+        free(text);
+        snprintf(wanted, sizeof wanted, "{\"v\":\"%s\"}", texts[i].raw);
+        text = printed(table, row, CP_ROW_JSON_RAW);
+        assert_string_equal(text, wanted);
+        free(text);
+    }
+    cp_table_free(table);
+}
+
 /* Provenance is no part of a row; names stand before the rows. */
 static void test_columns(void **state)
 {
@@ -148,6 +181,7 @@ static void test_columns(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_type), cmocka_unit_test(test_columns)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_type), cmocka_unit_test(test_bytes),
+                                       cmocka_unit_test(test_columns)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

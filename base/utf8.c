@@ -1,0 +1,23 @@
+#include "base/utf8.h"
+
+#include <stdbool.h>
+
+size_t cp_utf8_length(const unsigned char *text, size_t left)
+{
+    const unsigned char first = text[0];
+    const size_t length = first < 0x80                     ? 1
+                          : first >= 0xc2 && first <= 0xdf ? 2
+                          : (first & 0xf0) == 0xe0         ? 3
+                          : first >= 0xf0 && first <= 0xf4 ? 4
+                                                           : 0;
+    if (length > left)
+        return 0;
+    for (size_t i = 1; i < length; i++) {
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    /* Longer than needed, half of a surrogate pair, or behind the last character. */
+    const bool twisted = (first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) ||
+                         (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f);
+    return twisted ? 0 : length;
+}

@@ -1,0 +1,13 @@
+/* Telling text from bytes that are none. */
+#ifndef CP_BASE_UTF8_H
+#define CP_BASE_UTF8_H
+
+#include <stddef.h>
+
+enum { CP_UTF8_MAX = 4 }; /* bytes of a character */
+
+/* Bytes of the well-formed UTF-8 character at text (RFC 3629), of which left ≥ 1 may be read; 0: there is none. Of a text that ends with a NUL
+ * left may be CP_UTF8_MAX: a NUL is a character of its own, and ends any other. */
+size_t cp_utf8_length(const unsigned char *text, size_t left);
+
+#endif
