@@ -1,52 +1,61 @@
 /* See metric.h. The order is that of /metrics: what one looks at first comes first. */
 #include "monitor/metric.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/clock.h"
 #include "monitor/process.h"
-#include "shm/histogram.h"
-
-#define NS_PER_S 1e9
+#include "monitor/sample.h"
 
 /* ---- of the recorder ------------------------------------------------------------------------------------------- */
 
-static const cp_abi_control *header_of(const cp_watch_view *view)
-{
-    return view->observer->control.header;
-}
+/* 0 without a region. */
+#define RECORDER_FIELD(function, expression)                                                                 \
+    static double function(const cp_watch_view *view)                                                        \
+    {                                                                                                        \
+        return view->present ? (double)(expression) : 0;                                                     \
+    }
+
+/* Of the control file's header, which the recorder writes meanwhile. */
+#define HEADER(field) __atomic_load_n(&view->observer->control.header->field, __ATOMIC_RELAXED)
 
 static double boot_to_unix(const cp_watch_view *view, uint64_t boot_ns)
 {
-    return boot_ns == 0 ? 0 : (double)(boot_ns + view->real_minus_boot_ns) / NS_PER_S;
+    return boot_ns == 0 ? 0 : (double)(boot_ns + view->real_minus_boot_ns) / CP_NS_PER_S;
 }
 
-static double recorder_up(const cp_watch_view *view)
+/* The day's figure is of an earlier day until the recorder sends again. */
+static bool sent_is_of_today(const cp_watch_view *view)
 {
-    return view->present && view->observer->recorder_alive;
+    const uint64_t today =
+        (view->taken_ns + view->real_minus_boot_ns) / CP_NS_PER_S / ((uint64_t)24 * 60 * 60);
+    return HEADER(sent_day) == today;
 }
 
-static double region_present(const cp_watch_view *view)
-{
-    return view->present;
-}
+RECORDER_FIELD(region_present, view->present)
+RECORDER_FIELD(recorder_up, view->observer->recorder_alive)
+RECORDER_FIELD(healthy, view->health.sound)
+RECORDER_FIELD(heartbeat, boot_to_unix(view, HEADER(heartbeat_ns)))
+RECORDER_FIELD(sink_state, HEADER(sink_state))
+RECORDER_FIELD(reload_time, (double)HEADER(reload_ns) / CP_NS_PER_S)
+RECORDER_FIELD(mode, HEADER(mode))
+RECORDER_FIELD(sent_today, sent_is_of_today(view) ? HEADER(sent_bytes) : 0)
+RECORDER_FIELD(sent_limit, HEADER(sent_limit))
+RECORDER_FIELD(commands_obeyed, HEADER(commands))
+RECORDER_FIELD(commands_refused, HEADER(commands_refused))
+RECORDER_FIELD(chunks, HEADER(chunk_count))
+RECORDER_FIELD(chunks_free, HEADER(chunks_free))
+RECORDER_FIELD(drain_turns, HEADER(drain_turns))
+RECORDER_FIELD(drain_work_turns, HEADER(drain_work_turns))
 
-static double healthy(const cp_watch_view *view)
-{
-    return view->present && view->health.sound;
-}
+/* All 0 without a canary. */
+RECORDER_FIELD(canary_interval, (double)view->canary.interval_ns / CP_NS_PER_S)
+RECORDER_FIELD(canary_limit, (double)view->canary.limit_ns / CP_NS_PER_S)
+RECORDER_FIELD(canary_lag, (double)view->canary.lag_ns / CP_NS_PER_S)
+RECORDER_FIELD(canary_arrived, view->canary.interval_ns ? boot_to_unix(view, view->canary.arrived_ns) : 0)
 
-static double heartbeat(const cp_watch_view *view)
+/* The configuration that a recorder starts with is valid: only a refused reload makes it 0. */
+static double reload_successful(const cp_watch_view *view)
 {
-    return view->present
-               ? boot_to_unix(view, __atomic_load_n(&header_of(view)->heartbeat_ns, __ATOMIC_RELAXED))
-               : 0;
-}
-
-static double sink_state(const cp_watch_view *view)
-{
-    return view->present ? __atomic_load_n(&header_of(view)->sink_state, __ATOMIC_RELAXED) : 0;
+    return !view->present || HEADER(reload_result) != CP_RELOAD_REFUSED;
 }
 
 static double wal_size(const cp_watch_view *view)
@@ -55,75 +64,6 @@ static double wal_size(const cp_watch_view *view)
     for (uint32_t i = 0; view->present && i < view->observer->control.table_count; i++)
         sum += (double)view->tables[i].measures.log_bytes;
     return sum;
-}
-
-/* The configuration that a recorder starts with is valid: only a refused reload makes it 0. */
-static double reload_successful(const cp_watch_view *view)
-{
-    return !view->present ||
-           __atomic_load_n(&header_of(view)->reload_result, __ATOMIC_RELAXED) != CP_RELOAD_REFUSED;
-}
-
-static double reload_time(const cp_watch_view *view)
-{
-    return view->present ? (double)__atomic_load_n(&header_of(view)->reload_ns, __ATOMIC_RELAXED) / NS_PER_S
-                         : 0;
-}
-
-static double mode(const cp_watch_view *view)
-{
-    return view->present ? __atomic_load_n(&header_of(view)->mode, __ATOMIC_RELAXED) : 0;
-}
-
-/* The day's figure is of an earlier day until the recorder sends again. */
-static double sent_today(const cp_watch_view *view)
-{
-    const uint64_t today =
-        (view->taken_ns + view->real_minus_boot_ns) / CP_NS_PER_S / ((uint64_t)24 * 60 * 60);
-    return view->present && __atomic_load_n(&header_of(view)->sent_day, __ATOMIC_RELAXED) == today
-               ? (double)__atomic_load_n(&header_of(view)->sent_bytes, __ATOMIC_RELAXED)
-               : 0;
-}
-
-static double commands_obeyed(const cp_watch_view *view)
-{
-    return view->present ? (double)__atomic_load_n(&header_of(view)->commands, __ATOMIC_RELAXED) : 0;
-}
-
-static double commands_refused(const cp_watch_view *view)
-{
-    return view->present ? (double)__atomic_load_n(&header_of(view)->commands_refused, __ATOMIC_RELAXED) : 0;
-}
-
-static double sent_limit(const cp_watch_view *view)
-{
-    return view->present ? (double)__atomic_load_n(&header_of(view)->sent_limit, __ATOMIC_RELAXED) : 0;
-}
-
-static double chunks(const cp_watch_view *view)
-{
-    return view->present ? __atomic_load_n(&header_of(view)->chunk_count, __ATOMIC_RELAXED) : 0;
-}
-
-static double chunks_free(const cp_watch_view *view)
-{
-    return view->present ? __atomic_load_n(&header_of(view)->chunks_free, __ATOMIC_RELAXED) : 0;
-}
-
-static double drain_turns(const cp_watch_view *view)
-{
-    return view->present ? (double)__atomic_load_n(&header_of(view)->drain_turns, __ATOMIC_RELAXED) : 0;
-}
-
-static double drain_work_turns(const cp_watch_view *view)
-{
-    return view->present ? (double)__atomic_load_n(&header_of(view)->drain_work_turns, __ATOMIC_RELAXED) : 0;
-}
-
-static void build_info(const cp_watch_view *view, const char *name, FILE *out)
-{
-    (void)view;
-    fprintf(out, "%s{version=\"" COLDPATH_VERSION "\",abi=\"%d.%d\"} 1\n", name, CP_ABI_MAJOR, CP_ABI_MINOR);
 }
 
 /* ---- of a table ------------------------------------------------------------------------------------------------ */
@@ -160,11 +100,21 @@ TABLE_FIELD(batches, table->counters.delivered_batches)
 TABLE_FIELD(body_bytes, table->counters.delivered_body_bytes)
 TABLE_FIELD(retrying, table->counters.retry_at_ns != 0)
 TABLE_FIELD(guarantee, table->counters.guarantee)
-TABLE_FIELD(last_insert, (double)table->counters.last_insert_ns / NS_PER_S)
+TABLE_FIELD(last_insert, (double)table->counters.last_insert_ns / CP_NS_PER_S)
 TABLE_FIELD(pool_waits, table->counters.pool_waits)
 TABLE_FIELD(parked, table->counters.parked_since_ns != 0)
 TABLE_FIELD(paused, table->counters.paused_since_ns != 0)
 TABLE_FIELD(pressure_changes, table->counters.pressure_changes)
+
+#define MEASURE_FIELD(function, field)                                                                       \
+    static double function(const cp_watch_view *view, uint32_t index)                                        \
+    {                                                                                                        \
+        return (double)view->tables[index].measures.field;                                                   \
+    }
+
+MEASURE_FIELD(wal_table_size, log_bytes)
+MEASURE_FIELD(wal_limit, log_limit)
+MEASURE_FIELD(wal_state, log_state)
 
 /* Rows before `consumed` of a critical table are in its log, or were. */
 static double wal_durable(const cp_watch_view *view, uint32_t index)
@@ -183,213 +133,6 @@ static double oldest_unshipped(const cp_watch_view *view, uint32_t index)
     if (table->counters.oldest_unshipped_ns == 0 && table->in_ring > 0 && !view->observer->recorder_alive)
         return heartbeat(view);
     return boot_to_unix(view, table->counters.oldest_unshipped_ns);
-}
-
-static double wal_table_size(const cp_watch_view *view, uint32_t index)
-{
-    return (double)view->tables[index].measures.log_bytes;
-}
-
-static double wal_limit(const cp_watch_view *view, uint32_t index)
-{
-    return (double)view->tables[index].measures.log_limit;
-}
-
-static double wal_state(const cp_watch_view *view, uint32_t index)
-{
-    return view->tables[index].measures.log_state;
-}
-
-/* ---- with labels of their own ---------------------------------------------------------------------------------- */
-
-static void sample(FILE *out, const char *name, const cp_table_view *table, const char *label,
-                   const char *value, double number)
-{
-    fprintf(out, "%s{table=", name);
-    cp_metric_label(table->entry->name, out);
-    fprintf(out, ",%s=", label);
-    cp_metric_label(value, out);
-    fputs("} ", out);
-    cp_metric_number(number, out);
-    fputc('\n', out);
-}
-
-static void discards(const cp_watch_view *view, const char *name, FILE *out)
-{
-    for (uint32_t i = 0; view->present && i < view->observer->control.table_count; i++) {
-        const cp_table_view *table = &view->observer->tables[i];
-        sample(out, name, table, "reason", "rejected", (double)table->rejected);
-        sample(out, name, table, "reason", "downsampled", (double)table->suppressed);
-        sample(out, name, table, "reason", "dropped", (double)table->dropped);
-        sample(out, name, table, "reason", "quarantined", (double)table->quarantined);
-        sample(out, name, table, "reason", "given_up", (double)table->given_up);
-        sample(out, name, table, "reason", "ring_full", (double)table->full);
-        sample(out, name, table, "reason", "too_big", (double)table->too_big);
-    }
-}
-
-static void insert_errors(const cp_watch_view *view, const char *name, FILE *out)
-{
-    for (uint32_t i = 0; view->present && i < view->observer->control.table_count; i++) {
-        const cp_table_view *table = &view->observer->tables[i];
-        sample(out, name, table, "class", "net", (double)table->counters.insert_errors_net);
-        sample(out, name, table, "class", "server", (double)table->counters.insert_errors_server);
-    }
-}
-
-static void pressure_seconds(const cp_watch_view *view, const char *name, FILE *out)
-{
-    static const char *const levels[] = {"1", "2", "3"};
-    for (uint32_t i = 0; view->present && i < view->observer->control.table_count; i++) {
-        const cp_table_view *table = &view->observer->tables[i];
-        for (size_t level = 0; level < sizeof levels / sizeof levels[0]; level++)
-            sample(out, name, table, "level", levels[level],
-                   (double)table->counters.pressure_ns[level] / NS_PER_S);
-    }
-}
-
-static void producer_up(const cp_watch_view *view, const char *name, FILE *out)
-{
-    for (uint32_t i = 0; view->present && i < view->observer->control.table_count; i++) {
-        const cp_table_view *table = &view->observer->tables[i];
-        for (uint32_t slot = 0; slot < table->entry->slots; slot++) {
-            const cp_ring_view *ring = &table->rings[slot];
-            if (ring->pid == 0)
-                continue;
-            fprintf(out, "%s{table=", name);
-            cp_metric_label(table->entry->name, out);
-            fprintf(out, ",slot=\"%u\",producer=", slot);
-            cp_metric_label(ring->producer, out);
-            fprintf(out, "} %d\n", ring->live);
-        }
-    }
-}
-
-/* The last minute's, in milliseconds; the sum and the count are those of the region's life. */
-static void insert_latency(const cp_watch_view *view, const char *name, FILE *out)
-{
-    static const struct {
-        const char *text;
-        double share;
-    } quantiles[] = {{"0.5", 0.5}, {"0.9", 0.9}, {"0.99", 0.99}, {"1", 1}};
-    for (uint32_t i = 0; view->present && i < view->observer->control.table_count; i++) {
-        const cp_table_view *table = &view->observer->tables[i];
-        const cp_abi_histogram *recent = &view->tables[i].recent_inserts;
-        const cp_abi_histogram *all = &view->tables[i].measures.insert_us;
-        const bool any = cp_histogram_count(recent) > 0;
-        for (size_t q = 0; q < sizeof quantiles / sizeof quantiles[0]; q++)
-            sample(out, name, table, "quantile", quantiles[q].text,
-                   any ? cp_histogram_quantile(recent, quantiles[q].share) / 1e3 : NAN);
-        fprintf(out, "%s_sum{table=", name);
-        cp_metric_label(table->entry->name, out);
-        fputs("} ", out);
-        cp_metric_number((double)all->sum / 1e3, out);
-        fprintf(out, "\n%s_count{table=", name);
-        cp_metric_label(table->entry->name, out);
-        fprintf(out, "} %llu\n", (unsigned long long)cp_histogram_count(all));
-    }
-}
-
-/* ---- of the canary; all 0 without one -------------------------------------------------------------------------- */
-
-static double canary_interval(const cp_watch_view *view)
-{
-    return view->present ? (double)view->canary.interval_ns / NS_PER_S : 0;
-}
-
-static double canary_limit(const cp_watch_view *view)
-{
-    return view->present ? (double)view->canary.limit_ns / NS_PER_S : 0;
-}
-
-static double canary_lag(const cp_watch_view *view)
-{
-    return view->present ? (double)view->canary.lag_ns / NS_PER_S : 0;
-}
-
-static double canary_arrived(const cp_watch_view *view)
-{
-    return view->present && view->canary.interval_ns ? boot_to_unix(view, view->canary.arrived_ns) : 0;
-}
-
-/* One sample for each ClickHouse endpoint. */
-static void endpoint_samples(const cp_watch_view *view, const char *name, FILE *out,
-                             double (*value)(const cp_abi_endpoint *endpoint))
-{
-    for (uint32_t i = 0; view->present && view->observer->control.endpoints && i < CP_ABI_ENDPOINTS; i++) {
-        cp_abi_endpoint endpoint = view->observer->control.endpoints[i];
-        endpoint.url[sizeof endpoint.url - 1] = '\0';
-        if (endpoint.role == CP_ENDPOINT_NONE)
-            continue;
-        fprintf(out, "%s{endpoint=", name);
-        cp_metric_label(endpoint.url, out);
-        fputs("} ", out);
-        cp_metric_number(value(&endpoint), out);
-        fputc('\n', out);
-    }
-}
-
-static double endpoint_state_of(const cp_abi_endpoint *endpoint)
-{
-    return endpoint->state;
-}
-
-static double endpoint_chosen_of(const cp_abi_endpoint *endpoint)
-{
-    return endpoint->role == CP_ENDPOINT_CHOSEN;
-}
-
-static double endpoint_switches_of(const cp_abi_endpoint *endpoint)
-{
-    return (double)endpoint->chosen;
-}
-
-static double endpoint_held_of(const cp_abi_endpoint *endpoint)
-{
-    return (double)endpoint->held_rows;
-}
-
-static void endpoint_states(const cp_watch_view *view, const char *name, FILE *out)
-{
-    endpoint_samples(view, name, out, endpoint_state_of);
-}
-
-static void endpoint_chosen(const cp_watch_view *view, const char *name, FILE *out)
-{
-    endpoint_samples(view, name, out, endpoint_chosen_of);
-}
-
-static void endpoint_switches(const cp_watch_view *view, const char *name, FILE *out)
-{
-    endpoint_samples(view, name, out, endpoint_switches_of);
-}
-
-static void endpoint_held(const cp_watch_view *view, const char *name, FILE *out)
-{
-    endpoint_samples(view, name, out, endpoint_held_of);
-}
-
-static void canary_rows(const cp_watch_view *view, const char *name, FILE *out)
-{
-    const struct {
-        const char *stage;
-        uint64_t rows;
-    } stages[] = {{"put", view->canary.put_rows},
-                  {"durable", view->canary.durable_rows},
-                  {"delivered", view->canary.delivered_rows},
-                  {"lost", view->canary.lost_rows},
-                  {"refused", view->canary.refused_rows}};
-    for (size_t i = 0; view->present && i < sizeof stages / sizeof stages[0]; i++)
-        fprintf(out, "%s{stage=\"%s\"} %llu\n", name, stages[i].stage, (unsigned long long)stages[i].rows);
-}
-
-static void canary_times(const cp_watch_view *view, const char *name, FILE *out)
-{
-    static const cp_metric_histogram how = {.scale = 1e-6, .first_power = 9, .last_power = 27};
-    static const char *const labels[][2] = {{"stage", "durable"}, {"stage", "delivered"}};
-    const cp_abi_histogram *histograms[] = {&view->canary_durable, &view->canary_delivered};
-    for (size_t i = 0; view->present && i < sizeof labels / sizeof labels[0]; i++)
-        cp_metric_histogram_write(out, name, labels[i], &how, histograms[i]);
 }
 
 /* ---- the list -------------------------------------------------------------------------------------------------- */
@@ -429,22 +172,22 @@ const cp_metric cp_metrics[] = {
      .type = CP_METRIC_GAUGE,
      .labels = "endpoint",
      .help = "A ClickHouse endpoint, as recorder_sink_state",
-     .samples = endpoint_states},
+     .samples = cp_sample_endpoint_states},
     {.name = "recorder_endpoint_chosen",
      .type = CP_METRIC_GAUGE,
      .labels = "endpoint",
      .help = "1 for the endpoint that new batches go to",
-     .samples = endpoint_chosen},
+     .samples = cp_sample_endpoint_chosen},
     {.name = "recorder_endpoint_chosen_total",
      .type = CP_METRIC_COUNTER,
      .labels = "endpoint",
      .help = "How often an endpoint was chosen for new batches",
-     .samples = endpoint_switches},
+     .samples = cp_sample_endpoint_switches},
     {.name = "recorder_endpoint_held_rows",
      .type = CP_METRIC_GAUGE,
      .labels = "endpoint",
      .help = "Rows set aside: they may have been stored at an endpoint that does not answer, and wait for it",
-     .samples = endpoint_held},
+     .samples = cp_sample_endpoint_held},
     OF_TABLE("recorder_queue_usage", CP_METRIC_GAUGE, usage, "How full the table's fullest ring is, 0 to 1"),
     OF_TABLE("recorder_queue_peak_usage", CP_METRIC_GAUGE, usage_peak,
              "The fullest a ring of the table has been, as the drain thread saw it, 0 to 1"),
@@ -452,7 +195,7 @@ const cp_metric cp_metrics[] = {
      .type = CP_METRIC_SUMMARY,
      .labels = "table, quantile",
      .help = "Acknowledged inserts of the last minute, in milliseconds; NaN when there was none",
-     .samples = insert_latency},
+     .samples = cp_sample_insert_latency},
     OF_RECORDER("recorder_wal_size_bytes", CP_METRIC_GAUGE, wal_size,
                 "Bytes on disk of all critical tables' logs"),
     OF_TABLE("recorder_dropped_rows_total", CP_METRIC_COUNTER, lost,
@@ -477,7 +220,7 @@ const cp_metric cp_metrics[] = {
      .labels = "table, reason",
      .help =
          "Rows that did not go to ClickHouse, by reason; ring_full and too_big are puts that were refused",
-     .samples = discards},
+     .samples = cp_sample_discards},
     OF_TABLE("recorder_duplicate_rows_total", CP_METRIC_COUNTER, duplicate,
              "Rows left out by unique_key, of the rejected ones; counts again what a restart copies again"),
     OF_TABLE("recorder_ring_rows", CP_METRIC_GAUGE, in_ring, "Rows in the table's rings"),
@@ -519,13 +262,13 @@ const cp_metric cp_metrics[] = {
      .labels = "stage, le",
      .help = "Canary rows, from put to each stage: durable in the log (of a lossy table: delivered), "
              "delivered to ClickHouse",
-     .samples = canary_times},
+     .samples = cp_sample_canary_times},
     {.name = "recorder_canary_rows_total",
      .type = CP_METRIC_COUNTER,
      .labels = "stage",
      .help = "Canary rows that reached a stage; lost ones were dropped or quarantined, refused ones found no "
              "room",
-     .samples = canary_rows},
+     .samples = cp_sample_canary_rows},
     OF_TABLE("recorder_pressure_level", CP_METRIC_GAUGE, pressure,
              "The table's rung of the pressure ladder; 0 when everything is recorded"),
     OF_TABLE("recorder_pressure_changes_total", CP_METRIC_COUNTER, pressure_changes,
@@ -536,13 +279,13 @@ const cp_metric cp_metrics[] = {
      .type = CP_METRIC_COUNTER,
      .labels = "table, level",
      .help = "Time spent on each rung of the pressure ladder",
-     .samples = pressure_seconds},
+     .samples = cp_sample_pressure_seconds},
     OF_TABLE("recorder_producers", CP_METRIC_GAUGE, producers, "Producers that hold a ring of the table now"),
     {.name = "recorder_producer_up",
      .type = CP_METRIC_GAUGE,
      .labels = "table, slot, producer",
      .help = "1 while the last producer of the slot lives",
-     .samples = producer_up},
+     .samples = cp_sample_producers},
     OF_TABLE("recorder_rings_broken", CP_METRIC_GAUGE, broken_rings,
              "Rings that broke the protocol and are no longer read"),
     OF_TABLE("recorder_insert_attempts_total", CP_METRIC_COUNTER, attempts, "Inserts sent, retries included"),
@@ -550,7 +293,7 @@ const cp_metric cp_metrics[] = {
      .type = CP_METRIC_COUNTER,
      .labels = "table, class",
      .help = "Inserts that failed: net without an answer, server with one",
-     .samples = insert_errors},
+     .samples = cp_sample_insert_errors},
     OF_TABLE("recorder_insert_retrying", CP_METRIC_GAUGE, retrying,
              "1 while a failed insert waits to be sent again"),
     OF_TABLE("recorder_parked", CP_METRIC_GAUGE, parked,
@@ -596,7 +339,7 @@ const cp_metric cp_metrics[] = {
      .type = CP_METRIC_GAUGE,
      .labels = "version, abi",
      .help = "The version of the program that answers; always 1",
-     .samples = build_info},
+     .samples = cp_sample_build},
     OF_RECORDER("process_cpu_seconds_total", CP_METRIC_COUNTER, cp_process_cpu_seconds,
                 "Processor time of the process that answers"),
     OF_RECORDER("process_resident_memory_bytes", CP_METRIC_GAUGE, cp_process_resident_bytes,
