@@ -323,7 +323,7 @@ static bool chunk_fill(drain_lane *lane, drain_ring *ring, uint32_t table, cp_ch
 }
 
 /* Hands one chunk of at most `pending` bytes on. Returns the bytes it took, 0 when that has to wait or the
- * ring has been set aside as broken. What precedes a broken record is still delivered. */
+ * ring is broken. What precedes a broken record is still delivered. */
 static uint64_t ring_drain_chunk(cp_drain *drain, uint32_t table, drain_ring *ring, uint64_t pending)
 {
     drain_lane *lane = &drain->lanes[table];
