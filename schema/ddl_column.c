@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "schema/ddl_check.h"
 #include "schema/ddl_parser.h"
 #include "schema/type_parser.h"
 
@@ -53,13 +54,18 @@ static int column_default_parse(cp_ddl *ddl, column_draft *draft)
 {
     draft->column.computed = server_side(ddl);
     const bool ephemeral = cp_ddl_is(ddl, "EPHEMERAL");
+    const bool stored = !draft->column.computed;
     cp_ddl_next(ddl);
+    const cp_ddl_token first = ddl->tok;
     const bool ends = cp_ddl_is_punct(ddl, ',') || cp_ddl_is_punct(ddl, ')') || cp_ddl_is(ddl, "COMMENT") ||
                       cp_ddl_is(ddl, "CODEC");
     if (ephemeral && ends)
         return ddl->failed; /* EPHEMERAL without an expression */
-    return cp_ddl_parse_expression(ddl, "a column's default", column_stops, false,
-                                   &draft->column.default_expr);
+    if (cp_ddl_parse_expression(ddl, "a column's default", column_stops, false, &draft->column.default_expr) <
+        0)
+        return ddl->failed;
+    return stored && ddl->prev_end == first.end ? cp_ddl_check_default(ddl, first, &draft->column)
+                                                : ddl->failed;
 }
 
 /* The modifiers in the order that ClickHouse takes them in; the four kinds of default exclude each other. */

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "schema/ddl_check.h"
+
 static const char *const clause_stops[] = {"ENGINE", "ORDER",    "PARTITION", "PRIMARY", "SAMPLE",
                                            "TTL",    "SETTINGS", "COMMENT",   "AS",      NULL};
 
@@ -225,9 +227,10 @@ typedef struct clause {
     const char *second; /* NULL: one word */
     const char *name;   /* of both, for messages */
     char **out;
+    bool list; /* of several expressions without parentheses */
 } clause;
 
-static int clause_parse(cp_ddl *ddl, const clause *clauses, bool *found)
+static int clause_parse(cp_ddl *ddl, cp_table *table, const clause *clauses, bool *found)
 {
     const cp_ddl_token tok = ddl->tok;
     for (const clause *c = clauses; c->first; c++) {
@@ -241,22 +244,28 @@ static int clause_parse(cp_ddl *ddl, const clause *clauses, bool *found)
                                c->first, cp_ddl_show(ddl, ddl->tok, shown));
         if (*c->out)
             return cp_ddl_fail(ddl, tok, CP_E_PARSE, "%s is given twice", c->name);
-        return cp_ddl_parse_expression(ddl, c->name, clause_stops, true, c->out);
+        const cp_ddl from = *ddl;
+        if (cp_ddl_parse_expression(ddl, c->name, clause_stops, c->list, c->out) < 0)
+            return ddl->failed;
+        if (cp_ddl_is_punct(ddl, ','))
+            return cp_ddl_fail(ddl, ddl->tok, CP_E_PARSE,
+                               "several expressions of %s stand in parentheses: %s (a, b)", c->name, c->name);
+        return cp_ddl_check_names(ddl, &from, c->name, table);
     }
     return ddl->failed;
 }
 
 static int tail_clause_parse(cp_ddl *ddl, cp_table *table)
 {
-    const clause clauses[] = {{"ORDER", "BY", "ORDER BY", &table->order_by},
-                              {"PARTITION", "BY", "PARTITION BY", &table->partition_by},
-                              {"PRIMARY", "KEY", "PRIMARY KEY", &table->primary_key},
-                              {"SAMPLE", "BY", "SAMPLE BY", &table->sample_by},
-                              {"TTL", NULL, "TTL", &table->ttl},
-                              {NULL, NULL, NULL, NULL}};
+    const clause clauses[] = {{"ORDER", "BY", "ORDER BY", &table->order_by, false},
+                              {"PARTITION", "BY", "PARTITION BY", &table->partition_by, false},
+                              {"PRIMARY", "KEY", "PRIMARY KEY", &table->primary_key, false},
+                              {"SAMPLE", "BY", "SAMPLE BY", &table->sample_by, false},
+                              {"TTL", NULL, "TTL", &table->ttl, true},
+                              {NULL, NULL, NULL, NULL, false}};
     const cp_ddl_token tok = ddl->tok;
     bool found = false;
-    if (clause_parse(ddl, clauses, &found) < 0 || found)
+    if (clause_parse(ddl, table, clauses, &found) < 0 || found)
         return ddl->failed;
     const bool twice = (cp_ddl_is(ddl, "ENGINE") && table->engine) ||
                        (cp_ddl_is(ddl, "COMMENT") && table->comment) ||

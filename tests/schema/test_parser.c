@@ -28,6 +28,74 @@ static void bad_statements_say_where_and_what(void **state)
     }
 }
 
+/* ClickHouse 26.7 takes all of these: nothing of them is refused here. */
+static void expressions_that_clickhouse_takes(void **state)
+{
+    (void)state;
+    static const char *const columns =
+        "k UInt8, d Date, v Nullable(UInt8), m UInt8 MATERIALIZED k, al UInt8 ALIAS k, e UInt8 EPHEMERAL";
+    static const char *const tails[] = {
+        "ORDER BY arrayMap(x -> x + k, [1])",
+        "ORDER BY k + 1",
+        "ORDER BY CAST(k AS UInt64)",
+        "ORDER BY (k::UInt64)",
+        "ORDER BY v.null",
+        "ORDER BY _part",
+        "ORDER BY EXTRACT(YEAR FROM toDate(k))",
+        "ORDER BY tuple()",
+        "ORDER BY ()",
+        "ORDER BY k DESC",
+        "ORDER BY (k DESC, m)",
+        "ORDER BY (k, m,)",
+        "ORDER BY if(k > 1, 1, 2)",
+        "ORDER BY CASE WHEN k THEN 1 ELSE 2 END",
+        "ORDER BY m",
+        "ORDER BY `k`",
+        "ORDER BY k TTL d + INTERVAL k DAY",
+        "ORDER BY k TTL d + toIntervalDay(k)",
+        "ORDER BY k TTL d + INTERVAL 1 DAY RECOMPRESS CODEC(ZSTD), d + INTERVAL 2 DAY DELETE",
+        "ORDER BY k TTL d + INTERVAL 1 DAY DELETE WHERE k IN (1, 2) AND NOT m = 3",
+        "ORDER BY k TTL d + INTERVAL 1 DAY TO VOLUME 'slow', d + INTERVAL 2 MONTH TO DISK 'x'",
+        "ORDER BY k TTL d + INTERVAL 1 DAY GROUP BY k SET m = max(m)",
+        "ORDER BY k PARTITION BY toYYYYMM(d) SAMPLE BY k"};
+    static const char *const defaults[] = {"UInt8 DEFAULT 300",
+                                           "UInt8 DEFAULT -1",
+                                           "UInt8 DEFAULT '12'",
+                                           "UInt8 DEFAULT NULL",
+                                           "UInt8 DEFAULT 1.5",
+                                           "UInt8 DEFAULT true",
+                                           "UInt8 DEFAULT 1e2",
+                                           "Int32 DEFAULT 99999999999",
+                                           "Float64 DEFAULT 'nan'",
+                                           "Float64 DEFAULT '1e5'",
+                                           "Decimal(9,2) DEFAULT 1.239",
+                                           "Decimal(9,2) DEFAULT '1e3'",
+                                           "Date DEFAULT '2020-1-1'",
+                                           "Date DEFAULT 0",
+                                           "Date DEFAULT '2020-13-45'",
+                                           "DateTime DEFAULT '2020-01-01T00:00:00Z'",
+                                           "DateTime DEFAULT now",
+                                           "DateTime64(3) DEFAULT '1700000000.5'",
+                                           "IPv4 DEFAULT '1.2.3.4'",
+                                           "Enum8('a'=1,'b'=2) DEFAULT 1",
+                                           "Bool DEFAULT 'yes'",
+                                           "Bool DEFAULT 2",
+                                           "String DEFAULT 5",
+                                           "String DEFAULT NULL",
+                                           "Array(UInt8) DEFAULT [300]",
+                                           "LowCardinality(String) DEFAULT 5",
+                                           "Nullable(UInt8) DEFAULT 'abc'"};
+    char ddl[512];
+    for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
+        snprintf(ddl, sizeof ddl, "CREATE TABLE t (%s) %s", columns, tails[i]);
+        cp_table_free(table_of(ddl));
+    }
+    for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++) {
+        snprintf(ddl, sizeof ddl, "CREATE TABLE t (k UInt8, v %s) ORDER BY k", defaults[i]);
+        cp_table_free(table_of(ddl));
+    }
+}
+
 static void the_whole_grammar(void **state)
 {
     (void)state;
@@ -251,6 +319,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_statements_say_where_and_what),
+        cmocka_unit_test(expressions_that_clickhouse_takes),
         cmocka_unit_test(the_whole_grammar),
         cmocka_unit_test(a_bare_table),
         cmocka_unit_test(types_as_system_columns_shows_them),
