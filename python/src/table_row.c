@@ -95,6 +95,7 @@ cp_fill_result cp_py_row_begin(cp_py_table *self, cp_fill *fill)
     memset(fill->row.set, 0, sizeof fill->row.set);
     fill->row.best_effort = false;
     fill->row.sized_digits = false;
+    fill->row.cuts_digits = false;
     if (!self->shared) {
         fill->link = self->link;
         fill->row.bytes = cp_claim(fill->link->ring, size);
