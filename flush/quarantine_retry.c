@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "flush/batch.h"
+#include "flush/one_off.h"
 #include "flush/quarantine.h"
 #include "schema/row.h"
 
@@ -23,7 +24,6 @@ enum {
     BATCH_BYTES = 16 * 1024 * 1024,
     BATCH_ROWS = CP_BATCH_CHUNKS, /* a row is a chunk */
     ROW_HEADER = CP_RECORD_HEADER,
-    QUEUE = 8, /* chunks; unused, the batches come from the file */
     FILE_PATH = CP_QUARANTINE_PATH + 256
 };
 
@@ -304,12 +304,6 @@ static bool on_prepare(void *ctx, uint32_t table, const cp_batch_intent *intent)
     return stored;
 }
 
-static void on_release(void *ctx, cp_chunk *chunk)
-{
-    (void)ctx;
-    (void)chunk;
-}
-
 static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)
 {
     cp_quarantine_retry *retry = ctx;
@@ -342,15 +336,6 @@ static void on_delivered(void *ctx, uint32_t table, const cp_batch_intent *batch
     pthread_mutex_unlock(&retry->mutex);
     if (retry->progress.next > retry->list.count)
         rows_settled(retry);
-}
-
-static void on_progress(void *ctx, uint32_t table, uint32_t in_flight, uint64_t queued, uint64_t oldest_ns)
-{
-    (void)ctx;
-    (void)table;
-    (void)in_flight;
-    (void)queued;
-    (void)oldest_ns;
 }
 
 /* ---- starting ----------------------------------------------------------------------------------------------------- */
@@ -413,12 +398,8 @@ static int flusher_make(cp_quarantine_retry *retry, const cp_sink_config *sink, 
     cp_sink_config config = *sink;
     config.instance = instance;
     config.retrying = true;
-    const cp_flush_events events = {.ctx = retry,
-                                    .prepare = on_prepare,
-                                    .release = on_release,
-                                    .attempt = on_attempt,
-                                    .delivered = on_delivered,
-                                    .progress = on_progress};
+    const cp_flush_events events = {
+        .ctx = retry, .prepare = on_prepare, .attempt = on_attempt, .delivered = on_delivered};
     const cp_batch_source source = {
         .ctx = retry, .gaps = true, .due = source_due, .take = source_take, .again = source_again};
     const cp_batch_policy policy = {.rows = 1,
@@ -426,13 +407,8 @@ static int flusher_make(cp_quarantine_retry *retry, const cp_sink_config *sink, 
                                     .bytes = 1,
                                     .max_bytes = BATCH_BYTES + CP_MAX_ROW,
                                     .interval_ns = CP_NS_PER_MS};
-    int rc = cp_flusher_create(&retry->flusher, &config, &events, err);
-    if (rc == CP_OK)
-        rc = cp_flusher_add_table(retry->flusher, retry->table, &policy, QUEUE, err);
-    if (rc < 0)
-        return rc;
-    cp_flusher_set_source(retry->flusher, 0, &source);
-    return CP_OK;
+    const cp_one_off one_off = {&config, retry->table, &policy, &source, &events};
+    return cp_one_off_create(&retry->flusher, &one_off, err);
 }
 
 /* The batch that a killed retry had under way. */
@@ -516,9 +492,7 @@ void cp_quarantine_retry_stop(cp_quarantine_retry *retry)
 {
     if (!retry)
         return;
-    if (retry->flusher)
-        cp_flusher_stop(retry->flusher, cp_boottime_ns());
-    cp_flusher_free(retry->flusher);
+    cp_one_off_end(retry->flusher);
     cp_quarantine_list_free(&retry->list);
     free(retry->data);
     free(retry->row_at);

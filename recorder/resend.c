@@ -5,13 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/error.h"
+#include "flush/one_off.h"
 #include "recorder/config_apply.h"
 #include "recorder/log_lane.h"
 #include "wal/inspect.h"
-
-enum { QUEUE = 8 /* chunks; unused, the batches come from the log */ };
 
 struct cp_resend {
     const cp_config *config;
@@ -63,12 +61,6 @@ static uint32_t source_again(void *ctx, uint64_t lo, uint64_t hi, cp_chunk *cons
     return cp_log_buffer_fill(&resend->buffer, &resend->table->batch, resend->reader, lo, hi, err);
 }
 
-static void on_release(void *ctx, cp_chunk *chunk)
-{
-    (void)ctx;
-    (void)chunk;
-}
-
 static void on_attempt(void *ctx, uint32_t table, const cp_attempt *attempt)
 {
     cp_resend *resend = ctx;
@@ -87,15 +79,6 @@ static void on_delivered(void *ctx, uint32_t table, const cp_batch_intent *batch
     resend->progress.rows += batch->rows;
     resend->progress.done = resend->progress.next > resend->hi;
     pthread_mutex_unlock(&resend->mutex);
-}
-
-static void on_progress(void *ctx, uint32_t table, uint32_t in_flight, uint64_t queued, uint64_t oldest_ns)
-{
-    (void)ctx;
-    (void)table;
-    (void)in_flight;
-    (void)queued;
-    (void)oldest_ns;
 }
 
 /* ---- starting --------------------------------------------------------------------------------------------------- */
@@ -139,21 +122,11 @@ static int flusher_make(cp_resend *resend, uint64_t lo, uint64_t hi, cp_error *e
     cp_sink_config sink;
     cp_config_sink(resend->config, &sink);
     sink.instance = instance;
-    const cp_flush_events events = {
-        .ctx = resend,
-        .release = on_release,
-        .attempt = on_attempt,
-        .delivered = on_delivered,
-        .progress = on_progress,
-    };
+    const cp_flush_events events = {.ctx = resend, .attempt = on_attempt, .delivered = on_delivered};
     const cp_batch_source source = {
         .ctx = resend, .due = source_due, .take = source_take, .again = source_again};
-    int rc = cp_flusher_create(&resend->flusher, &sink, &events, err);
-    if (rc == CP_OK)
-        rc = cp_flusher_add_table(resend->flusher, resend->table->table, &resend->table->batch, QUEUE, err);
-    if (rc == CP_OK)
-        cp_flusher_set_source(resend->flusher, 0, &source);
-    return rc;
+    const cp_one_off one_off = {&sink, resend->table->table, &resend->table->batch, &source, &events};
+    return cp_one_off_create(&resend->flusher, &one_off, err);
 }
 
 int cp_resend_start(cp_resend **out, const cp_config *config, uint32_t table, uint64_t lo, uint64_t hi,
@@ -200,9 +173,7 @@ void cp_resend_stop(cp_resend *resend)
 {
     if (!resend)
         return;
-    if (resend->flusher)
-        cp_flusher_stop(resend->flusher, cp_boottime_ns());
-    cp_flusher_free(resend->flusher);
+    cp_one_off_end(resend->flusher);
     cp_wal_reader_free(resend->reader);
     cp_wal_close(resend->wal, 0);
     cp_log_buffer_destroy(&resend->buffer);
