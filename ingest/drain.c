@@ -30,8 +30,7 @@ typedef struct drain_lane {
     uint64_t interval_ns; /* atomic */
     uint32_t reserve;     /* chunks that it can always get, */
     uint32_t kept_back;   /*   the last so many of which are scarce */
-    uint32_t taken;       /* chunks handed on, ever; the drain thread's, atomic */
-    uint32_t released;    /* and come back; the flusher's thread's, atomic */
+    uint32_t held;        /* chunks that it has; atomic */
 } drain_lane;
 
 struct cp_drain {
@@ -41,7 +40,8 @@ struct cp_drain {
     drain_ring *rings;
     uint32_t lane_count;
     uint32_t ring_count;
-    bool urgent; /* atomic */
+    uint32_t reserved; /* chunks that lanes may still ask for out of their reserves, all together; atomic */
+    bool urgent;       /* atomic */
 };
 
 /* ---- making -------------------------------------------------------------------------------------------- */
@@ -105,6 +105,7 @@ int cp_drain_create(cp_drain **out, const cp_region_owner *region, const cp_tabl
         lane->counters = &region->control.counters[i];
         lane->interval_ns = interval_ns[i];
         lane->reserve = CP_DRAIN_RESERVE;
+        drain->reserved += lane->reserve;
         lane->rings = &drain->rings[lane->entry->first_ring];
         for (uint32_t slot = 0; rc == CP_OK && slot < lane->entry->slots; slot++)
             rc = ring_open(drain, region, i, slot, err);
@@ -145,48 +146,61 @@ void cp_drain_free(cp_drain *drain)
 
 static uint32_t lane_holds(const drain_lane *lane)
 {
-    return __atomic_load_n(&lane->taken, __ATOMIC_RELAXED) -
-           __atomic_load_n(&lane->released, __ATOMIC_RELAXED);
+    return __atomic_load_n(&lane->held, __ATOMIC_ACQUIRE);
 }
 
-/* Chunks that the other lanes may still ask for out of their reserve. */
-static uint32_t reserved_for_others(const cp_drain *drain, const drain_lane *lane)
+/* The drain thread takes chunks, the flusher's gives them back. Whoever changes `held` learns what it was, and so the sum over all lanes
+ * of what is left of their reserves is kept without counting it again. On the way it may be too large, never too small. */
+static void lane_hold(cp_drain *drain, drain_lane *lane)
 {
-    uint32_t reserved = 0;
-    for (uint32_t i = 0; i < drain->lane_count; i++) {
-        const drain_lane *other = &drain->lanes[i];
-        const uint32_t held = lane_holds(other);
-        if (other != lane && held < other->reserve)
-            reserved += other->reserve - held;
-    }
-    return reserved;
+    if (__atomic_fetch_add(&lane->held, 1, __ATOMIC_ACQ_REL) < lane->reserve)
+        __atomic_fetch_sub(&drain->reserved, 1, __ATOMIC_ACQ_REL);
 }
 
-/* Chunks that the lane can get now. */
+static void lane_let_go(cp_drain *drain, drain_lane *lane)
+{
+    __atomic_fetch_add(&drain->reserved, 1, __ATOMIC_ACQ_REL);
+    if (__atomic_fetch_sub(&lane->held, 1, __ATOMIC_ACQ_REL) > lane->reserve)
+        __atomic_fetch_sub(&drain->reserved, 1, __ATOMIC_ACQ_REL);
+}
+
+/* Chunks that the lane can get now. `reserved` is read last: what is given back meanwhile may be missed, never taken from others. */
 static uint32_t lane_can_get(const cp_drain *drain, const drain_lane *lane)
 {
     const uint32_t held = lane_holds(lane);
     const uint32_t own = held < lane->reserve ? lane->reserve - held : 0;
     const uint32_t idle = cp_chunk_pool_free_count(drain->pool);
-    const uint32_t others = reserved_for_others(drain, lane);
+    const uint32_t reserved = __atomic_load_n(&drain->reserved, __ATOMIC_ACQUIRE);
+    const uint32_t others = reserved > own ? reserved - own : 0;
     const uint32_t open = idle > others ? idle - others : 0;
     return own > open ? own : open;
 }
 
-static cp_chunk *lane_take_chunk(cp_drain *drain, const drain_lane *lane)
+static cp_chunk *lane_take_chunk(cp_drain *drain, drain_lane *lane)
 {
     const uint32_t left = lane_can_get(drain, lane);
     cp_chunk *chunk = left > 0 ? cp_chunk_pool_take(drain->pool) : NULL;
-    if (chunk)
-        chunk->scarce = left <= lane->kept_back;
+    if (!chunk)
+        return NULL;
+    chunk->scarce = left <= lane->kept_back;
+    lane_hold(drain, lane);
     return chunk;
+}
+
+/* Gives one back that was not handed on. */
+static void lane_untake_chunk(cp_drain *drain, drain_lane *lane, cp_chunk *chunk)
+{
+    lane_let_go(drain, lane);
+    cp_chunk_pool_untake(drain->pool, chunk);
 }
 
 int cp_drain_keep_back(cp_drain *drain, uint32_t table, uint32_t chunks, cp_error *err)
 {
     uint32_t reserves = CP_DRAIN_RESERVE;
-    drain->lanes[table].kept_back = chunks;
-    drain->lanes[table].reserve = CP_DRAIN_RESERVE + chunks;
+    drain_lane *lane = &drain->lanes[table];
+    drain->reserved += CP_DRAIN_RESERVE + chunks - lane->reserve;
+    lane->kept_back = chunks;
+    lane->reserve = CP_DRAIN_RESERVE + chunks;
     for (uint32_t i = 0; i < drain->lane_count; i++)
         reserves += drain->lanes[i].reserve;
     if (reserves <= cp_chunk_pool_count(drain->pool))
@@ -201,8 +215,8 @@ int cp_drain_keep_back(cp_drain *drain, uint32_t table, uint32_t chunks, cp_erro
 void cp_drain_release(cp_drain *drain, cp_chunk *chunk)
 {
     drain_lane *lane = &drain->lanes[chunk->table];
+    lane_let_go(drain, lane);
     cp_chunk_pool_give(drain->pool, chunk);
-    __atomic_fetch_add(&lane->released, 1, __ATOMIC_RELAXED);
 }
 
 /* Thousandths of a ring between two positions. */
@@ -336,7 +350,7 @@ static uint64_t ring_drain_chunk(cp_drain *drain, uint32_t table, drain_ring *ri
         return 0;
     }
     if (!chunk_fill(lane, ring, table, chunk, pending, &result, &rejected_why, &broken_why)) {
-        cp_chunk_pool_untake(drain->pool, chunk);
+        lane_untake_chunk(drain, lane, chunk);
         ring_break(drain, table, ring, CP_RING_TRUNCATED, "the ring file was truncated");
         return 0;
     }
@@ -347,10 +361,8 @@ static uint64_t ring_drain_chunk(cp_drain *drain, uint32_t table, drain_ring *ri
     const cp_submit_result submitted =
         taken > 0 ? drain->events.submit(drain->events.ctx, table, chunk) : CP_SUBMIT_COPIED;
     cp_failpoint(CP_FP_DRAIN_SUBMITTED);
-    if (submitted == CP_SUBMIT_TAKEN)
-        __atomic_store_n(&lane->taken, lane->taken + 1, __ATOMIC_RELAXED);
-    else
-        cp_chunk_pool_untake(drain->pool, chunk);
+    if (submitted != CP_SUBMIT_TAKEN)
+        lane_untake_chunk(drain, lane, chunk);
     if (submitted == CP_SUBMIT_REFUSED) {
         lane->counters->pool_waits++;
         return 0;
