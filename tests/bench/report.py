@@ -1,4 +1,4 @@
-"""Runs every benchmark, short, one after the other, and writes what they measured as Markdown: ratios first, with spread, date
+"""Runs every benchmark, one after the other, prints what they measured and writes it as Markdown: ratios first, with spread, date
 and host.
 
     tests/bench/report.py [--out FILE] [--svg FILE] [--under COMMAND] [--keep DIR]
@@ -7,9 +7,12 @@ and host.
 --under  put before each benchmark's command line, such as "chrt -f 10"
 --keep   where the JSON of each benchmark is kept; what is there already is not measured again
 
+$CP_SECONDS shortens each of them to so many seconds, to see that all of it works; the figures are worth nothing then.
 What stands in --out from the heading BOUNDS on is kept: the part that people write.
 
-Of real market data ($COLDPATH_TEST_DATA, or feeds of a user's own in that form) rows are encoded as well, where it is there."""
+Of real market data ($COLDPATH_TEST_DATA, or feeds of a user's own in that form) rows are encoded as well, where it is there. The
+plots are made by the first Python that has matplotlib, this one or Debian's. Exits 1 when a benchmark fails, or a limit of its own
+does not hold."""
 
 import argparse
 import datetime
@@ -41,27 +44,64 @@ def rows_file(path, directory):
     return out
 
 
-def commands(directory, svg):
-    """name -> command line; each prints one JSON object as its last line."""
+def python_with_plots():
+    for python in (sys.executable, "/usr/bin/python3"):
+        if subprocess.run([python, "-c", "import matplotlib"], stderr=subprocess.DEVNULL, check=False).returncode == 0:
+            return python
+    print("report: no plots: python3-matplotlib is not installed (deploy/debian-packages.txt, group peers)", file=sys.stderr)
+    return None
+
+
+def seconds(usual):
+    return min(usual, int(os.environ.get("CP_SECONDS") or usual))
+
+
+def rounds(usual):
+    return min(usual, max(2, seconds(usual)))
+
+
+def script(name, usual, *args, python=sys.executable, **environment):
+    """The command line of a benchmark in this directory, which measures for the usual seconds or fewer."""
+    values = {"CP_SECONDS": seconds(usual)} | environment
+    return ["env", *(f"{key}={value}" for key, value in values.items()), python, "-B", str(pathlib.Path(__file__).parent / name), *args]
+
+
+def verbs(directory):
     bench = [str(COLDPATH), "bench"]
-    scripts = pathlib.Path(__file__).parent
-    result = {"put": [*bench, "put", "--json"], "encode": [*bench, "encode", "--json"]}
+    result = {"put": [*bench, "put", "--json", "--seconds", str(seconds(6)), "--rounds", str(rounds(9))],
+              "encode": [*bench, "encode", "--json", "--seconds", str(seconds(5))]}
     data = pathlib.Path(os.environ.get("COLDPATH_TEST_DATA") or "/nonexistent")
     for name, (file, ddl) in REAL.items():
         if (data / file).exists():
-            result[f"encode {name}"] = [*bench, "encode", "--json", "--ddl", ddl, "--data", str(rows_file(data / file, directory))]
-    result |= {"wal": [*bench, "wal", "--json", "--dir", directory], "recover": [*bench, "recover", "--json", "--dir", directory]}
-    if (build_dir() / "bin/peers").exists():
-        result["peers"] = [sys.executable, "-B", str(scripts / "peers/peers.py"), "--json", "--rounds", "3"]
+            result[f"encode {name}"] = [*result["encode"], "--ddl", ddl, "--data", str(rows_file(data / file, directory))]
+    result["wal"] = [*bench, "wal", "--json", "--dir", directory, "--seconds", str(seconds(20)), "--rounds", str(rounds(5))]
+    result["recover"] = [*bench, "recover", "--json", "--dir", directory, "--rounds", str(rounds(5)),
+                         "--size", "512" if seconds(20) == 20 else "64"]
     if engine_present():
-        result["e2e"] = [*bench, "e2e", "--json", "--compression", "auto", "--batch", "500000"]
-        result["bodies"] = [*bench, "ship", "--json", "--rounds", "3"]
-        result["bodies plain"] = [*bench, "ship", "--json", "--rounds", "3", "--compression", "none"]
-        result["load"] = ["env", "CP_SECONDS=12", sys.executable, "-B", str(scripts / "put_under_load.py")]
-        result["watched"] = ["env", "CP_SECONDS=10", sys.executable, "-B", str(scripts / "watched.py")]
-        result["ship"] = ["env", "CP_ROUNDS=3", sys.executable, "-B", str(scripts / "ship.py")]
-        result["idle"] = ["env", "CP_SECONDS=5", sys.executable, "-B", str(scripts / "idle.py")]
-        result["linear"] = ["env", "CP_SECONDS=2", sys.executable, "-B", str(scripts / "linear.py"), "--svg", str(svg)]
+        result["e2e"] = [*bench, "e2e", "--json", "--compression", "auto", "--rounds", str(rounds(9))]
+        result["e2e large"] = [*result["e2e"], "--batch", "500000"]
+        result["bodies"] = [*bench, "ship", "--json", "--rounds", str(rounds(3))]
+        result["bodies plain"] = [*result["bodies"], "--compression", "none"]
+    return result
+
+
+def commands(directory, svg):
+    """name -> command line; each prints one JSON object on a line of its own, the last such line counts."""
+    plots = python_with_plots()
+    result = verbs(directory)
+    if (build_dir() / "bin/peers").exists():
+        result["peers"] = script("peers/peers.py", 24, "--json", "--rounds", str(rounds(3)))
+    result["watched"] = script("watched.py", 16)
+    result["restart"] = script("restart.py", 9, CP_KILLS=seconds(9))
+    if engine_present():
+        result["load"] = script("put_under_load.py", 60)
+        result["ship"] = script("ship.py", 5, CP_ROUNDS=rounds(5))
+        result["idle"] = script("idle.py", 5)
+        result["linear"] = script("linear.py", 3, *(["--svg", str(svg)] if plots else []), python=plots or sys.executable)
+        result["sustained"] = script("sustained.py", 20)
+        result["isolation"] = script("isolation.py", 40)
+        result["outage_put"] = script("outage_put.py", 40)
+        result["outage"] = script("outage.py", 20, CP_ROWS=seconds(20) * 1_000_000)
     return result
 
 
@@ -74,9 +114,9 @@ def measure(under, keep, svg):
             if not kept.exists():
                 print(f"report: {name}", file=sys.stderr)
                 done = subprocess.run([*under, *command], stdout=subprocess.PIPE, text=True, check=False)
-                lines = done.stdout.splitlines()
+                lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
                 failed += [name] if done.returncode else []
-                if not lines or not lines[-1].startswith("{"):
+                if not lines:
                     continue
                 kept.write_text(lines[-1])
             results[name] = json.loads(kept.read_text())
@@ -114,21 +154,35 @@ def part_put(r):
         ["bytes", "p50 ÷ floor", "flat out ÷ floor", "p99.9 ÷ cache line", "p50, ns", "p99.9, ns", "flat out, ns"], rows)
 
 
+def plain_from(ways, rows):
+    """The speed of a line, Gbit/s, from which `compression: auto` sends plain: making and sending plain takes 0.9 of the time of making and
+    sending compressed (flush/compress_choice.c), if ClickHouse takes both in the same time. None: never."""
+    plain, packed = ways["native"], ways["native_zstd"]
+    saved_ns = 0.9 * packed["cpu_ns_per_row"]["median"] - plain["cpu_ns_per_row"]["median"]
+    return (plain["bytes"] - 0.9 * packed["bytes"]) / rows * 8 / saved_ns if saved_ns > 0 else None
+
+
 def part_encode(results):
-    rows = []
+    rows, plain = [], []
     for name, r in results.items():
         if not name.startswith("encode"):
             continue
+        name = name.removeprefix("encode").strip() or "synthetic order book"
         ways = r["ways"]
-        rows.append([name.removeprefix("encode").strip() or "synthetic order book", spread(r["cpu_native_to_json"]),
-                     f"{r['wire_native_to_json']:.2f}", f"{ways['native']['rows_per_cpu_s'] / 1e6:.0f} M",
-                     f"{ways['native_zstd']['rows_per_cpu_s'] / 1e6:.1f} M", f"{ways['json_zstd']['rows_per_cpu_s'] / 1e6:.1f} M",
-                     f"{ways['native_zstd']['cpu_ns_per_row']['median'] - ways['native']['cpu_ns_per_row']['median']:.0f} of "
-                     f"{ways['native_zstd']['cpu_ns_per_row']['median']:.0f} ns", f"{r['heap_growth_bytes']}"])
-    return ["## Making an insert's body", "", "`coldpath bench encode`: rows to Native and zstd -1, beside JSONEachRow, written digit by "
-            "digit in C, and zstd -1. CPU time of one thread.", ""] + table(
+        ns = {way: figures["cpu_ns_per_row"]["median"] for way, figures in ways.items()}
+        rows.append([name, spread(r["cpu_native_to_json"]), f"{r['wire_native_to_json']:.2f}",
+                     f"{ways['native']['rows_per_cpu_s'] / 1e6:.0f} M", f"{ways['native_zstd']['rows_per_cpu_s'] / 1e6:.1f} M",
+                     f"{ways['json_zstd']['rows_per_cpu_s'] / 1e6:.1f} M",
+                     f"{ns['native_zstd'] - ns['native']:.0f} of {ns['native_zstd']:.0f} ns", f"{r['heap_growth_bytes']}"])
+        speed = plain_from(ways, r["rows"])
+        plain.append([name, f"{ns['native']:.1f}", f"{ns['json']:.0f}", f"{ns['native'] / ns['json']:.3f}", f"{ns['native'] / ns['json_zstd']:.3f}",
+                      f"{ways['native']['bytes'] / ways['json_zstd']['bytes']:.2f}", f"{speed:.1f} Gbit/s" if speed else "never"])
+    lines = ["## Making an insert's body", "", "`coldpath bench encode`: rows to Native and zstd -1, beside JSONEachRow, written digit by "
+             "digit in C, and zstd -1. CPU time of one thread.", ""] + table(
         ["rows", "CPU, ÷ JSON", "bytes sent, ÷ JSON", "Native, rows/s", "Native + zstd, rows/s", "JSON + zstd, rows/s",
          "of which zstd", "heap growth, bytes"], rows)
+    return lines + ["Without compression, which `compression: auto` chooses where the line is faster than the last column says:", ""] + table(
+        ["rows", "Native, ns", "JSON, ns", "÷ JSON", "÷ JSON + zstd", "bytes, ÷ JSON + zstd", "chosen from"], plain)
 
 
 def part_ship(r):
@@ -176,11 +230,15 @@ def part_load(results):
     if "load" in results:
         r = results["load"]
         what = {"quiet": "nothing else", "log": f"a critical table's log is saturated, {r['log_mb_per_s']} MB/s", "away": "ClickHouse is gone",
+                "watched": "`coldpath monitor`, scraped, and `coldpath top`, ten times a second each",
                 "copy": "no trouble, but a process on another CPU copies memory"}
-        lines += [f"`tests/bench/put_under_load.py`: {r['rows_per_s']:,} quotes a second from a CPU of their own, {r['rounds']} rounds in turns; "
-                  "p99.9 of a put in ns.", ""]
-        lines += table(["while", "p99.9", "÷ quiet"],
-                       [[what[state], spread(f, "{:.0f}"), f"{r['p999_to_quiet'].get(state, 1):.2f}"] for state, f in r["p999_ns"].items()])
+        lines += [f"`tests/bench/put_under_load.py`: {r['rows_per_s']:,} quotes a second from a CPU of their own, {r['rounds']} rounds of "
+                  f"{r['round_seconds']} s in turns; p99.9 of a put in ns, in steps of the timer's {r['timer_step_ns']:.0f}. Undisturbed: without puts in which "
+                  "the kernel took the producer off its CPU. Ratios are to the quiet round of the same turn.", ""]
+        lines += table(["while", "p99.9", "÷ quiet", "undisturbed", "÷ quiet", "taken off, a round", "interrupts", "stolen, ms"],
+                       [[what[state], spread(f["p999_ns"], "{:.0f}"), spread(f["p999_to_quiet"]), spread(f["undisturbed_ns"], "{:.0f}"),
+                         spread(f["undisturbed_to_quiet"]), *(f"{f[key]['median']:.0f}" for key in ("switches", "interrupts", "stolen_ms"))]
+                        for state, f in r["states"].items()])
     if "watched" in results:
         r = results["watched"]
         lines += [f"With `coldpath monitor`, scraped, and `coldpath top` running (`tests/bench/watched.py`, no CPU of its own): p99.9 is "
@@ -209,7 +267,8 @@ def part_idle(r):
 
 
 def part_linear(r, svg):
-    lines = ["## What grows with what", "", f"`tests/bench/linear.py`; at {r['rows_per_s']:,} rows/s in all.", "", f"![plots]({svg.name})", ""]
+    lines = ["## What grows with what", "", f"`tests/bench/linear.py`; at {r['rows_per_s']:,} rows/s in all.", ""]
+    lines += [f"![plots]({svg.name})", ""] if svg.exists() else []
     lines += table(["tables", "no rows, of a core", "with rows", "inserts/s", "µs of CPU per insert beyond those of one table"],
                    [[str(p["tables"]), f"{p['idle_core']:.2%}", f"{p['core']:.2%}", f"{p['inserts_per_s']:.0f}",
                      f"{p['insert_us']:.0f}" if "insert_us" in p else "–"] for p in r["tables"]])
@@ -219,6 +278,24 @@ def part_linear(r, svg):
                     for p in r["namespaces"]])
     return lines + table(["bytes of a row", "Native, ns", "Native + zstd, ns"],
                          [[str(p["row_bytes"]), f"{p['native_ns']:.1f}", f"{p['native_zstd_ns']:.1f}"] for p in r["row_bytes"]])
+
+
+TRIALS = {"sustained": "one producer flat out, through recorder and engine", "isolation": "a table that ClickHouse refuses, beside eleven others",
+          "outage_put": "1 M quotes a second in outages", "outage": "critical rows gather while ClickHouse is away, then drain",
+          "restart": "a recorder is killed with a log of 1 GB"}
+
+
+def part_trials(results):
+    rows = []
+    for name, what in TRIALS.items():
+        if name not in results:
+            continue
+        figures = {key: value for key, value in results[name].items() if isinstance(value, (int, float)) and key != "schema_version"}
+        figures |= {key: spread({"median": value["median"], "low": value["least"], "high": value["most"]}, "{:g}")
+                    for key, value in results[name].items() if isinstance(value, dict) and value.keys() >= {"median", "least", "most"}}
+        rows.append([f"`{name}.py`", what, "; ".join(f"{key.replace('_', ' ')} {value:,}" if isinstance(value, (int, float)) and not isinstance(value, bool)
+                                                     else f"{key.replace('_', ' ')} {value}" for key, value in figures.items())])
+    return ["## Longer trials", "", "Programs of `tests/bench`, each with limits of its own; what they print:", ""] + table(["", "what happens", "figures"], rows)
 
 
 def host_line(results):
@@ -238,11 +315,12 @@ def markdown(results, svg):
         lines += part(results[name]) if name in results else []
     lines += part_load(results) if results.keys() & {"load", "watched"} else []
     lines += part_encode(results)
-    for name, part in (("ship", part_ship), ("e2e", part_e2e)):
+    for name, part in (("ship", part_ship), ("e2e", part_e2e), ("e2e large", part_e2e)):
         lines += part(results[name]) if name in results else []
     lines += part_bodies(results)
     lines += part_idle(results["idle"]) if "idle" in results else []
     lines += part_log(results)
+    lines += part_trials(results) if results.keys() & TRIALS.keys() else []
     return "\n".join(lines + (part_linear(results["linear"], svg) if "linear" in results else []))
 
 
@@ -259,8 +337,10 @@ def main():
         keep.mkdir(parents=True, exist_ok=True)
         results, failed = measure(options.under, keep, svg)
     kept = options.out.read_text().partition(BOUNDS)[1:] if options.out.exists() else ("", "")
-    options.out.write_text((markdown(results, svg).rstrip() + "\n\n" + "".join(kept)).rstrip() + "\n")
-    print(options.out)
+    figures = markdown(results, svg).rstrip() + "\n"
+    options.out.write_text((figures + "\n" + "".join(kept)).rstrip() + "\n")
+    print(figures)
+    print(f"report: {options.out}", file=sys.stderr)
     for name in failed:
         print(f"report: {name} failed", file=sys.stderr)
     return 1 if failed else 0
