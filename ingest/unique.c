@@ -17,7 +17,7 @@ enum { INDEX_FACTOR = 2 /* places of the index per key, at least: probes stay sh
 
 typedef struct unique_key {
     XXH128_hash_t hash;
-    uint64_t epoch; /* of the ring in which the row lay first, and where */
+    uint64_t epoch; /* of the ring in which the row lay first, and where; 0: a key that is forgotten */
     uint64_t position;
 } unique_key;
 
@@ -151,9 +151,15 @@ static uint64_t keys_take_up(cp_unique *unique)
     /* With the ring full, the oldest key may have been under way to becoming the newest. */
     const uint64_t head = file->head;
     const uint64_t first = head < unique->window ? 0 : head - unique->window + 1;
-    for (uint64_t n = first; n < head; n++)
-        index_add(unique, (uint32_t)(n % unique->window));
-    return head - first;
+    uint64_t kept = 0;
+    for (uint64_t n = first; n < head; n++) {
+        const uint32_t place = (uint32_t)(n % unique->window);
+        if (file->keys[place].epoch == 0)
+            continue;
+        index_add(unique, place);
+        kept++;
+    }
+    return kept;
 }
 
 int cp_unique_open(cp_unique **out, const char *path, const cp_table *table, const cp_column_list *key,
@@ -188,6 +194,24 @@ int cp_unique_open(cp_unique **out, const char *path, const cp_table *table, con
     *kept = keys_take_up(unique);
     *out = unique;
     return CP_OK;
+}
+
+void cp_unique_forget(cp_unique *unique, uint64_t epoch, uint64_t from)
+{
+    unique_file *file = unique->file;
+    const uint64_t count = file->head < unique->window ? file->head : unique->window;
+    for (uint32_t place = 0; place < count; place++) {
+        unique_key *key = &file->keys[place];
+        if (key->epoch != epoch || (int64_t)(key->position - from) < 0)
+            continue;
+        index_remove(unique, place);
+        key->epoch = 0;
+    }
+    /* They were the last to be entered: their places are free again, so that kills do not use up the window. */
+    uint64_t head = file->head;
+    while (head > 0 && file->keys[(head - 1) % unique->window].epoch == 0 && file->head - head < count)
+        head--;
+    __atomic_store_n(&file->head, head, __ATOMIC_RELEASE);
 }
 
 void cp_unique_close(cp_unique *unique)

@@ -6,8 +6,8 @@
  *
  * Each key is entered once, with the row that came first; repetitions do not renew it. The file lies in the region: what was
  * entered outlives the recorder, killed at any instruction, but not a reboot. A row that a restarted recorder takes out of its ring
- * again is known by its place and is no duplicate of itself. After a kill the window is shorter by the rows that come again, and by
- * one that may have been under way.
+ * again is known by its place and is no duplicate of itself. After a kill the window is shorter by the rows that come again
+ * (cp_unique_forget), and by one that may have been under way.
  *
  * Keys are compared by their 128-bit hashes (row_hash.h); producers of all slots count. One thread; after open, no allocation and no
  * system call. */
@@ -29,6 +29,10 @@ int cp_unique_open(cp_unique **out, const char *path, const cp_table *table, con
 /* Takes rows whose keys came before out of the chunk's index, and adds them to its rejected ones. Returns how many. The same chunk
  * may come again, whole or as part of another, with the same outcome. */
 uint32_t cp_unique_filter(cp_unique *unique, cp_chunk *chunk);
+
+/* Before the first filter, for each ring: the keys of rows at `from` and behind it go. They come again, and nothing vouches for them
+ * yet: another row must not be left out, and that be called durable, for the sake of one that may still be lost. */
+void cp_unique_forget(cp_unique *unique, uint64_t epoch, uint64_t from);
 
 /* Bytes of memory that a window takes, shared memory included. */
 uint64_t cp_unique_memory(uint32_t window);

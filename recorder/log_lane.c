@@ -231,6 +231,11 @@ static int unique_open(cp_log_lane *log_lane, const cp_region_owner *region, cp_
                    : cp_error_errno(err, cp_error_code_of_errno(errno), errno, "remove %s", path);
     const int rc = cp_unique_open(&log_lane->unique, path, table->table, &table->unique_key,
                                   table->unique_window, &kept, err);
+    for (uint32_t slot = 0; rc == CP_OK && slot < log_lane->lane->entry->slots; slot++) {
+        const cp_abi_ack *state = &log_lane->lane->states[slot];
+        if (state->epoch)
+            cp_unique_forget(log_lane->unique, state->epoch, state->consumed);
+    }
     if (rc == CP_OK)
         cp_log(CP_LOG_INFO, "rows are compared", "table=%s window=%u keys_known=%llu", table->name,
                table->unique_window, (unsigned long long)kept);

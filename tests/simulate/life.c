@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/failpoint.h"
+#include "recorder/lane.h"
 #include "recorder/recorder.h"
 #include "tests/simulate/host.h"
 #include "tests/simulate/network.h"
@@ -38,6 +39,7 @@ typedef struct life {
     uint32_t sinks;    /* servers that are configured, of those that there are */
     unsigned max_rows; /* of both: a batch under way must fit what holds after the next start */
     unsigned unsafe;
+    bool unique; /* keys */
     sim_disk *disks[LOGS];
     sim_disk *after[LOGS];
     sim_faults faults;
@@ -82,8 +84,8 @@ static const char table_keys[] =
     "  row_max: 2KiB\n"
     "  flush: {rows: %u, bytes: 16KiB, interval: %ums, max_rows: %u, max_bytes: 256KiB}\n"
     "tables:\n"
-    "  sim_orders: {class: critical}\n"
-    "  sim_fills: {class: critical}\n"
+    "  sim_orders: {class: critical%s}\n"
+    "  sim_fills: {class: critical%s}\n"
     "  sim_quotes:\n"
     "    pressure: {rungs: [%s], key: [key], value: [value], early_up: 50%%, early_down: 25%%, calm: 1s}\n"
     "  sim_ticks:\n"
@@ -130,7 +132,9 @@ static cp_config *config_make(const char *ddl_dir, bool first)
             the.dir, the.dir, syncs[sim_pick(3)], (unsigned)sim_pick(2), the.dir, ddl_dir, mode, budget, urls,
             1 + (unsigned)sim_pick(60), sim_luck(300) ? "zstd" : "none", 2 + (unsigned)sim_pick(28));
     const unsigned rows = 1 + (unsigned)sim_pick(the.max_rows);
-    fprintf(file, table_keys, rows, 10 + (unsigned)sim_pick(1000), the.max_rows, rungs[sim_pick(4)]);
+    const char *unique = the.unique ? ", unique_key: [key, value], unique_window: 8192" : "";
+    fprintf(file, table_keys, rows, 10 + (unsigned)sim_pick(1000), the.max_rows, unique, unique,
+            rungs[sim_pick(4)]);
     fclose(file);
     if (cp_config_load(&config, path, stderr, &err) < 0) {
         snprintf(error, sizeof error, "%s", err.text);
@@ -152,6 +156,7 @@ void sim_life_begin(const char *dir, const char *ddl_dir, unsigned unsafe)
         the.disks[i] = disk_make();
         the.after[i] = disk_make();
     }
+    the.unique = sim_luck(400);
     the.sinks = 1 + (uint32_t)sim_pick(SIM_SINKS);
     the.max_rows = 4 + (unsigned)sim_span(1000);
     for (int i = 0; i < CONFIGS; i++)
@@ -238,6 +243,18 @@ void __wrap_cp_failpoint_hit_(void)
         return;
     sim_life_total.kills_inside++;
     sim_thread_kill_here();
+}
+
+uint64_t __real_cp_lane_book_lost(cp_lane *lane);
+uint64_t __wrap_cp_lane_book_lost(cp_lane *lane);
+
+/* A stop whose time is over gives up batches on the wire, as a kill does. */
+uint64_t __wrap_cp_lane_book_lost(cp_lane *lane)
+{
+    const cp_control *control = sim_life_control();
+    if (control)
+        sim_rows_recorder_died(control);
+    return __real_cp_lane_book_lost(lane);
 }
 
 void sim_life_disks(const sim_faults *faults)
@@ -340,6 +357,11 @@ static void *recorder_main(void *argument)
     stop();
     the.ended = true;
     return NULL;
+}
+
+bool sim_life_unique(void)
+{
+    return the.unique;
 }
 
 uint32_t sim_life_sinks(void)

@@ -36,6 +36,9 @@ const cp_control *sim_life_control(void);
 /* Servers that are configured: so many of the first. */
 uint32_t sim_life_sinks(void);
 
+/* Critical tables have a unique key. */
+bool sim_life_unique(void);
+
 /* The process runs. */
 bool sim_life_is_on(void);
 

@@ -139,10 +139,10 @@ static void report(const sim_world_result *sum, uint64_t worlds, uint64_t took_n
            sum->life.stops, sum->life.refused_starts, sum->life.reloads, sum->life.reloads_refused,
            sum->life.flushes, sum->steer.commands, sum->steer.replays);
     printf("rows: %" PRIu64 " put, %" PRIu64 " refused by full rings, %" PRIu64 " stored, %" PRIu64
-           " quarantined, %" PRIu64 " set aside in %" PRIu64 " batches, %" PRIu64
+           " quarantined, %" PRIu64 " set aside in %" PRIu64 " batches, %" PRIu64 " put again, %" PRIu64
            " rightly missing; 0 lost, 0 twice, order kept\n",
            sum->rows.put, sum->rows.full, sum->rows.stored, sum->rows.quarantined, sum->rows.set_aside,
-           sum->aside.batches, sum->rows.missing);
+           sum->aside.batches, sum->rows.repeated, sum->rows.missing);
     printf("network: %" PRIu64 " messages, %" PRIu64 " lost before and %" PRIu64
            " replies after the sink, %" PRIu64 " taken without a sender; sink: %" PRIu64 " inserts, %" PRIu64
            " stored, %" PRIu64 " repeated, %" PRIu64 " refused, %" PRIu64 " failed, %" PRIu64

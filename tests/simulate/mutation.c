@@ -7,6 +7,7 @@
 #include "flush/doubt.h"
 #include "flush/error_class.h"
 #include "flush/quarantine.h"
+#include "ingest/unique.h"
 #include "recorder/lane.h"
 #include "shm/intent.h"
 #include "tests/simulate/host.h"
@@ -26,6 +27,7 @@ const sim_mutation sim_mutations[] = {
     {"endpoint", "what may have been stored at an endpoint is sent there, and nowhere else", 0, false},
     {"tied", "what is under way follows to another endpoint only when it is surely not stored", 0, false},
     {"aside", "a batch is set aside durably before ring and log go on", 0, false},
+    {"keys", "a row that may be lost with its host stands for no other that has its key", 0, false},
     {NULL, NULL, 0, false},
 };
 
@@ -79,6 +81,15 @@ cp_error_class __wrap_cp_error_classify(const cp_http_reply *reply)
 bool __wrap_cp_doubt_countable(const cp_table *table)
 {
     return !sim_mutation_is("count") && __real_cp_doubt_countable(table);
+}
+
+void __real_cp_unique_forget(cp_unique *unique, uint64_t epoch, uint64_t from);
+void __wrap_cp_unique_forget(cp_unique *unique, uint64_t epoch, uint64_t from);
+
+void __wrap_cp_unique_forget(cp_unique *unique, uint64_t epoch, uint64_t from)
+{
+    if (!sim_mutation_is("keys"))
+        __real_cp_unique_forget(unique, epoch, from);
 }
 
 /* ---- endpoints ---- */

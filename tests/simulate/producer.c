@@ -6,15 +6,17 @@
 
 #include "rows/sim_orders.h"
 #include "tests/simulate/host.h"
+#include "tests/simulate/life.h"
 #include "tests/simulate/process.h"
 #include "tests/simulate/rows.h"
 
 enum {
     PRODUCERS = SIM_TABLES * SIM_SLOTS,
-    BURST = 48, /* rows put in one step, at most */
-    NOTE = 512, /* bytes of the text of a row, at most */
-    KEYS = 8,   /* so few that the ladder's rules find something to leave out */
-    LEAVES = 4, /* permille of its steps */
+    BURST = 48,   /* rows put in one step, at most */
+    NOTE = 512,   /* bytes of the text of a row, at most */
+    KEYS = 8,     /* so few that the ladder's rules find something to leave out */
+    REPEATS = 40, /* permille of rows, with unique keys: a row is put again */
+    LEAVES = 4,   /* permille of its steps */
     IS_KILLED = 4
 };
 
@@ -93,14 +95,16 @@ typedef struct any_row {
     uint8_t tail[NOTE + 16];
 } any_row;
 
-static uint32_t row_make(any_row *put, uint32_t number, bool poison)
+/* original: its own number, or that of an earlier row, of which it has the key. */
+static uint32_t row_make(any_row *put, uint32_t number, bool critical, uint32_t original, bool poison)
 {
     char note[NOTE];
     const uint32_t length = (uint32_t)(sim_luck(700) ? sim_pick(24) : sim_pick(NOTE));
     memset(note, 'a' + (int)(number % 26), length);
     memset(put, 0, sizeof *put);
-    put->row = (sim_orders_row){
-        .number = number, .key = (uint32_t)sim_pick(KEYS), .value = (uint32_t)sim_pick(3), .poison = poison};
+    put->row = (sim_orders_row){.number = number, .poison = poison};
+    put->row.key = critical ? original / KEYS : (uint32_t)sim_pick(KEYS);
+    put->row.value = critical ? original : (uint32_t)sim_pick(3);
     cp_tail tail = cp_tail_begin(put, sizeof put->row, sizeof *put);
     cp_tail_put(&tail, &put->row.note, note, length);
     return tail.used;
@@ -114,7 +118,11 @@ static void put_burst(producer *one, unsigned poison)
     while (done < rows && sim_rows_room(1)) {
         const bool bad = sim_luck(poison);
         const uint64_t position = one->ring->write;
-        const uint32_t bytes = row_make(&put, sim_rows_next(), bad);
+        const uint32_t number = sim_rows_next();
+        const bool critical = sim_tables[table_of(one)].critical;
+        const bool repeats = critical && sim_life_unique() && sim_luck(REPEATS);
+        const uint32_t original = repeats ? sim_rows_recent(table_of(one)) : number;
+        const uint32_t bytes = row_make(&put, number, critical, original, bad);
         const int rc = cp_put(one->ring, &put, bytes);
         if (rc == CP_FULL)
             sim_total.full++;
@@ -123,7 +131,7 @@ static void put_burst(producer *one, unsigned poison)
         if (rc != CP_OK)
             break;
         sim_process_now = SIM_NOBODY;
-        sim_row_put(one->known, position, bad);
+        sim_row_put(one->known, position, bad, original);
         sim_process_now = process_of(one);
         done++;
     }

@@ -23,12 +23,20 @@ static uint32_t row_count;
 static sim_ring *rings;
 static uint32_t ring_count;
 
+enum { RECENT = 100 };
+
+static struct {
+    uint32_t originals[RECENT];
+    uint32_t count;
+} recent[SIM_TABLES];
+
 void sim_rows_begin(void)
 {
     rows = calloc(SIM_ROWS, sizeof *rows);
     rings = calloc(SIM_RINGS, sizeof *rings);
     row_count = ring_count = 0;
     memset(&sim_total, 0, sizeof sim_total);
+    memset(recent, 0, sizeof recent);
     if (!rows || !rings)
         abort();
 }
@@ -78,7 +86,13 @@ uint32_t sim_rows_next(void)
     return row_count;
 }
 
-void sim_row_put(uint32_t index, uint64_t position, bool poison)
+uint32_t sim_rows_recent(uint32_t table)
+{
+    const uint32_t most = recent[table].count < RECENT ? recent[table].count : RECENT;
+    return most ? recent[table].originals[sim_pick(most)] : row_count;
+}
+
+void sim_row_put(uint32_t index, uint64_t position, bool poison, uint32_t original)
 {
     sim_ring *ring = &rings[index];
     if (ring->count == ring->capacity) {
@@ -88,7 +102,13 @@ void sim_row_put(uint32_t index, uint64_t position, bool poison)
             abort();
     }
     ring->rows[ring->count++] = row_count;
-    rows[row_count++] = (sim_row){.position = position, .ring = index, .poison = poison};
+    if (original == row_count)
+        recent[ring->table].originals[recent[ring->table].count++ % RECENT] = original;
+    else
+        rows[original].repeated = true;
+    sim_total.repeated += original != row_count;
+    rows[row_count++] =
+        (sim_row){.position = position, .ring = index, .poison = poison, .original = original};
     sim_total.put++;
 }
 
@@ -140,6 +160,15 @@ static void order_check(sim_ring *ring, const sim_row *row)
     *last = index + 1;
 }
 
+/* Of several rows with one key the first alone goes on. */
+static void key_take(const sim_row *row, const char *name)
+{
+    sim_row *original = &rows[row->original];
+    if (original->taken)
+        sim_fail("another row has the same key: %s", name);
+    original->taken = true;
+}
+
 void sim_row_stored(uint32_t table, uint64_t number, uint32_t store, uint32_t host)
 {
     char name[128];
@@ -150,6 +179,8 @@ void sim_row_stored(uint32_t table, uint64_t number, uint32_t store, uint32_t ho
         return;
     }
     row_name(name, row);
+    if (!row->stored && !row->quarantined)
+        key_take(row, name);
     rings[row->ring].stored += !row->stored;
     row->store = (uint8_t)store;
     row->host = (uint8_t)host;
@@ -189,6 +220,8 @@ void sim_row_quarantined(uint32_t table, uint32_t slot, uint64_t epoch, uint64_t
     row_name(name, row);
     if (row->stored && !row->doubtful)
         sim_fail("in the quarantine, and stored: %s", name);
+    if (!row->quarantined && !row->stored)
+        key_take(row, name);
     sim_total.quarantined += !row->quarantined;
     rings[row->ring].quarantined += !row->quarantined;
     row->quarantined = 1;
@@ -276,7 +309,7 @@ static void settle(sim_ring *ring, uint64_t delivered)
             continue;
         if (row->poison || !sim_tables[ring->table].sheds)
             quarantine_look(ring->table);
-        if (row->quarantined || row->aside)
+        if (row->quarantined || row->aside || rows[row->original].repeated)
             continue;
         ring->missing++;
         row_name(name, row);
@@ -396,6 +429,7 @@ void sim_rows_host_died(void)
 {
     for (uint32_t i = 0; i < ring_count; i++)
         rings[i].gone = true;
+    memset(recent, 0, sizeof recent);
 }
 
 /* ---- the end ---- */
@@ -408,6 +442,8 @@ static void row_check(const sim_row *row)
         return;
     sim_total.missing++;
     row_name(name, row);
+    if (rows[row->original].taken)
+        return;
     if (row->aside)
         sim_fail("still set aside: %s", name);
     if (sim_tables[ring->table].sheds || (ring->gone && !row->durable))
@@ -426,10 +462,12 @@ static void ledger_check(const sim_ring *ring, const cp_abi_ack *ack)
     if (ack->held_rows)
         sim_fail("of %s, slot %u, %llu rows count as set aside, and none are", sim_tables[ring->table].name,
                  ring->slot, (unsigned long long)ack->held_rows);
-    if (!sim_tables[ring->table].sheds && ack->delivered_rows != ring->stored)
-        sim_fail("of %s, slot %u, %llu rows count as delivered, and %u are stored",
+    if (!sim_tables[ring->table].sheds &&
+        (ack->delivered_rows != ring->stored || ack->quarantined_rows != ring->quarantined))
+        sim_fail("of %s, slot %u, %llu rows count as delivered, and %u are stored; %llu count as "
+                 "quarantined, and %u are",
                  sim_tables[ring->table].name, ring->slot, (unsigned long long)ack->delivered_rows,
-                 ring->stored);
+                 ring->stored, (unsigned long long)ack->quarantined_rows, ring->quarantined);
 }
 
 void sim_rows_check_end(const cp_control *control)

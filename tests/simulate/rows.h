@@ -7,6 +7,7 @@
  *     after every step      what the region calls settled is stored, quarantined, set aside or, of a table that sheds, counted;
  *                           and no more rows count as delivered than are stored, as quarantined than are there
  *     when a row is stored  it was not stored before, is not in the quarantine, and follows the last one of its ring
+ *     of rows with one key  (unique_key) one is stored, or quarantined, as long as the host lives; the others count as rejected
  *     at the end            rows of tables that do not shed: each stored or quarantined, none twice; but for those that the
  *                           host's death took before anybody called them durable
  *                           tables that shed: as many are missing as the region counts as suppressed and dropped */
@@ -37,6 +38,9 @@ extern const sim_table sim_tables[SIM_TABLES];
 typedef struct sim_row {
     uint64_t position; /* in its ring */
     uint32_t ring;     /* index of sim_ring */
+    uint32_t original; /* the row whose key it has; its own number: it is the first */
+    bool repeated;     /* of an original: others have its key, */
+    bool taken;        /*   and one of them is stored or in the quarantine */
     bool poison;
     bool durable;   /* the region said so */
     bool doubtful;  /* may come twice: sim_rows_recorder_died */
@@ -75,7 +79,7 @@ typedef struct sim_stretch {
 } sim_stretch;
 
 typedef struct sim_totals {
-    uint64_t put, full, stored, quarantined, missing, set_aside;
+    uint64_t put, full, stored, quarantined, missing, set_aside, repeated;
 } sim_totals;
 
 extern sim_totals sim_total;
@@ -91,7 +95,10 @@ const sim_ring *sim_ring_of(uint32_t ring);
 bool sim_rows_room(uint32_t more);
 /* The number that the next row put has. */
 uint32_t sim_rows_next(void);
-void sim_row_put(uint32_t ring, uint64_t position, bool poison);
+void sim_row_put(uint32_t ring, uint64_t position, bool poison, uint32_t original);
+
+/* An original among the last rows of the table that were put on this host; the number that the next row has: there is none. */
+uint32_t sim_rows_recent(uint32_t table);
 const sim_row *sim_row_of(uint64_t number);
 
 /* ClickHouse stores it, as the rows of one insert, in order: host's request, into the rows of this store. */
