@@ -216,7 +216,7 @@ int cp_config_env_apply(cp_config_layers *layers, char *const *environment)
             rc = find_variable(environment, "COLDPATH_REGION__DIR")
                      ? CP_OK
                      : apply_variable(layers, name, "region.dir", equals + 1);
-        else if (strchr(path, '.') || strcmp(path, "namespace") == 0)
+        else if (strchr(path, '.') || cp_config_key_find(cp_config_keys, CP_KEY_COUNT, path) >= 0)
             rc = apply_variable(layers, name, path, equals + 1);
     }
     return rc;
