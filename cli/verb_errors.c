@@ -10,15 +10,23 @@
 #include "cli/cli.h"
 #include "cli/place.h"
 #include "cli/verb.h"
+#include "flush/error_class.h"
 #include "shm/error_log.h"
 #include "shm/region.h"
 
-enum { OPTION_FOLLOW = 'f', OPTION_TABLE = 't', POLL_NS = 200 * CP_NS_PER_MS, TIME_ROOM = 32 };
+enum {
+    OPTION_FOLLOW = 'f',
+    OPTION_TABLE = 't',
+    OPTION_CODES = 256,
+    POLL_NS = 200 * CP_NS_PER_MS,
+    TIME_ROOM = 32
+};
 
 typedef struct errors_args {
     cp_common common;
     const char *table;
     bool follow;
+    bool codes;
 } errors_args;
 
 typedef struct errors_run {
@@ -139,6 +147,8 @@ static int errors_follow(errors_run *run, cp_error *err)
 static const struct argp_option errors_options[] = {
     {"table", OPTION_TABLE, "TABLE", 0, "Of this table alone", 0},
     {"follow", OPTION_FOLLOW, NULL, 0, "And what comes, until a signal", 0},
+    {"codes", OPTION_CODES, NULL, 0,
+     "Print what the recorder makes of ClickHouse's error codes, as tables of Markdown, and end", 0},
     {0},
 };
 
@@ -155,6 +165,9 @@ static error_t errors_parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPTION_FOLLOW:
         args->follow = true;
+        return 0;
+    case OPTION_CODES:
+        args->codes = true;
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -178,6 +191,10 @@ int cp_verb_errors(int argc, char **argv)
     static errors_run run;
     cp_error err = {0};
     argp_parse(&argp, argc, argv, 0, NULL, &args);
+    if (args.codes) {
+        cp_error_class_document(stdout);
+        return cp_output_finish();
+    }
     run.args = &args;
     int rc = cp_place_region(&args.common, run.dir, &err);
     if (rc == CP_OK)

@@ -116,6 +116,51 @@ bool cp_error_class_parks(cp_error_class class)
            class == CP_CLASS_SPLIT;
 }
 
+/* What follows from a class; error_class.h. */
+static const char *class_action(cp_error_class class)
+{
+    switch (class) {
+    case CP_CLASS_TRANSIENT:
+        return "the same bytes are sent again, with growing pauses";
+    case CP_CLASS_IN_DOUBT:
+        return "the same, under the same token: it may have been stored";
+    case CP_CLASS_THROTTLE:
+        return "the same; the table slows down";
+    case CP_CLASS_SPLIT:
+        return "sent again in smaller pieces";
+    case CP_CLASS_POISON:
+        return "sent in pieces, down to the row that is refused, which goes to the quarantine";
+    case CP_CLASS_MALFORMED:
+        return "the server is asked anew what it is, the batch sent twice more, then in pieces";
+    case CP_CLASS_PARK_TABLE:
+        return "the table is parked: its rows wait, it is asked again seldom";
+    case CP_CLASS_PARK_ENDPOINT:
+        return "nothing can be inserted there: all tables wait, or go to another endpoint";
+    default:
+        return "sent again eight times, then parked";
+    }
+}
+
+void cp_error_class_document(FILE *out)
+{
+    fprintf(out, "| class | codes | what the recorder does |\n|---|---|---|\n");
+    for (size_t i = 0; i < sizeof code_lists / sizeof code_lists[0]; i++) {
+        fprintf(out, "| `%s` |", cp_error_class_name(code_lists[i].class));
+        for (const short *at = code_lists[i].codes; *at; at++)
+            fprintf(out, "%s %d", at == code_lists[i].codes ? "" : ",", *at);
+        fprintf(out, " | %s |\n", class_action(code_lists[i].class));
+    }
+    fprintf(out, "| `unknown` | all others | %s |\n", class_action(CP_CLASS_UNKNOWN));
+    fprintf(out, "\n| code | what to do |\n|---|---|\n");
+    for (size_t i = 0; i < sizeof code_lists / sizeof code_lists[0]; i++) {
+        for (const short *at = code_lists[i].codes; *at; at++) {
+            const char *remedy = cp_error_remedy(*at);
+            if (*remedy)
+                fprintf(out, "| %d | %s |\n", *at, remedy + strlen(CP_ERROR_REMEDY_DASH));
+        }
+    }
+}
+
 uint32_t cp_error_row_hint(const char *text)
 {
     static const char mark[] = "at row ";

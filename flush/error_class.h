@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "flush/http.h"
 
@@ -43,6 +44,10 @@ const char *cp_error_class_name(cp_error_class class);
 
 /* True for the classes that wait for somebody to act: retried seldom. */
 bool cp_error_class_parks(cp_error_class class);
+
+/* Writes as tables of Markdown which codes are of which class, what the recorder does then, and the remedies: a part of
+ * docs/troubleshooting.md. */
+void cp_error_class_document(FILE *out);
 
 /* The row, from 0 on, that the server's message says it choked on ("… is violated at row 5", "(at row 5)"); UINT32_MAX when it
  * names none. A hint, not to be believed: the message also quotes what the row holds. */
