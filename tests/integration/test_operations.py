@@ -44,17 +44,6 @@ class Operations(unittest.TestCase):
             for target in re.findall(r"\]\(([^)#]+)\)", text):
                 self.assertTrue((SOURCE / "docs" / target).exists(), target)
 
-    def test_messages(self):
-        """A message of the list stands in the sources, in one string or over several."""
-        sources = ""
-        for folder in ("base", "schema", "shm", "ingest", "wal", "flush", "monitor", "recorder", "cli"):
-            for path in (SOURCE / folder).rglob("*.c"):
-                sources += re.sub(r'"\s*\n\s*"', "", path.read_text())
-        messages = re.findall(r"^\| `([^`]+)` \|", OPERATIONS.split("## Messages")[1], re.M)
-        self.assertGreater(len(messages), 12)
-        for message in messages:
-            self.assertIn(message, sources)
-
     def test_log_lines(self):
         """Each warning and error of the recorder says what it is about and what to do, or what follows; none puts free text into quotes by hand."""
         seen = 0
