@@ -31,7 +31,7 @@ static bool takes_table(const cp_verb *verb)
 
 static const char bash_body[] =
     "_coldpath_options() {\n"
-    "    coldpath \"$1\" --help 2>/dev/null | grep -oE '^ *(-[a-zA-Z], )?--[a-z][a-z-]*' | grep -oE -- "
+    "    coldpath \"$1\" --help 2>/dev/null | grep -oE '^ {2,6}(-[a-zA-Z?], )?--[a-z][a-z-]*' | grep -oE -- "
     "'--[a-z-]+'\n"
     "}\n\n"
     "_coldpath_tables() {\n"
@@ -82,7 +82,7 @@ static const char zsh_body[] =
     "        _files\n"
     "    elif [[ ${words[CURRENT]} == -* ]]; then\n"
     "        local -a options\n"
-    "        options=(${(f)\"$(coldpath $verb --help 2>/dev/null | grep -oE '^ *(-[a-zA-Z], "
+    "        options=(${(f)\"$(coldpath $verb --help 2>/dev/null | grep -oE '^ {2,6}(-[a-zA-Z?], "
     ")?--[a-z][a-z-]*' | grep -oE -- '--[a-z-]+')\"})\n"
     "        compadd -- $options\n"
     "    else\n"

@@ -1,11 +1,26 @@
 # Run as a script: cmake -DCOLDPATH=bin/coldpath -DSCDOC=scdoc -DSOURCE=… -DPAGE=coldpath.1 -DOUT=… -P man.cmake
-# Makes a man page from docs/man: @VERBS@, @YAML@ and @METRICS@ become what the program and deploy/coldpath.yaml say.
+# Makes a man page from docs/man: @VERBS@, @OPTIONS@, @YAML@ and @METRICS@ become what the program and deploy/coldpath.yaml say.
 file(READ ${SOURCE}/docs/man/${PAGE}.scd text)
 if(text MATCHES "@VERBS@")
   execute_process(COMMAND ${COLDPATH} help OUTPUT_VARIABLE help COMMAND_ERROR_IS_FATAL ANY)
   string(REGEX REPLACE "^.*\nLooking:" "Looking:" help "${help}")
   string(REGEX REPLACE "\n+Every verb takes.*$" "" help "${help}")
   string(REPLACE "@VERBS@" "${help}" text "${text}")
+endif()
+if(text MATCHES "@OPTIONS@") # each verb's --help, but for what all of them have
+  execute_process(COMMAND ${COLDPATH} help --json OUTPUT_VARIABLE listed COMMAND_ERROR_IS_FATAL ANY)
+  string(JSON count LENGTH "${listed}" verbs)
+  math(EXPR last "${count} - 1")
+  set(options "")
+  foreach(index RANGE ${last})
+    string(JSON verb GET "${listed}" verbs ${index} name)
+    execute_process(COMMAND ${COLDPATH} ${verb} --help OUTPUT_VARIABLE help COMMAND_ERROR_IS_FATAL ANY)
+    string(REGEX REPLACE "\n      --config=FILE .*Give a short usage message\n(\nMandatory [^.]*\\.\n)?" "\n" help "${help}")
+    string(REGEX REPLACE "\n+$" "" help "${help}")
+    string(REPLACE "…" "..." help "${help}")
+    string(APPEND options "## coldpath ${verb}\n\n```\n${help}\n```\n\n")
+  endforeach()
+  string(REPLACE "@OPTIONS@" "${options}" text "${text}")
 endif()
 if(text MATCHES "@YAML@")
   file(READ ${SOURCE}/deploy/coldpath.yaml yaml)

@@ -6,6 +6,7 @@ directory, and are removed at the end.
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -29,6 +30,12 @@ tables:
     row_max: 4KiB
     slots: 2
 """
+
+
+def options(verb):
+    """Every long option of a verb, sorted, as its --help has them."""
+    text = subprocess.run([BIN / "coldpath", verb, "--help"], capture_output=True, text=True, check=True, timeout=30).stdout
+    return sorted({option for line in re.findall(r"^ {2,6}(?:-., )?--\S+(?: ?, ?--\S+)*", text, re.M) for option in re.findall(r"--[a-z][a-z-]*", line)})
 
 
 class Case(unittest.TestCase):

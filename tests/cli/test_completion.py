@@ -33,8 +33,21 @@ class Completion(unittest.TestCase):
         self.assertEqual(self.bash("coldpath bench re"), ["recover"])
         self.assertIn("doctor", self.bash("coldpath help d"))
         self.assertIn("--interval", self.bash("coldpath top --i"))
-        for verb in self.verbs:
-            self.assertIn("--json", self.bash(f"coldpath {verb} --js"), verb)
+
+    def test_options(self):
+        """Every option of every verb, in both shells: a line of each verb, with what its shell offers behind --."""
+        offers = {
+            "bash": ['source <(coldpath completion bash); COMP_CWORD=2; ', 'COMP_WORDS=(coldpath VERB --); _coldpath; echo "VERB ${COMPREPLY[*]}"; '],
+            "zsh": ['autoload -U compinit; compinit -D; source <(coldpath completion zsh); compadd() { print -- $words[2] ${@:#--} }; CURRENT=3; ',
+                    'words=(coldpath VERB --); _coldpath; ']}
+        for shell, (begin, each) in offers.items():
+            if not shutil.which(shell):
+                continue
+            done = subprocess.run([shell, "-c", begin + "".join(each.replace("VERB", verb) for verb in self.verbs)], capture_output=True, text=True,
+                                  env=self.environment, check=True)
+            self.assertEqual(done.stderr, "")
+            offered = {words[0]: sorted(words[1:]) for words in map(str.split, done.stdout.splitlines())}
+            self.assertEqual(offered, {verb: support.options(verb) for verb in self.verbs}, shell)
 
     def test_bash_tables(self):
         with tempfile.TemporaryDirectory(dir="/dev/shm") as region:

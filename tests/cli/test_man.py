@@ -1,7 +1,8 @@
-"""The man pages name every verb, every metric and every key; mandoc's format holds (groff has no warnings)."""
+"""The man pages name every verb with every option, every metric and every key; mandoc's format holds (groff has no warnings)."""
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import unittest
@@ -21,6 +22,18 @@ class Man(unittest.TestCase):
         text = self.page("coldpath.1")
         for verb in json.loads(subprocess.run([support.BIN / "coldpath", "help", "--json"], capture_output=True, check=True).stdout)["verbs"]:
             self.assertIn(f"  {verb['name']} ", text)
+
+    def test_options(self):
+        """Of each verb, in its part of the page; those of all verbs stand in a part of their own."""
+        text = self.page("coldpath.1")
+        for verb in json.loads(subprocess.run([support.BIN / "coldpath", "help", "--json"], capture_output=True, check=True).stdout)["verbs"]:
+            part = re.search(rf'^\.SS coldpath {verb["name"]}\n(.*?)(?=^\.S[SH] )', text, re.S | re.M)
+            self.assertTrue(part, verb["name"])
+            options = set(support.options(verb["name"]))
+            self.assertEqual([option for option in options - {"--config", "--region", "--json", "--help", "--usage"} if option not in part[1]], [])
+            self.assertLessEqual({"--config", "--region", "--json"}, options)
+        for option in ("--config", "--region", "--json", "--help"):
+            self.assertIn(option, text)
 
     def test_metrics(self):
         text = self.page("coldpath-metrics.7")
