@@ -102,7 +102,8 @@ class Troubleshooting(unittest.TestCase):
     def test_reasons(self):
         text = dict(sources())["monitor/health.c"]
         formats = {"".join(STRING.findall(call[1])) for function in ("reason_add", "notice_add") for call in arguments(text, function)
-                   if call[0] == "health"}
+                   if call[0] == "health"} - {"%s"}
+        formats |= {"".join(STRING.findall(call[2])) for call in arguments(text, "snprintf") if call[0] == "found"}  # for a "%s"
         self.assertGreater(len(formats), 20)
         rows = self.rows("In coldpath status, /readyz and on the page")
         self.assertEqual([text for text in formats if not any(row in text for row in rows)], [], "no row has this reason")
