@@ -154,7 +154,7 @@ class Install(unittest.TestCase):
     def other_units(self):
         host = self.host
         host.environment["COLDPATH_MONITOR__LISTEN"] = "127.0.0.1:0"
-        host.run("systemctl restart coldpath-monitor")
+        host.shell("systemctl start coldpath-monitor")
         log = self.root / "coldpath-monitor.service.log"
         address = wait_until(lambda: re.search(r"http://[\d.:]+", log.read_text()), "the monitor's address")[0]
         with urllib.request.urlopen(f"{address}/healthz", timeout=30) as answer:
