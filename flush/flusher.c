@@ -1,27 +1,13 @@
 #include "flush/flusher.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <sched.h>
-#include <semaphore.h>
 #include <signal.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/log.h"
-#include "flush/ahead.h"
-#include "flush/arena.h"
-#include "flush/compress.h"
-#include "flush/delivery.h"
-#include "flush/endpoints.h"
-#include "flush/error_class.h"
-#include "flush/held_sender.h"
-#include "flush/http.h"
-#include "flush/schedule.h"
+#include "flush/flusher_private.h"
 #include "flush/sink_config.h"
 
 enum {
@@ -34,48 +20,32 @@ enum {
     ARENA_KEEP = 1024 * 1024
 };
 
-/* A changed configuration on its way to the thread, complete, so that taking it cannot fail; and what it replaced on its
- * way back. */
-typedef struct flusher_update {
-    cp_sink_config config;
-    cp_endpoints_plan *endpoints;
-    cp_http_headers *headers;
-    cp_compressor *compressor;
-    const cp_batch_policy *policies;
-    bool renewed; /* credentials are */
-    bool refused; /* by the thread; refusal says why */
-    cp_error refusal;
-} flusher_update;
+/* ---- for the other files -------------------------------------------------------------------------------------- */
 
-struct cp_flusher {
-    cp_sink_config config; /* strings are our copies */
-    cp_flush_events events;
-    cp_http *http;
-    cp_endpoints endpoints;
-    cp_compressor *compressor;
-    cp_schedule schedule;
-    cp_endpoint_health health; /* of the chosen endpoint, as last told */
-    uint32_t told_count;       /* of endpoints */
-    bool was_urgent;
-    cp_arena arena;
-    size_t arena_bytes;
-    cp_delivery_env env;
-    cp_ahead ahead;
-    cp_chunk *pointers[CP_BATCH_CHUNKS];
-    cp_held_sender *held; /* NULL: nothing is set aside */
-    uint32_t table_count;
-    cp_delivery *deliveries[CP_MAX_SINK_TABLES];
-    uint32_t poll_ms;
-    uint64_t idle_since; /* 0: not idle */
-    bool trimmed;
-    bool running;
-    pthread_t thread;
-    _Atomic bool urgent;
-    _Atomic uint64_t stop_at;               /* deadline; 0: not stopping */
-    uint64_t max_bytes[CP_MAX_SINK_TABLES]; /* of each table when it was added: there is room for no more */
-    flusher_update *_Atomic update;         /* for the thread to take; NULL: none */
-    sem_t updated;
-};
+void cp_flusher_poll_reset_(cp_flusher *flusher)
+{
+    flusher->poll_ms = POLL_LONGEST_MS;
+}
+
+void cp_flusher_poll_shorten_(cp_flusher *flusher, const cp_batch_policy *policy)
+{
+    const uint64_t half_ms = policy->interval_ns / 2 / CP_NS_PER_MS;
+    if (half_ms < flusher->poll_ms)
+        flusher->poll_ms = half_ms > POLL_SHORTEST_MS ? (uint32_t)half_ms : POLL_SHORTEST_MS;
+}
+
+bool cp_flusher_may_send_(const cp_flusher *flusher, uint32_t table)
+{
+    return !flusher->events.may_send || flusher->events.may_send(flusher->events.ctx, table);
+}
+
+bool cp_flusher_any_may_send_(const cp_flusher *flusher)
+{
+    bool may = flusher->table_count == 0;
+    for (uint32_t i = 0; i < flusher->table_count && !may; i++)
+        may = cp_flusher_may_send_(flusher, i);
+    return may;
+}
 
 /* ---- creating ------------------------------------------------------------------------------------------------- */
 
@@ -87,7 +57,7 @@ int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_f
     if (!flusher)
         return cp_error_set(err, CP_E_NOMEM, "no memory for the flusher");
     flusher->events = *events;
-    flusher->poll_ms = POLL_LONGEST_MS;
+    cp_flusher_poll_reset_(flusher);
     sem_init(&flusher->updated, 0, 0);
     int rc = CP_OK;
     if (!cp_sink_config_copy(&flusher->config, config))
@@ -125,13 +95,6 @@ int cp_flusher_create(cp_flusher **out, const cp_sink_config *config, const cp_f
     return CP_OK;
 }
 
-static void poll_shorten(cp_flusher *flusher, const cp_batch_policy *policy)
-{
-    const uint64_t half_ms = policy->interval_ns / 2 / CP_NS_PER_MS;
-    if (half_ms < flusher->poll_ms)
-        flusher->poll_ms = half_ms > POLL_SHORTEST_MS ? (uint32_t)half_ms : POLL_SHORTEST_MS;
-}
-
 int cp_flusher_add_table(cp_flusher *flusher, const cp_table *table, const cp_batch_policy *policy,
                          uint32_t queue_capacity, cp_error *err)
 {
@@ -157,7 +120,7 @@ int cp_flusher_add_table(cp_flusher *flusher, const cp_table *table, const cp_ba
     if (arena > flusher->arena_bytes)
         flusher->arena_bytes = arena;
     flusher->max_bytes[index] = policy->max_bytes;
-    poll_shorten(flusher, policy);
+    cp_flusher_poll_shorten_(flusher, policy);
     return CP_OK;
 }
 
@@ -182,126 +145,6 @@ void cp_flusher_free(cp_flusher *flusher)
     cp_sink_config_drop(&flusher->config);
     sem_destroy(&flusher->updated);
     free(flusher);
-}
-
-/* ---- a changed configuration ---------------------------------------------------------------------------------- */
-
-static int update_make(flusher_update *update, cp_flusher *flusher, const cp_sink_config *sink,
-                       const cp_batch_policy *policies, cp_error *err)
-{
-    cp_sink_config config = *sink;
-    config.database = flusher->config.database;
-    config.instance = flusher->config.instance;
-    update->policies = policies;
-    update->renewed = cp_sink_credentials_differ(sink, &flusher->config);
-    for (uint32_t i = 0; i < flusher->table_count; i++) {
-        if (policies[i].max_rows < 1 || policies[i].max_rows > CP_MAX_BATCH_ROWS ||
-            policies[i].max_bytes < 1 || policies[i].max_bytes > flusher->max_bytes[i])
-            return cp_error_set(err, CP_E_INVAL, "table %u: max_rows or max_bytes is out of range", i);
-    }
-    if (!cp_sink_config_copy(&update->config, &config))
-        return cp_error_set(err, CP_E_NOMEM, "no memory for another configuration");
-    update->endpoints = calloc(1, sizeof *update->endpoints);
-    if (!update->endpoints)
-        return cp_error_set(err, CP_E_NOMEM, "no memory for another configuration");
-    int rc = cp_endpoints_plan_make(update->endpoints, &flusher->endpoints, sink, err);
-    if (rc == CP_OK)
-        rc = cp_http_headers_create(&update->headers, &update->config, err);
-    if (rc == CP_OK && sink->compression != CP_COMPRESS_NONE)
-        rc = cp_compressor_create(&update->compressor, sink->compression_level,
-                                  sink->compression == CP_COMPRESS_AUTO, err);
-    return rc;
-}
-
-static void refusal_say(flusher_update *update, const cp_endpoint *at, const cp_table *table)
-{
-    cp_error_set(&update->refusal, CP_E_CONFIG,
-                 "clickhouse.url does not name %s any more, where a batch of table %s may have been stored: "
-                 "keep it, if only as the last of the list, until the batch is delivered; or, when it will "
-                 "not come back, name it under clickhouse.abandoned",
-                 at->base, table->name);
-}
-
-/* What may have been stored at an endpoint is waited for there: it cannot be forgotten by leaving it out. */
-static bool update_refuse(const cp_flusher *flusher, flusher_update *update)
-{
-    for (uint32_t i = 0; i < flusher->table_count; i++) {
-        const cp_endpoint *at = cp_delivery_endpoint(flusher->deliveries[i]);
-        if (!at || !cp_delivery_holds_on(flusher->deliveries[i]) ||
-            cp_endpoints_plan_has(update->endpoints, at))
-            continue;
-        refusal_say(update, at, cp_delivery_table(flusher->deliveries[i]));
-        return true;
-    }
-    for (uint32_t i = 0; flusher->held && i < CP_ENDPOINT_PLACES; i++) {
-        const cp_endpoint *at = &flusher->endpoints.places[i];
-        const cp_table *table = at->base[0] ? cp_held_sender_waits_for(flusher->held, at->id) : NULL;
-        if (table && !cp_endpoints_plan_has(update->endpoints, at)) {
-            refusal_say(update, at, table);
-            return true;
-        }
-    }
-    if (!cp_endpoints_plan_fits(update->endpoints, &flusher->endpoints)) {
-        cp_error_set(&update->refusal, CP_E_CONFIG,
-                     "more than %d ClickHouse endpoints are used, with those that are leaving: reload again "
-                     "when these are gone",
-                     CP_ENDPOINT_PLACES);
-        return true;
-    }
-    return false;
-}
-
-/* The thread, between two steps: everything changes here, and nothing can fail. */
-static void update_take(cp_flusher *flusher, flusher_update *update)
-{
-    update->refused = update_refuse(flusher, update);
-    if (update->refused) {
-        sem_post(&flusher->updated);
-        return;
-    }
-    const cp_endpoint *chosen = cp_endpoints_chosen(&flusher->endpoints);
-    const cp_sink_config config = flusher->config;
-    cp_compressor *compressor = flusher->compressor;
-    flusher->config = update->config;
-    flusher->compressor = flusher->env.compressor = update->compressor;
-    cp_http_configure(flusher->http, update->headers);
-    cp_endpoints_plan_take(&flusher->endpoints, update->endpoints, update->renewed);
-    const bool changed = update->renewed || cp_endpoints_chosen(&flusher->endpoints) != chosen;
-    flusher->poll_ms = POLL_LONGEST_MS;
-    for (uint32_t i = 0; i < flusher->table_count; i++) {
-        cp_delivery_configure(flusher->deliveries[i], &update->policies[i], changed);
-        poll_shorten(flusher, &update->policies[i]);
-    }
-    update->config = config;
-    update->compressor = compressor;
-    update->headers = NULL;
-    sem_post(&flusher->updated);
-}
-
-int cp_flusher_configure(cp_flusher *flusher, const cp_sink_config *sink, const cp_batch_policy *policies,
-                         cp_error *err)
-{
-    flusher_update update = {.headers = NULL};
-    if (!flusher->running)
-        return cp_error_set(err, CP_E_INVAL, "the flusher does not run");
-    int rc = update_make(&update, flusher, sink, policies, err);
-    if (rc == CP_OK) {
-        atomic_store_explicit(&flusher->update, &update, memory_order_release);
-        cp_http_wake(flusher->http);
-        while (sem_wait(&flusher->updated) < 0 && errno == EINTR)
-            ;
-    }
-    if (update.refused) {
-        *err = update.refusal;
-        rc = update.refusal.code;
-    }
-    if (update.endpoints)
-        cp_endpoints_plan_clear(update.endpoints);
-    free(update.endpoints);
-    cp_http_headers_free(update.headers);
-    cp_compressor_free(update.compressor);
-    cp_sink_config_drop(&update.config);
-    return rc;
 }
 
 /* ---- the thread ----------------------------------------------------------------------------------------------- */
@@ -398,24 +241,11 @@ static void parked_ask(cp_flusher *flusher)
     cp_endpoints_ask_now(&flusher->endpoints);
 }
 
-static bool may_send(const cp_flusher *flusher, uint32_t table)
-{
-    return !flusher->events.may_send || flusher->events.may_send(flusher->events.ctx, table);
-}
-
-static bool any_may_send(const cp_flusher *flusher)
-{
-    bool may = flusher->table_count == 0;
-    for (uint32_t i = 0; i < flusher->table_count && !may; i++)
-        may = may_send(flusher, i);
-    return may;
-}
-
 /* As cp_delivery_due, of a table that may send or may not. */
 static uint64_t delivery_due(const cp_flusher *flusher, uint32_t table, uint64_t now_ns, bool cut,
                              bool urgent)
 {
-    const bool may = may_send(flusher, table);
+    const bool may = cp_flusher_may_send_(flusher, table);
     const uint64_t at = cp_delivery_due(flusher->deliveries[table], now_ns, cut && may, urgent);
     return may ? at : UINT64_MAX;
 }
@@ -457,78 +287,13 @@ static uint64_t deliveries_step(cp_flusher *flusher, uint64_t now_ns, bool cut, 
             cp_schedule_want(schedule, (uint32_t)table, false);
             continue;
         }
-        if (may_send(flusher, (uint32_t)table)) /* still: what others sent counts, too */
+        if (cp_flusher_may_send_(flusher, (uint32_t)table)) /* still: what others sent counts, too */
             at->in_flight += cp_delivery_step(delivery, now_ns);
         cp_schedule_served(schedule, (uint32_t)table, cp_delivery_cost(delivery));
         const uint64_t due_ns = delivery_due(flusher, (uint32_t)table, now_ns, cut, urgent);
         next_ns = due_ns < next_ns ? due_ns : next_ns;
     }
     return next_ns;
-}
-
-static cp_endpoint_health health_judge(cp_flusher *flusher, const cp_endpoint *at, uint64_t now_ns)
-{
-    if (!any_may_send(flusher)) /* nobody asks it */
-        return CP_ENDPOINT_UNKNOWN;
-    if (cp_endpoint_is_down(at, now_ns))
-        return CP_ENDPOINT_DOWN;
-    if (!cp_abilities_known(at->abilities)) /* a probe is under way: it says */
-        return at->health;
-    /* Half open with nothing to try is no trouble. */
-    bool trouble = at->breaker.state != CP_BREAKER_CLOSED && !cp_flusher_idle(flusher) &&
-                   at == cp_endpoints_chosen(&flusher->endpoints);
-    for (uint32_t i = 0; i < flusher->table_count; i++)
-        trouble = trouble || (cp_delivery_at(flusher->deliveries[i]) == at &&
-                              cp_delivery_in_trouble(flusher->deliveries[i]));
-    return trouble ? CP_ENDPOINT_DEGRADED : CP_ENDPOINT_HEALTHY;
-}
-
-/* One endpoint's view, if the place is not free. True: it says something new. */
-static bool view_make(cp_flusher *flusher, cp_endpoint *at, cp_endpoint_view *view, uint64_t now_ns)
-{
-    const bool chosen = at == cp_endpoints_chosen(&flusher->endpoints);
-    const cp_endpoint_health health = health_judge(flusher, at, now_ns);
-    const char *reason = health == CP_ENDPOINT_DOWN ? at->reason : "";
-    const bool news = health != at->health || chosen != at->told_chosen || at->leaving != at->told_leaving ||
-                      !at->told || strcmp(reason, at->told_reason) != 0;
-    *view = (cp_endpoint_view){.url = at->base,
-                               .id = at->id,
-                               .health = health,
-                               .chosen = chosen,
-                               .leaving = at->leaving,
-                               .reason = at->told_reason};
-    if (flusher->held)
-        cp_held_sender_count(flusher->held, at->id, &view->held_batches, &view->held_rows);
-    const bool held_news = view->held_rows != at->told_held;
-    at->told_held = view->held_rows;
-    at->health = health;
-    at->told_chosen = chosen;
-    at->told_leaving = at->leaving;
-    at->told = true;
-    snprintf(at->told_reason, sizeof at->told_reason, "%s", reason);
-    return news || held_news;
-}
-
-static void health_show(cp_flusher *flusher, uint64_t now_ns)
-{
-    cp_endpoints *endpoints = &flusher->endpoints;
-    cp_endpoint_view views[CP_ENDPOINT_PLACES];
-    uint32_t count = 0;
-    bool news = false;
-    for (uint32_t i = 0; i < endpoints->count; i++)
-        news |= view_make(flusher, &endpoints->places[endpoints->order[i]], &views[count++], now_ns);
-    for (uint32_t i = 0; i < CP_ENDPOINT_PLACES; i++) {
-        if (endpoints->places[i].leaving)
-            news |= view_make(flusher, &endpoints->places[i], &views[count++], now_ns);
-    }
-    news |= count != flusher->told_count;
-    flusher->told_count = count;
-    const cp_endpoint_health health = cp_endpoints_chosen(endpoints)->health;
-    if (news && flusher->events.endpoints)
-        flusher->events.endpoints(flusher->events.ctx, views, count);
-    if (health != flusher->health && flusher->events.health)
-        flusher->events.health(flusher->events.ctx, health);
-    flusher->health = health;
 }
 
 /* Something is under way to an endpoint that is to leave. */
@@ -550,8 +315,9 @@ static bool may_end(const cp_flusher *flusher, uint64_t now_ns, uint64_t stop_at
 {
     bool hope = false;
     for (uint32_t i = 0; i < flusher->table_count; i++)
-        hope = hope || ((cp_delivery_is_sending(flusher->deliveries[i]) || may_send(flusher, i)) &&
-                        cp_delivery_hopes(flusher->deliveries[i], stop_at));
+        hope =
+            hope || ((cp_delivery_is_sending(flusher->deliveries[i]) || cp_flusher_may_send_(flusher, i)) &&
+                     cp_delivery_hopes(flusher->deliveries[i], stop_at));
     return stop_at && (!hope || now_ns >= stop_at);
 }
 
@@ -563,23 +329,23 @@ static void *flusher_main(void *arg)
         const uint64_t now_ns = cp_boottime_ns();
         const uint64_t stop_at = atomic_load_explicit(&flusher->stop_at, memory_order_acquire);
         const bool urgent = atomic_load_explicit(&flusher->urgent, memory_order_relaxed);
-        flusher_update *update = atomic_exchange_explicit(&flusher->update, NULL, memory_order_acquire);
+        cp_flusher_update *update = atomic_exchange_explicit(&flusher->update, NULL, memory_order_acquire);
         if (update)
-            update_take(flusher, update);
+            cp_flusher_update_take_(flusher, update);
         if (update || (urgent && !flusher->was_urgent))
             parked_ask(flusher);
         flusher->was_urgent = urgent;
         const uint64_t probe_ns =
-            any_may_send(flusher) ? cp_endpoints_step(&flusher->endpoints, now_ns) : UINT64_MAX;
+            cp_flusher_any_may_send_(flusher) ? cp_endpoints_step(&flusher->endpoints, now_ns) : UINT64_MAX;
         (void)cp_endpoints_choose(&flusher->endpoints, now_ns);
         const uint64_t step_ns = deliveries_step(flusher, now_ns, stop_at == 0, urgent);
         const bool sends_held =
-            stop_at == 0 && flusher->held && any_may_send(flusher); /* a stop does not wait */
+            stop_at == 0 && flusher->held && cp_flusher_any_may_send_(flusher); /* a stop does not wait */
         const uint64_t held_ns = sends_held ? cp_held_sender_step(flusher->held, now_ns) : UINT64_MAX;
         if (may_end(flusher, now_ns, stop_at))
             break;
         cp_endpoints_leave(&flusher->endpoints, endpoint_is_busy, flusher);
-        health_show(flusher, now_ns);
+        cp_flusher_health_show_(flusher, now_ns);
         idle_trim(flusher, now_ns, cp_flusher_idle(flusher));
         uint64_t next_ns = probe_ns < step_ns ? probe_ns : step_ns;
         next_ns = held_ns < next_ns ? held_ns : next_ns;
