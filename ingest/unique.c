@@ -199,6 +199,7 @@ int cp_unique_open(cp_unique **out, const char *path, const cp_table *table, con
 void cp_unique_forget(cp_unique *unique, uint64_t epoch, uint64_t from)
 {
     unique_file *file = unique->file;
+    assert(unique->window > 0);
     const uint64_t count = file->head < unique->window ? file->head : unique->window;
     for (uint32_t place = 0; place < count; place++) {
         unique_key *key = &file->keys[place];
