@@ -612,6 +612,7 @@ static int resume_intent(cp_log_lane *log_lane, const cp_wal_intent *intent, cp_
     /* Delivered, or set aside in a file that will be, though the log's checkpoint does not know yet. */
     if (cp_lane_was_counted(log_lane->lane, intent->token)) {
         range_delivered(log_lane, &(cp_lsn_range){intent->lo, intent->hi});
+        log_lane->unstored = true; /* perhaps no batch follows that would say so */
         return CP_OK;
     }
     int rc = cp_wal_reader_create(&reader, log_lane->wal, intent->lo, err);
@@ -630,6 +631,7 @@ static int resume_intent(cp_log_lane *log_lane, const cp_wal_intent *intent, cp_
         rows += log_lane->buffer->chunks[i].row_count;
     if (rows == 0) { /* repair gave all of it up: there is nothing to send */
         range_delivered(log_lane, &(cp_lsn_range){intent->lo, intent->hi});
+        log_lane->unstored = true; /* perhaps no batch follows that would say so */
         return CP_OK;
     }
     cp_log(CP_LOG_INFO, "a batch that was under way is sent again", "table=%s rows=%llu lsns=%llu-%llu",
