@@ -1,7 +1,8 @@
 """What may not leave the recorder, and what may not get in: the password is in no file, process table, log or answer; a running
-recorder is confined in every thread; certificates are checked whatever the configuration says; and the HTTP servers answer a client
-that behaves while others hold connections, send endless headers, or ask for files."""
+recorder is confined in every thread; certificates are checked whatever the configuration says; and the HTTP servers and the control
+socket answer a client that behaves while others hold connections, send endless headers, or ask for files."""
 
+import errno
 import http.client
 import os
 import pathlib
@@ -257,7 +258,10 @@ class Http(unittest.TestCase):
             self.assertEqual(status, 200)
             self.assertIn(b"recorder_queue_usage", body)
         good()
+        silent = socket.create_connection(("127.0.0.1", port), timeout=60, source_address=(LOOPBACKS[6], 0))
+        self.addCleanup(silent.close)
         self.attack(port, good)
+        self.assertEqual(silent.recv(1), b"")  # it was closed
         for path in ("/../../../../etc/passwd", "/..%2f..%2fetc/passwd", "//etc/passwd", "/%00", "/metrics/../../etc/passwd", "/page/../x",
                      "/\\..\\..", "/status%00.html", "http://example.com/"):
             status, body = self.answer(port, path)
@@ -268,9 +272,59 @@ class Http(unittest.TestCase):
             check_arrived(self, producer)
         self.assertEqual(recorder.stop(), 0)
 
+    def test_control_socket(self):
+        """Who holds it, or sends it rubbish, keeps neither commands nor rows waiting."""
+        make(self)
+        producers = [Producer(self.recorder, table) for table in ("target", "witness")]
+        held = []
+        for n in range(300):
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            connection.setblocking(False)
+            self.addCleanup(connection.close)
+            try:
+                connection.connect(str(self.recorder.region / "recorder.socket"))
+                if n % 3:
+                    connection.send(os.urandom(1 + n))
+            except OSError:  # as many as fit into its queue
+                pass
+            held.append(connection)
+        before = [producer.rows for producer in producers]
+        self.assertEqual(self.recorder.run("coldpath", "flush", timeout=60).returncode, 0)
+        deadline = time.monotonic() + 30
+        while not all(producer.rows > rows for producer, rows in zip(producers, before)):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+        self.assertIn('msg="command refused"', self.recorder.read_log())
+        self.assertRegex(self.recorder.run("coldpath", "monitor", "--once").stdout.decode(), "recorder_commands_refused_total [1-9]")
+        for producer in producers:
+            producer.finish()
+            check_arrived(self, producer)
+        self.assertEqual(self.recorder.stop(), 0)
+
     def test_embedded_server(self):
         server = ChdbServer(build=os.environ.get("COLDPATH_CHDB_BUILD"), args=["--max-connections", "64"]).start()
         self.addCleanup(server.stop)
+        held = []
+        for _ in range(CONNECTIONS):  # far more than it takes; when they go, it serves as before
+            connection = socket.socket()
+            connection.setblocking(False)
+            self.addCleanup(connection.close)
+            if connection.connect_ex(("127.0.0.1", server.port)) in (0, errno.EINPROGRESS):
+                held.append(connection)
+        for connection in held:
+            try:
+                connection.send(b"GET / HTTP/1.1\r\nX-Slow: ")
+            except OSError:
+                pass
+            connection.close()
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.assertEqual(server.query("SELECT 1").strip(), "1")
+                break
+            except OSError:
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.1)
         for path in ("/../../../../etc/passwd", "//etc/passwd", "/%2e%2e/etc/passwd"):
             status, body = self.answer(server.port, path)
             self.assertIn(status, (400, 404), path)

@@ -131,8 +131,8 @@ class Namespaces(unittest.TestCase):
         namespace.write()
         return namespace
 
-    def try_open(self, user, path):
-        """What user can do with path: "", or letters of r, w, d (remove or rename what is in its directory)."""
+    def try_open(self, user, path, groups=()):
+        """What user, in these groups, can do with path: "", or letters of r, w, d (remove or rename what is in its directory)."""
         script = ("import os,sys; p=sys.argv[1]; can=''\n"
                   "for letter, flag in (('r', os.O_RDONLY), ('w', os.O_WRONLY)):\n"
                   "    try: os.close(os.open(p, flag)); can += letter\n"
@@ -141,8 +141,9 @@ class Namespaces(unittest.TestCase):
                   "try: os.rename(p, p + '.moved'); can += 'd'\n"
                   "except PermissionError: pass\n"
                   "print(can)")
-        done = subprocess.run(["setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups", "/usr/bin/python3", "-c",
-                               script, str(path)], capture_output=True, cwd="/", timeout=30)
+        groups = ["--groups", ",".join(map(str, groups))] if groups else ["--clear-groups"]
+        done = subprocess.run(["setpriv", "--reuid", str(user), "--regid", str(user), *groups, "/usr/bin/python3", "-c", script, str(path)],
+                              capture_output=True, cwd="/", timeout=30)
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout.decode().strip()
 
@@ -168,6 +169,9 @@ class Namespaces(unittest.TestCase):
             done = subprocess.run(["setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups", "ls" if secret == "fd" else "cat",
                                    f"/proc/{namespace.process.pid}/{secret}"], capture_output=True, timeout=30)
             self.assertNotEqual(done.returncode, 0, secret)
+        done = subprocess.run(["setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups", "/usr/bin/python3", "-c",
+                               f"import os; os.kill({namespace.process.pid}, 0)"], capture_output=True, timeout=30)
+        self.assertIn(b"PermissionError" if user else b"", done.stderr)
 
     def account(self, namespace):
         return int(self.server.query(f"SELECT count() FROM {namespace.name}.trades"))
@@ -222,6 +226,42 @@ class Namespaces(unittest.TestCase):
         self.assertEqual(dolphin.put(user=VIOLET).returncode, 74)
         self.assertEqual(self.try_open(VIOLET, dolphin.region / "trades.0.ring"), "")
         self.assertEqual(self.account(dolphin), 100)
+        # Nothing but its ring: who puts cannot pass for the recorder, nor reach its logs.
+        logs = self.wal / dolphin.name
+        for path, can in [(dolphin.region / "control", "r"), (dolphin.region / "errors", "r"), (dolphin.region / "recorder.lock", "r"),
+                          (dolphin.region / "replay.lock", ""), (dolphin.region / "recorder.socket", ""),
+                          (dolphin.region / "trades.0.ring", "rw"), (dolphin.region, "r"), (logs, ""), (logs / "trades/checkpoint", "")]:
+            self.assertEqual(self.try_open(producer, path, [group[2]]), can, path)
+        self.lock_held(dolphin, producer, group[2])
+
+    def lock_held(self, dolphin, producer, group):
+        """A producer may hold a read lock on the recorder's: the running one is not concerned; one that is then started names it."""
+        script = ("import fcntl, os, struct, sys; fd = os.open(sys.argv[1], os.O_RDONLY)\n"
+                  "try: fcntl.fcntl(fd, 37, struct.pack('hhqqi4x', fcntl.F_RDLCK, 0, 0, 1, 0))\n"  # F_OFD_SETLK
+                  "except BlockingIOError: print('held', flush=True)\n"
+                  "else: print('taken', flush=True)\n"
+                  "sys.stdin.read()")
+
+        def hold():
+            process = subprocess.Popen(["setpriv", "--reuid", str(producer), "--regid", str(producer), "--groups", group, "/usr/bin/python3", "-c",
+                                        script, str(dolphin.region / "recorder.lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            return process, process.stdout.readline()
+
+        def end(process):
+            process.communicate(timeout=30)
+        process, said = hold()
+        self.assertEqual(said, b"held\n")  # the recorder has it
+        end(process)
+        self.assertEqual(dolphin.put(user=producer, groups=[group]).returncode, 0)
+        dolphin.stop()
+        process, said = hold()
+        self.assertEqual(said, b"taken\n")
+        done = dolphin.run("coldpathd", "--config", dolphin.config, groups=[group])
+        self.assertEqual(done.returncode, 69, done.stderr)
+        self.assertIn(b"another recorder runs", done.stderr)
+        end(process)
+        dolphin.start(groups=[group])
+        self.assertEqual(dolphin.put(user=producer, groups=[group]).returncode, 0)
 
     def test_a_directory_of_somebody_else(self):
         """Whoever owns the directory could replace the control file: neither the recorder nor init works in it."""

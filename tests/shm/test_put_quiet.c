@@ -1,6 +1,6 @@
-/* put makes no system call and faults no page: a million puts on a thread under strict seccomp, where any system call
- * but read, write and exit kills, with the process's fault counters compared before and after. The parent plays the
- * recorder, so that the ring goes round many times. */
+/* put makes no system call, faults no page, allocates nothing and takes no lock: a million puts on a thread under strict seccomp, where any
+ * system call but read, write and exit kills, with the process's fault counters compared before and after; the linker leads calls of
+ * the allocator and of pthread's locks past counters. The parent plays the recorder, so that the ring goes round many times. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,7 +38,56 @@ typedef struct quiet_result {
     long refused;
     long minor_faults;
     long major_faults;
+    long calls;
 } quiet_result;
+
+/* ---- what is counted ------------------------------------------------------------------------------------------------ */
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+int __real_posix_memalign(void **out, size_t alignment, size_t size);
+int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
+
+static _Thread_local long calls; /* of any of them, by this thread */
+
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+int __wrap_posix_memalign(void **out, size_t alignment, size_t size);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
+
+void *__wrap_malloc(size_t size)
+{
+    calls++;
+    return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    calls++;
+    return __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    calls++;
+    return __real_realloc(old, size);
+}
+
+int __wrap_posix_memalign(void **out, size_t alignment, size_t size)
+{
+    calls++;
+    return __real_posix_memalign(out, alignment, size);
+}
+
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+    calls++;
+    return __real_pthread_mutex_lock(mutex);
+}
+
+/* ---- the puts ------------------------------------------------------------------------------------------------------- */
 
 typedef struct quiet_job {
     cp_ring *ring;
@@ -52,6 +101,7 @@ static void *put_a_million(void *argument)
     quiet_row row = {0};
     long refused = 0;
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
+    calls = 0;
     __atomic_store_n(&job->result->ready, 1, __ATOMIC_RELEASE);
     while (!__atomic_load_n(&job->result->go, __ATOMIC_ACQUIRE))
         ;
@@ -65,6 +115,7 @@ static void *put_a_million(void *argument)
             getppid();
     }
     job->result->refused = refused;
+    job->result->calls = calls;
     __atomic_store_n(&job->result->done, 1, __ATOMIC_RELEASE);
     syscall(SYS_exit, 0); /* strict mode has no exit_group */
     return NULL;
@@ -85,6 +136,7 @@ static void child_run(const region_fixture *fixture, quiet_result *result, bool 
     struct rusage after;
     if (cp_attach(&region, fixture->dir, NULL) < 0 ||
         cp_ring_open(&job.ring, region, "quiet", 0, NULL, NULL) < 0 ||
+        calls == 0 || /* attaching allocates: they are counted */
         pthread_create(&thread, NULL, put_a_million, &job) != 0)
         _exit(2);
     getrusage(RUSAGE_SELF, &after); /* what the calls below touch, is touched before it counts */
@@ -144,6 +196,7 @@ static void test_a_million_puts(void **state)
                   result->major_faults, result->refused);
     assert_int_equal(result->minor_faults, 0);
     assert_int_equal(result->major_faults, 0);
+    assert_int_equal(result->calls, 0);
     munmap(result, sizeof *result);
     region_fixture_remove(&fixture);
 }
