@@ -1,5 +1,5 @@
-#include "base/utf8.h"
 #include "cli/cli.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/exit_code.h"
 
 enum { OPTION_JSON = 0x1000, OPTION_CONFIG, OPTION_REGION };
 
@@ -53,27 +54,6 @@ error_t cp_common_parse_only(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
-static int exit_of(int code)
-{
-    switch (code) {
-    case CP_OK:
-        return CP_EXIT_OK;
-    case CP_E_ABSENT:
-    case CP_E_ABI:
-    case CP_E_BUSY:
-    case CP_E_CORRUPT:
-    case CP_E_RETIRED:
-        return CP_EXIT_ABSENT;
-    case CP_E_IO:
-    case CP_E_PERM:
-        return CP_EXIT_IO;
-    case CP_E_CONFIG:
-        return CP_EXIT_CONFIG;
-    default:
-        return CP_EXIT_FAILED;
-    }
-}
-
 void cp_message(const char *fmt, ...)
 {
     va_list args;
@@ -89,7 +69,7 @@ void cp_message(const char *fmt, ...)
 int cp_fail(const cp_error *err)
 {
     cp_message("%s", err->text[0] ? err->text : cp_strerror(err->code));
-    return exit_of(err->code);
+    return cp_exit_of(err->code);
 }
 
 bool cp_number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *out)

@@ -194,7 +194,7 @@ static error_t option_take(int key, char *value, struct argp_state *state)
     return 0;
 }
 
-/* sysexits(3), the same for all programs of coldpath. */
+/* As base/exit_code.h has them, but that what is invalid comes from the command line, and that nothing here has a version of ours. */
 static int exit_code_of(int code)
 {
     switch (code) {

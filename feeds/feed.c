@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sysexits.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -141,23 +140,4 @@ void cp_feed_times_json(const cp_put_timer *timer, FILE *out)
 void cp_feed_close(cp_feed *feed)
 {
     cp_producer_free(&feed->producer);
-}
-
-int cp_feed_exit_of(int code)
-{
-    switch (code) {
-    case CP_OK:
-        return EXIT_SUCCESS;
-    case CP_E_ABSENT:
-    case CP_E_ABI:
-    case CP_E_BUSY:
-    case CP_E_CORRUPT:
-    case CP_E_RETIRED:
-        return EX_UNAVAILABLE;
-    case CP_E_IO:
-    case CP_E_PERM:
-        return EX_IOERR;
-    default:
-        return EXIT_FAILURE;
-    }
 }

@@ -56,8 +56,4 @@ void cp_feed_times_json(const cp_put_timer *timer, FILE *out);
 /* Sets *stopped_flag on SIGINT and SIGTERM; the flag is the program's only one. */
 const volatile sig_atomic_t *cp_feed_catch_signals(void);
 
-/* The exit code for an error: 69 no region, or none that can be used (busy, damaged, another version), 74 input/output,
- * 1 all else. */
-int cp_feed_exit_of(int code);
-
 #endif

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/duration.h"
 #include "base/error.h"
+#include "base/exit_code.h"
 #include "base/secret_name.h"
 #include "feeds/feed.h"
 #include "feeds/pacer.h"
@@ -215,5 +216,5 @@ int main(int argc, char **argv)
     cp_proc_sampler_close(run.sampler);
     if (fflush(stdout) != 0 && rc == CP_OK)
         rc = CP_E_IO;
-    return cp_feed_exit_of(rc);
+    return cp_exit_of(rc);
 }

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/duration.h"
 #include "base/error.h"
+#include "base/exit_code.h"
 #include "base/secret_name.h"
 #include "feeds/feed.h"
 #include "feeds/market_merge.h"
@@ -392,7 +393,7 @@ static int run_all(market_run *run)
         cp_feed_close(&run->feeds[i]);
     if (fflush(stdout) != 0 && rc == CP_OK)
         rc = CP_E_IO;
-    return rc == CP_OK && run->rejected > 0 ? EXIT_FAILURE : cp_feed_exit_of(rc);
+    return rc == CP_OK && run->rejected > 0 ? EXIT_FAILURE : cp_exit_of(rc);
 }
 
 int main(int argc, char **argv)
