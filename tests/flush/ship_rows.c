@@ -85,6 +85,21 @@ static void fail_on(int rc, const cp_error *err)
     exit(1);
 }
 
+/* Says what became of each table's rows. True: all of them were delivered. */
+static bool report(ship *s, const cp_flusher *flusher, cp_table *const *tables, const row_maker *makers,
+                   uint32_t count)
+{
+    bool complete = true;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint64_t delivered = atomic_load(&s->delivered[i]);
+        complete = complete && delivered == makers[i].rows;
+        printf("table=%s submitted=%lu delivered=%lu failed=%lu guarantee=%d last_code=%d\n", tables[i]->name,
+               makers[i].rows, delivered, atomic_load(&s->failed[i]), guarantee_of(flusher, i),
+               atomic_load(&s->last_code[i]));
+    }
+    return complete;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 7 || argc > 6 + TABLES_MAX)
@@ -132,14 +147,7 @@ int main(int argc, char **argv)
     const uint64_t deadline = cp_boottime_ns() + TIMEOUT_S * (uint64_t)CP_NS_PER_S;
     while (!cp_flusher_idle(flusher) && cp_boottime_ns() < deadline)
         usleep(2000);
-    bool complete = true;
-    for (uint32_t i = 0; i < count; i++) {
-        const uint64_t delivered = atomic_load(&s.delivered[i]);
-        complete = complete && delivered == makers[i].rows;
-        printf("table=%s submitted=%lu delivered=%lu failed=%lu guarantee=%d last_code=%d\n", tables[i]->name,
-               makers[i].rows, delivered, atomic_load(&s.failed[i]), guarantee_of(flusher, i),
-               atomic_load(&s.last_code[i]));
-    }
+    const bool complete = report(&s, flusher, tables, makers, count);
     cp_flusher_stop(flusher, cp_boottime_ns());
     cp_flusher_free(flusher);
     for (uint32_t i = 0; i < count; i++)

@@ -292,6 +292,24 @@ static void as_the_model_says(void **state)
     free(w);
 }
 
+/* The window's rows are in order, and the last of every key, counted from 1, is among them. */
+static void last_are_kept(const cp_chunk *window, const uint64_t last[KEYS])
+{
+    uint64_t before = 0;
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < window->row_count; i++) {
+        t_row row;
+        memcpy(&row, cp_chunk_row(window, i), sizeof row);
+        assert_true(row.n + 1 > before);
+        before = row.n + 1;
+        for (uint32_t k = 0; k < KEYS; k++)
+            found += last[k] == row.n + 1;
+    }
+    for (uint32_t k = 0; k < KEYS; k++)
+        found -= last[k] != 0;
+    assert_int_equal(found, 0);
+}
+
 /* Where memory is scarce there is always room while rows are conflated, and the last row of every key is never lost. */
 static void a_scarce_window_collapses(void **state)
 {
@@ -338,19 +356,7 @@ static void a_scarce_window_collapses(void **state)
     assert_true(collapsed > 0);
     cp_chunk *chunk = cp_conflater_finish(w->conflater, 0);
     assert_int_equal(chunk->row_count + w->suppressed, w->put);
-    uint64_t before = 0;
-    uint32_t found = 0;
-    for (uint32_t i = 0; i < chunk->row_count; i++) {
-        t_row row;
-        memcpy(&row, cp_chunk_row(chunk, i), sizeof row);
-        assert_true(row.n + 1 > before);
-        before = row.n + 1;
-        for (uint32_t k = 0; k < KEYS; k++)
-            found += last[k] == row.n + 1;
-    }
-    for (uint32_t k = 0; k < KEYS; k++)
-        found -= last[k] != 0;
-    assert_int_equal(found, 0);
+    last_are_kept(chunk, last);
     cp_conflater_forget(w->conflater, 0);
     chunk_drop(chunk);
     cp_conflater_free(w->conflater);

@@ -276,6 +276,24 @@ static void decimals_cut(void **state)
                 {"9999999999.99999999999", INT64_C(999999999999999999)},
                 {"999999999999999999e-8", INT64_C(999999999999999999)},
                 {"100.0e-2", 100000000}};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        value_row v;
+        cp_error err = {0, ""};
+        value_begin(&v, "Decimal(18, 8)");
+        v.row.cuts_digits = true;
+        if (cp_row_set_text(&v.row, 0, good[i].text, strlen(good[i].text), &err) < 0)
+            fail_msg("%s", err.text);
+        int64_t value;
+        memcpy(&value, v.bytes + v.table->columns[0].offset, sizeof value);
+        if (value != good[i].value)
+            fail_msg("%s gave %lld", good[i].text, (long long)value);
+        cp_table_free(v.table);
+    }
+}
+
+static void decimals_that_cannot_be_cut(void **state)
+{
+    (void)state;
     static const char *const bad[] = {"",
                                       "-",
                                       ".",
@@ -295,19 +313,6 @@ static void decimals_cut(void **state)
                                       "12345678901",
                                       "1e400",
                                       "1e99999999999999999999"};
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-        value_row v;
-        cp_error err = {0, ""};
-        value_begin(&v, "Decimal(18, 8)");
-        v.row.cuts_digits = true;
-        if (cp_row_set_text(&v.row, 0, good[i].text, strlen(good[i].text), &err) < 0)
-            fail_msg("%s", err.text);
-        int64_t value;
-        memcpy(&value, v.bytes + v.table->columns[0].offset, sizeof value);
-        if (value != good[i].value)
-            fail_msg("%s gave %lld", good[i].text, (long long)value);
-        cp_table_free(v.table);
-    }
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         value_row v;
         cp_error err = {0, ""};
@@ -572,6 +577,7 @@ int main(void)
         cmocka_unit_test(times_with_ticks),
         cmocka_unit_test(decimals),
         cmocka_unit_test(decimals_cut),
+        cmocka_unit_test(decimals_that_cannot_be_cut),
         cmocka_unit_test(addresses),
         cmocka_unit_test(strings),
         cmocka_unit_test(arrays),
