@@ -82,11 +82,13 @@ void cp_wal_calibrate(cp_wal *wal)
     const int file = ready ? wal->io->ops->open(wal->io, name, 0) : -1;
     if (file < 0)
         return;
-    memset(wal->frames[0].buffer, 0, LARGE);
+    /* Not past the frame's buffer, nor past the segment's end. */
+    const uint64_t most_bytes = wal->frame_capacity < LARGE ? wal->frame_capacity : LARGE;
+    memset(wal->frames[0].buffer, 0, most_bytes);
     uint64_t most = UINT64_MAX;
     for (int dsync = 0; dsync < 2; dsync++) {
         const uint64_t small = commit_median(wal, file, SMALL, dsync, most);
-        const uint64_t large = small ? commit_median(wal, file, LARGE, dsync, most) : 0;
+        const uint64_t large = small ? commit_median(wal, file, most_bytes, dsync, most) : 0;
         wal->calibrated[dsync] = large ? small + large : 0;
         most = large ? HOPELESS * large : UINT64_MAX;
     }

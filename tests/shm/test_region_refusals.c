@@ -58,7 +58,7 @@ static void deep(char *path, size_t length, bool make)
     int count = 0;
     while (used < length) {
         const size_t left = length - used;
-        const size_t part = left > 2 * COMPONENT ? COMPONENT : left > COMPONENT ? left - COMPONENT : left;
+        const size_t part = left / 2 > COMPONENT ? COMPONENT : left > COMPONENT ? left - COMPONENT : left;
         memset(path + used, 'd', part);
         path[used] = '/';
         used += part;

@@ -170,7 +170,7 @@ WRAP(char *, NULL, ENOMEM, strndup, (const char *text, size_t most), (text, most
 /* So many bytes are moved of a short read or write. */
 static size_t half(size_t size)
 {
-    return size >= 2 * SECTOR ? size / 2 / SECTOR * SECTOR : size / 2;
+    return size / 2 >= SECTOR ? size / 2 / SECTOR * SECTOR : size / 2;
 }
 
 static const struct iovec *half_of(const struct iovec *from, struct iovec *to)
@@ -202,6 +202,7 @@ static const struct iovec *half_of(const struct iovec *from, struct iovec *to)
 FAILING_TRANSFERS(TRANSFER)
 TRANSFER(ssize_t, -1, ENOSPC, write, (int fd, const void *from, size_t size), (fd, from, size))
 FAILING_CALLS(WRAP)
+WRAP(struct dirent *, NULL, EIO, readdir, (DIR * dir), (dir))
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
