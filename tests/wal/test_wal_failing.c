@@ -28,10 +28,12 @@ enum {
     RECORDS = 30, /* of three segments */
     DELIVERED = 4,
     CHUNK = 6064,
-    STEPS = 20, /* for what is under way to become durable; more than it needs */
+    STEPS = 6, /* when something has failed, for what may still become durable */
     WAIT_NS = 5 * CP_NS_PER_MS,
     CLOSE_NS = 20 * CP_NS_PER_MS
 };
+
+#define PATIENCE_NS (20 * (uint64_t)CP_NS_PER_S) /* when nothing has */
 
 typedef struct life {
     scratch s;
@@ -141,11 +143,17 @@ static void log_step(void)
     f.durable = cp_wal_durable(f.s.wal);
 }
 
+static bool patient(int steps, uint64_t since_ns)
+{
+    return failing_happened() ? steps < STEPS : cp_boottime_ns() - since_ns < PATIENCE_NS;
+}
+
 /* As far as there is room. */
 static void log_append(uint64_t last)
 {
+    const uint64_t since_ns = cp_boottime_ns();
     int steps = 0;
-    while (f.appended < last && steps < STEPS) {
+    while (f.appended < last && patient(steps, since_ns)) {
         uint64_t lsn = 0;
         test_chunk_make(&f.s.chunk, f.appended + 1, 3, 9, f.s.position, CHUNK);
         const int code = cp_wal_append(f.s.wal, &f.s.chunk, &lsn);
@@ -159,7 +167,7 @@ static void log_append(uint64_t last)
         }
         log_step();
     }
-    for (; f.durable < f.appended && steps < STEPS; steps++)
+    for (; f.durable < f.appended && patient(steps, since_ns); steps++)
         log_step();
 }
 
@@ -304,6 +312,153 @@ static void test_short_reads_and_writes(void **state)
     sweep_log(FAILING_SHORT, CP_WAL_POSIX);
 }
 
+/* ---- giving records up -------------------------------------------------------------------------------------------- */
+
+typedef struct kept_file {
+    char name[CP_WAL_SEGMENT_NAME + 16];
+    uint8_t *bytes;
+    uint64_t size;
+} kept_file;
+
+static kept_file kept[16];
+static int kept_count;
+
+static void kept_free(void)
+{
+    while (kept_count > 0)
+        free(kept[--kept_count].bytes);
+}
+
+/* The log as it is now, for log_restore. */
+static void log_keep(void)
+{
+    DIR *dir = opendir(f.s.dir);
+    const struct dirent *entry;
+    assert_non_null(dir);
+    while ((entry = readdir(dir))) {
+        struct stat status;
+        if (entry->d_name[0] == '.')
+            continue;
+        kept_file *file = &kept[kept_count++];
+        assert_true(kept_count <= (int)(sizeof kept / sizeof kept[0]));
+        snprintf(file->name, sizeof file->name, "%.31s", entry->d_name);
+        const int fd = openat(dirfd(dir), file->name, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(fstat(fd, &status), 0);
+        file->size = (uint64_t)status.st_size;
+        file->bytes = malloc(file->size + 1);
+        assert_int_equal(read(fd, file->bytes, file->size), file->size);
+        close(fd);
+    }
+    closedir(dir);
+}
+
+static void log_restore(void)
+{
+    empty();
+    for (int i = 0; i < kept_count; i++) {
+        char path[400];
+        snprintf(path, sizeof path, "%s/%s", f.s.dir, kept[i].name);
+        const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, kept[i].bytes, kept[i].size), kept[i].size);
+        close(fd);
+    }
+}
+
+/* RECORDS records, of which the first DELIVERED are in ClickHouse. */
+static void log_make(void)
+{
+    begin(CP_WAL_POSIX);
+    assert_int_equal(log_open(), CP_OK);
+    log_append(RECORDS);
+    log_deliver(DELIVERED);
+    log_close();
+    assert_int_equal(f.durable, RECORDS);
+}
+
+/* How many of the waiting records are empty, the log being sound. */
+static uint64_t log_empty_records(void)
+{
+    cp_wal_reader *reader = NULL;
+    uint64_t lsn = 0;
+    uint64_t gone = 0;
+    CHECK(log_open() == CP_OK);
+    CHECK(cp_wal_durable(f.s.wal) == RECORDS && cp_wal_delivered(f.s.wal) == DELIVERED);
+    CHECK(cp_wal_reader_create(&reader, f.s.wal, DELIVERED + 1, &f.err) == CP_OK);
+    for (uint64_t at = DELIVERED + 1; at <= RECORDS; at++) {
+        CHECK(cp_wal_reader_next(reader, &f.s.read, &lsn, &f.err) == CP_OK && lsn == at);
+        test_chunk_make(&f.s.chunk, lsn, 3, 9, f.s.read.begin, CHUNK);
+        gone += f.s.read.byte_count == 0;
+        CHECK(f.s.read.byte_count == 0 || test_chunk_equal(&f.s.chunk, &f.s.read));
+    }
+    cp_wal_reader_free(reader);
+    log_close();
+    return gone;
+}
+
+static int give_up(uint64_t lo, uint64_t hi)
+{
+    cp_wal_repair *repair = NULL;
+    int code = checked(cp_wal_repair_begin(&repair, f.s.dir, NULL, &f.err));
+    if (code == CP_OK && lo > 0)
+        code = checked(cp_wal_repair_purge(repair, lo, hi, &f.err));
+    else if (code == CP_OK)
+        code = checked(cp_wal_repair_run(repair, &f.err));
+    cp_wal_repair_end(repair);
+    return code;
+}
+
+/* lo 0: a repair. However often it fails, it gives up so many records and no other. */
+static void sweep_giving_up(uint64_t lo, uint64_t hi, uint64_t lost)
+{
+    unsigned turns = 0;
+    static const failing_mode modes[] = {FAILING_ONCE, FAILING_ON, FAILING_SHORT};
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        FAILING_SWEEP(modes[i], 1)
+        {
+            log_restore();
+            f.err = (cp_error){0};
+            const int files = open_files();
+            failing_begin();
+            const int code = give_up(lo, hi);
+            failing_end();
+            CHECK(open_files() == files);
+            CHECK(code == CP_OK || failing_happened());
+            if (code != CP_OK)
+                CHECK(give_up(lo, hi) == CP_OK);
+            CHECK(log_empty_records() == lost);
+            turns++;
+        }
+    }
+    print_message("%u turns\n", turns);
+    assert_true(turns > 100);
+    kept_free();
+}
+
+static void test_repair(void **state)
+{
+    (void)state;
+    char path[300];
+    log_make();
+    scratch_segment(&f.s, 2, path);
+    assert_int_equal(unlink(path), 0);
+    scratch_segment(&f.s, 1, path);
+    scratch_flip(path, CP_WAL_FIRST_FRAME + CP_WAL_RECORD_HEADER + 20);
+    log_keep();
+    assert_int_equal(give_up(0, 0), CP_OK);
+    const uint64_t lost = log_empty_records();
+    assert_true(lost > 0 && lost < RECORDS - DELIVERED);
+    sweep_giving_up(0, 0, lost);
+}
+
+static void test_purge(void **state)
+{
+    (void)state;
+    log_make();
+    log_keep();
+    sweep_giving_up(DELIVERED + 3, DELIVERED + 8, 6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +468,8 @@ int main(void)
         cmocka_unit_test(test_all_calls_fail_from_one_on),
         cmocka_unit_test(test_all_calls_fail_from_one_on_with_io_uring),
         cmocka_unit_test(test_short_reads_and_writes),
+        cmocka_unit_test(test_repair),
+        cmocka_unit_test(test_purge),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
