@@ -78,9 +78,13 @@ int cp_quarantine_lock(cp_quarantine *quarantine, cp_error *err)
     if (fd < 0)
         return fail_errno(err, "open", path);
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        const int code = errno == EWOULDBLOCK
+                             ? cp_error_set(err, CP_E_BUSY,
+                                            "the quarantine of table %s is being written by another process",
+                                            quarantine->table)
+                             : fail_errno(err, "lock", path);
         close(fd);
-        return cp_error_set(err, CP_E_BUSY, "the quarantine of table %s is being written by another process",
-                            quarantine->table);
+        return code;
     }
     quarantine->lock_fd = fd;
     return CP_OK;
@@ -108,6 +112,8 @@ int cp_quarantine_at_rest(const cp_quarantine *quarantine, cp_error *err)
     if (access(path, F_OK) == 0)
         return cp_error_set(err, CP_E_BUSY, "a retry of table %s has begun and not ended: retry again first",
                             quarantine->table);
+    if (errno != ENOENT) /* it may be there, and would be written over */
+        return fail_errno(err, "look for", path);
     return CP_OK;
 }
 
@@ -164,10 +170,10 @@ static int end_find(cp_quarantine *quarantine, cp_error *err)
         int rc = cp_quarantine_walk_begin(&walk, quarantine->fd, err);
         while (rc == CP_OK && (rc = cp_quarantine_walk_next(&walk, &header, &offset, err)) > 0)
             rc = CP_OK;
-        quarantine->sound = walk.sound;
         cp_quarantine_walk_end(&walk);
         if (rc < 0)
             return rc;
+        quarantine->sound = walk.sound;
         quarantine->inode = info.st_ino;
     }
     quarantine->made = info.st_size == 0;
@@ -176,6 +182,14 @@ static int end_find(cp_quarantine *quarantine, cp_error *err)
         ftruncate(quarantine->fd, (off_t)quarantine->end) < 0) /* a torn record */
         return fail_errno(err, "cut a torn record off the file of table", quarantine->table);
     return CP_OK;
+}
+
+static void writing_end(cp_quarantine *quarantine)
+{
+    if (quarantine->fd >= 0)
+        close(quarantine->fd);
+    quarantine->fd = -1;
+    cp_quarantine_unlock(quarantine);
 }
 
 int cp_quarantine_begin(cp_quarantine *quarantine, cp_error *err)
@@ -188,16 +202,8 @@ int cp_quarantine_begin(cp_quarantine *quarantine, cp_error *err)
     quarantine->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     rc = quarantine->fd < 0 ? fail_errno(err, "open", path) : end_find(quarantine, err);
     if (rc < 0)
-        cp_quarantine_abort(quarantine);
+        writing_end(quarantine); /* the file stays as it is: nobody knows where its rows end */
     return rc;
-}
-
-static void writing_end(cp_quarantine *quarantine)
-{
-    if (quarantine->fd >= 0)
-        close(quarantine->fd);
-    quarantine->fd = -1;
-    cp_quarantine_unlock(quarantine);
 }
 
 void cp_quarantine_abort(cp_quarantine *quarantine)

@@ -113,7 +113,7 @@ void cp_quarantine_list_free(cp_quarantine_list *list);
 bool cp_quarantine_list_has(const cp_quarantine_list *list, uint64_t epoch, uint32_t slot, uint64_t position);
 
 /* Reads an entry's row. *row points into *buffer, which is malloc'd, or grown when it is not NULL, and the caller's to free.
- * CP_E_CORRUPT: it is not there any more. */
+ * CP_E_CORRUPT: it is not there any more; CP_E_NOMEM, CP_E_IO, CP_E_PERM: it may be. */
 int cp_quarantine_read(const cp_quarantine_list *list, const cp_quarantine_entry *entry, uint8_t **buffer,
                        cp_quarantine_row *row, cp_error *err);
 

@@ -186,12 +186,15 @@ static int trash_load(cp_quarantine_list *list, uint64_t *room, const char *dir,
                                : cp_error_errno(err, cp_error_code_of_errno(errno), errno, "open %s", path);
     int rc = CP_OK;
     const size_t length = strlen(table);
-    for (const struct dirent *found = readdir(trash); rc == CP_OK && found; found = readdir(trash)) {
+    const struct dirent *found;
+    while (rc == CP_OK && (errno = 0, found = readdir(trash))) {
         if (strncmp(found->d_name, table, length) != 0 || found->d_name[length] != '.')
             continue;
         snprintf(path, sizeof path, "%s/trash/%s", dir, found->d_name);
         rc = file_load(list, room, path, err);
     }
+    if (rc == CP_OK && errno != 0)
+        rc = cp_error_errno(err, CP_E_IO, errno, "read directory %s/trash", dir);
     closedir(trash);
     return rc;
 }
@@ -261,7 +264,10 @@ int cp_quarantine_read(const cp_quarantine_list *list, const cp_quarantine_entry
     if (fd < 0)
         return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "open %s", path);
     const ssize_t got = pread(fd, bytes, size, (off_t)entry->offset);
+    const int failed = got < 0 ? errno : 0;
     close(fd);
+    if (failed)
+        return cp_error_errno(err, CP_E_IO, failed, "read %s", path);
     const cp_quarantine_header *header = (const cp_quarantine_header *)(const void *)bytes;
     if (got < (ssize_t)sizeof *header || !cp_quarantine_header_plausible(header) ||
         header->row_size != entry->size || (uint64_t)got < cp_quarantine_record_size(header) ||
