@@ -87,9 +87,8 @@ cp_table *flush_table_parse(const char *ddl)
     return table;
 }
 
-void flush_fixture_start(flush_fixture *f, const char *ddl)
+int flush_fixture_try(flush_fixture *f, cp_error *err)
 {
-    cp_error err = {0};
     const cp_flush_events events = {.ctx = f,
                                     .prepare = on_prepare,
                                     .release = on_release,
@@ -98,14 +97,26 @@ void flush_fixture_start(flush_fixture *f, const char *ddl)
                                     .unheld = on_unheld,
                                     .endpoints = f->endpoints,
                                     .progress = on_progress};
+    f->flusher = NULL;
+    int rc = cp_flusher_create(&f->flusher, &f->config, &events, err);
+    if (rc == CP_OK)
+        rc = cp_flusher_add_table(f->flusher, f->table, &flush_eager, QUEUE, err);
+    if (rc == CP_OK) {
+        cp_error early;
+        (void)cp_flusher_held(f->flusher, 0, f->visit ? f->visit : visit_nothing, f, &early);
+        assert_int_equal(cp_flusher_configure(f->flusher, &f->config, &flush_eager, &early), CP_E_INVAL);
+        rc = cp_flusher_start(f->flusher, -1, err);
+    }
+    if (rc < 0)
+        cp_flusher_free(f->flusher);
+    return rc;
+}
+
+void flush_fixture_start(flush_fixture *f, const char *ddl)
+{
+    cp_error err = {0};
     f->table = flush_table_parse(ddl);
-    if (cp_flusher_create(&f->flusher, &f->config, &events, &err) < 0 ||
-        cp_flusher_add_table(f->flusher, f->table, &flush_eager, QUEUE, &err) < 0)
-        fail_msg("%s", err.text);
-    (void)cp_flusher_held(f->flusher, 0, f->visit ? f->visit : visit_nothing, f, &err);
-    assert_int_equal(cp_flusher_configure(f->flusher, &f->config, &flush_eager, &err),
-                     CP_E_INVAL); /* early */
-    if (cp_flusher_start(f->flusher, -1, &err) < 0)
+    if (flush_fixture_try(f, &err) < 0)
         fail_msg("%s", err.text);
 }
 
@@ -116,16 +127,26 @@ void flush_fixture_stop(flush_fixture *f)
     cp_table_free(f->table);
 }
 
-void flush_fixture_submit(flush_fixture *f, uint32_t rows)
+cp_chunk *flush_fixture_chunk(flush_fixture *f, uint32_t rows)
 {
     cp_chunk *chunk = chunk_make(CHUNK_BYTES, rows + 1, 3, 9, f->position);
     row_maker maker = {.table = f->table, .random = ++f->made, .distinct = 10, .longest = LONGEST};
     for (uint32_t i = 0; i < rows; i++)
         assert_true(row_make(&maker, chunk));
-    chunk->first_seen_ns = cp_boottime_ns();
     f->position = chunk->end;
+    return chunk;
+}
+
+void flush_fixture_give(flush_fixture *f, cp_chunk *chunk)
+{
+    chunk->first_seen_ns = cp_boottime_ns();
     assert_true(cp_flusher_submit(f->flusher, 0, chunk));
     cp_flusher_wake(f->flusher);
+}
+
+void flush_fixture_submit(flush_fixture *f, uint32_t rows)
+{
+    flush_fixture_give(f, flush_fixture_chunk(f, rows));
 }
 
 void flush_remove_all(const char *dir)

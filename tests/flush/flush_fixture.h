@@ -32,13 +32,20 @@ typedef struct flush_fixture {
 /* A batch as soon as there is a row. */
 extern const cp_batch_policy flush_eager;
 
+/* Makes a flusher of f->table from config, and starts it; an error, and nothing, when it cannot. */
+int flush_fixture_try(flush_fixture *f, cp_error *err);
+
 /* Makes table and flusher from config, and starts it. */
 void flush_fixture_start(flush_fixture *f, const char *ddl);
 
 /* Stops it and frees both. */
 void flush_fixture_stop(flush_fixture *f);
 
-/* One chunk of random rows, of slot 3, behind those before it. */
+/* A chunk of random rows, of slot 3, behind those before it; and handing it over. */
+cp_chunk *flush_fixture_chunk(flush_fixture *f, uint32_t rows);
+void flush_fixture_give(flush_fixture *f, cp_chunk *chunk);
+
+/* Both. */
 void flush_fixture_submit(flush_fixture *f, uint32_t rows);
 
 cp_table *flush_table_parse(const char *ddl);

@@ -16,9 +16,11 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "fake_server.h"
 #include "flush/held.h"
 #include "flush/quarantine.h"
@@ -72,6 +74,7 @@ static int open_files(void)
 static int setup(void **state)
 {
     (void)state;
+    cp_log_set_level(CP_LOG_ERROR + 1); /* thousands of lines; what fails says so here */
     snprintf(dir, sizeof dir, "/dev/shm/coldpath-flush-XXXXXX");
     return mkdtemp(dir) ? 0 : -1;
 }
@@ -162,10 +165,15 @@ static void test_quarantine_files(void **state)
             (void)checked(cp_quarantine_at_rest(&quarantine, &err));
             if (checked(cp_quarantine_lock(&quarantine, &err)) == CP_OK) {
                 (void)checked(cp_quarantine_begin_retry(&quarantine, &moved, &err));
-                (void)checked(cp_quarantine_trash(&quarantine, true, "once", &moved, &err));
                 cp_quarantine_unlock(&quarantine);
             }
             put[2] = quarantine_put(&quarantine, 192);
+            if (checked(cp_quarantine_lock(&quarantine, &err)) == CP_OK) {
+                if (moved) /* a second one would write over the first */
+                    CHECK(checked(cp_quarantine_begin_retry(&quarantine, &moved, &err)) < 0 && !moved);
+                (void)checked(cp_quarantine_trash(&quarantine, true, "once", &moved, &err));
+                cp_quarantine_unlock(&quarantine);
+            }
             (void)quarantine_count(EVERYWHERE, false);
             failing_end();
             CHECK(open_files() == files);
@@ -258,11 +266,206 @@ static void test_held_files(void **state)
     assert_true(turns > 40);
 }
 
+/* ---- batches ------------------------------------------------------------------------------------------------------ */
+
+typedef struct server {
+    pid_t pid;
+    int tell; /* a byte: be there again */
+    char url[64];
+} server;
+
+static void server_start(server *s, const fake_step *steps, unsigned count, const fake_count *counts,
+                         unsigned counts_count)
+{
+    int told[2];
+    int url[2];
+    assert_int_equal(pipe(told), 0);
+    assert_int_equal(pipe(url), 0);
+    s->pid = fork();
+    assert_true(s->pid >= 0);
+    if (s->pid == 0) {
+        char byte;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        fake_server *fake = fake_server_start(steps, count, "26.7.1.1", NULL);
+        fake_server_set_counts(fake, counts, counts_count);
+        (void)!write(url[1], fake_server_url(fake), strlen(fake_server_url(fake)) + 1);
+        while (read(told[0], &byte, 1) == 1)
+            fake_server_set_away(fake, false);
+        for (;;)
+            pause();
+    }
+    close(told[0]);
+    close(url[1]);
+    s->tell = told[1];
+    assert_true(read(url[0], s->url, sizeof s->url) > 0);
+    close(url[0]);
+}
+
+static void server_stop(server *s)
+{
+    kill(s->pid, SIGKILL);
+    waitpid(s->pid, NULL, 0);
+    close(s->tell);
+}
+
+typedef struct scenario {
+    const fake_step *steps;
+    unsigned step_count;
+    const fake_count *counts;
+    unsigned count_count;
+    bool two;             /* endpoints, of which the first is the one with the script */
+    unsigned quarantined; /* rows at last */
+    bool late;            /* calls fail from the first batch on only: those before are another scenario's */
+} scenario;
+
+static flush_fixture f;
+
+#define WAIT_NS (FLUSH_WAIT_S * (uint64_t)CP_NS_PER_S)
+
+static uint64_t settled(void)
+{
+    return atomic_load(&f.delivered) + atomic_load(&f.quarantined) + atomic_load(&f.held);
+}
+
+static void config_make(const server *first, const server *second)
+{
+    f.config = (cp_sink_config){.url = first->url,
+                                .others = {second ? second->url : NULL},
+                                .failback_ns = CP_NS_PER_S,
+                                .user = "writer",
+                                .password = "secret",
+                                .database = "market",
+                                .instance = "test:1",
+                                .compression = CP_COMPRESS_ZSTD,
+                                .compression_level = 1,
+                                .connect_timeout_ms = 2000,
+                                .request_timeout_ms = 300,
+                                .retry_min_ms = 2,
+                                .retry_max_ms = 10,
+                                .quarantine_dir = dir,
+                                .quarantine_limit = LIMIT};
+}
+
+/* With calls failing, as long as that lasts; what was not made in spite of it is made after. */
+static void run(const scenario *what, failing_mode mode)
+{
+    cp_chunk *chunk = flush_fixture_chunk(&f, ROWS);
+    if (!what->late)
+        failing_begin();
+    if (checked(flush_fixture_try(&f, &err)) < 0) {
+        failing_end();
+        CHECK(flush_fixture_try(&f, &err) == CP_OK);
+    }
+    if (what->late)
+        failing_begin();
+    flush_fixture_give(&f, chunk);
+    const uint64_t since_ns = cp_boottime_ns();
+    while (settled() < ROWS && !(mode == FAILING_ON && cp_boottime_ns() - since_ns > GRACE_NS) &&
+           cp_boottime_ns() - since_ns < WAIT_NS)
+        usleep(500);
+    if (mode == FAILING_ON)
+        failing_end();
+    while (settled() < ROWS && cp_boottime_ns() - since_ns < WAIT_NS)
+        usleep(500);
+}
+
+static void settle(const scenario *what, const server *first, const server *second, const failing_mode mode)
+{
+    memset(&f, 0, sizeof f);
+    config_make(first, second);
+    f.table = flush_table_parse(DDL);
+    run(what, mode);
+    CHECK(settled() == ROWS);
+    if (atomic_load(&f.held)) {
+        assert_int_equal(syscall(SYS_write, first->tell, "!", 1), 1); /* which does not fail */
+        const uint64_t since_ns = cp_boottime_ns();
+        for (int i = 0; atomic_load(&f.unheld) < ROWS && cp_boottime_ns() - since_ns < WAIT_NS; i++) {
+            usleep(500);
+            if (i % 100 ==
+                99) /* what could not be opened is tried again in a minute, or when somebody asks */
+                cp_flusher_set_urgent(f.flusher, i % 200 == 99);
+        }
+        CHECK(atomic_load(&f.unheld) == ROWS);
+    }
+    failing_end();
+    flush_fixture_stop(&f);
+    cp_quarantine_list list;
+    CHECK(cp_quarantine_load(&list, dir, "orders", CP_QUARANTINE_ROWS, &err) == CP_OK);
+    CHECK(list.count == atomic_load(&f.quarantined));
+    if (atomic_load(&f.held) ==
+        0) /* of a row that the quarantine did not take the script knows nothing more: it is delivered */
+        CHECK(list.count == what->quarantined || (list.count < what->quarantined && failing_happened()));
+    cp_quarantine_list_free(&list);
+}
+
+static void sweep(const scenario *what, failing_mode mode, unsigned least)
+{
+    unsigned turns = 0;
+    FAILING_SWEEP(mode, 1)
+    {
+        server first;
+        server second;
+        begin();
+        server_start(&first, what->steps, what->step_count, what->counts, what->count_count);
+        if (what->two)
+            server_start(&second, NULL, 0, NULL, 0);
+        const int files = open_files();
+        settle(what, &first, what->two ? &second : NULL, mode);
+        CHECK(open_files() == files);
+        server_stop(&first);
+        if (what->two)
+            server_stop(&second);
+        turns++;
+    }
+    print_message("%u calls had their turn\n", turns - 1);
+    assert_true(turns > least);
+}
+
+static const fake_step refused[] = {REFUSED, REFUSED, REFUSED, REFUSED};
+static const fake_count counted[] = {{1, "8\t8\n"}};
+
+static void test_a_batch(void **state)
+{
+    (void)state;
+    static const scenario plain = {0};
+    sweep(&plain, FAILING_ONCE, 50);
+    sweep(&plain, FAILING_ON, 50);
+}
+
+/* The batch, its halves, and the first row are refused. */
+static void test_a_refused_row(void **state)
+{
+    (void)state;
+    static const scenario one = {.steps = refused, .step_count = 4, .quarantined = 1, .late = true};
+    sweep(&one, FAILING_ONCE, 10);
+}
+
+/* The reply is lost: the rows are counted, and there. */
+static void test_a_batch_in_doubt(void **state)
+{
+    (void)state;
+    static const fake_step lost[] = {{.act = FAKE_RESET}};
+    static const scenario doubt = {
+        .steps = lost, .step_count = 1, .counts = counted, .count_count = 1, .late = true};
+    sweep(&doubt, FAILING_ONCE, 4);
+}
+
+/* The server takes the batch and is away: set aside, until it is back. */
+static void test_a_batch_set_aside(void **state)
+{
+    (void)state;
+    static const fake_step dies[] = {{.act = FAKE_DIES}};
+    static const scenario aside = {
+        .steps = dies, .step_count = 1, .counts = counted, .count_count = 1, .two = true, .late = true};
+    sweep(&aside, FAILING_ONCE, 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quarantine_files),
-        cmocka_unit_test(test_held_files),
+        cmocka_unit_test(test_quarantine_files), cmocka_unit_test(test_held_files),
+        cmocka_unit_test(test_a_batch),          cmocka_unit_test(test_a_refused_row),
+        cmocka_unit_test(test_a_batch_in_doubt), cmocka_unit_test(test_a_batch_set_aside),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
