@@ -1,6 +1,7 @@
 #include "fake_server.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -291,6 +292,8 @@ static void *acceptor_main(void *arg)
                 close(fd);
             continue;
         }
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1},
+                   sizeof(int)); /* an answer is more than one write */
         connection *c = calloc(1, sizeof *c);
         c->server = server;
         c->fd = fd;

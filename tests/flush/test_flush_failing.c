@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@
 #include "flush/quarantine.h"
 #include "flush/quarantine_retry.h"
 #include "flush_fixture.h"
+#include "row_maker.h"
 #include "tests/support/failing.h"
 
 #define DDL                                                                                                  \
@@ -38,6 +40,8 @@
     }
 
 enum {
+    DEPTH = 5,   /* of failing.h */
+    SHALLOW = 2, /* where a turn takes long: the place and who asked for it */
     ROWS = 8,
     GRACE_NS = 30 * CP_NS_PER_MS, /* for which all calls go on failing, once the flusher runs */
     LIMIT = 1 << 20
@@ -79,17 +83,23 @@ static int setup(void **state)
     return mkdtemp(dir) ? 0 : -1;
 }
 
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *at)
+{
+    (void)status;
+    (void)kind;
+    return at->level == 0 ? 0 : remove(path);
+}
+
 static int teardown(void **state)
 {
     (void)state;
-    flush_remove_all(dir);
-    return 0;
+    nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    return rmdir(dir);
 }
 
 static void begin(void)
 {
-    flush_remove_all(dir);
-    assert_int_equal(mkdir(dir, 0700), 0);
+    nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     err = (cp_error){0};
 }
 
@@ -150,7 +160,7 @@ static void test_quarantine_files(void **state)
     enum { EVERYWHERE = CP_QUARANTINE_ROWS | CP_QUARANTINE_RETRYING | CP_QUARANTINE_TRASH };
     unsigned turns = 0;
     for (int i = 0; i < MODES; i++) {
-        FAILING_SWEEP(modes[i], 1)
+        FAILING_SWEEP(modes[i], DEPTH)
         {
             cp_quarantine quarantine;
             bool put[3];
@@ -226,7 +236,7 @@ static void test_held_files(void **state)
     char below[80];
     unsigned turns = 0;
     for (int i = 0; i < MODES; i++) {
-        FAILING_SWEEP(modes[i], 1)
+        FAILING_SWEEP(modes[i], DEPTH)
         {
             begin();
             snprintf(below, sizeof below, "%s/held", dir);
@@ -249,7 +259,7 @@ static void test_held_files(void **state)
             CHECK(cp_held_remove(path, below, &err) == CP_OK && access(path, F_OK) != 0);
             turns++;
         }
-        FAILING_SWEEP(modes[i], 1)
+        FAILING_SWEEP(modes[i], DEPTH)
         {
             begin();
             cp_held_header header = {
@@ -346,9 +356,18 @@ static void config_make(const server *first, const server *second)
                                 .quarantine_limit = LIMIT};
 }
 
+/* What failed is tried again after a while, or when somebody asks, as here now and then. */
+static void wait_a_little(unsigned *turn)
+{
+    usleep(500);
+    if (++*turn % 40 == 0)
+        cp_flusher_set_urgent(f.flusher, *turn % 80 == 0);
+}
+
 /* With calls failing, as long as that lasts; what was not made in spite of it is made after. */
 static void run(const scenario *what, failing_mode mode)
 {
+    unsigned turn = 0;
     cp_chunk *chunk = flush_fixture_chunk(&f, ROWS);
     if (!what->late)
         failing_begin();
@@ -360,31 +379,27 @@ static void run(const scenario *what, failing_mode mode)
         failing_begin();
     flush_fixture_give(&f, chunk);
     const uint64_t since_ns = cp_boottime_ns();
-    while (settled() < ROWS && !(mode == FAILING_ON && cp_boottime_ns() - since_ns > GRACE_NS) &&
-           cp_boottime_ns() - since_ns < WAIT_NS)
-        usleep(500);
+    while (settled() < ROWS && cp_boottime_ns() - since_ns < (mode == FAILING_ON ? GRACE_NS : WAIT_NS))
+        wait_a_little(&turn);
     if (mode == FAILING_ON)
         failing_end();
     while (settled() < ROWS && cp_boottime_ns() - since_ns < WAIT_NS)
-        usleep(500);
+        wait_a_little(&turn);
+    CHECK(settled() == ROWS);
 }
 
-static void settle(const scenario *what, const server *first, const server *second, const failing_mode mode)
+static void settle(const scenario *what, const server *first, const server *second, failing_mode mode)
 {
     memset(&f, 0, sizeof f);
     config_make(first, second);
     f.table = flush_table_parse(DDL);
     run(what, mode);
-    CHECK(settled() == ROWS);
     if (atomic_load(&f.held)) {
-        assert_int_equal(syscall(SYS_write, first->tell, "!", 1), 1); /* which does not fail */
+        unsigned turn = 0;
         const uint64_t since_ns = cp_boottime_ns();
-        for (int i = 0; atomic_load(&f.unheld) < ROWS && cp_boottime_ns() - since_ns < WAIT_NS; i++) {
-            usleep(500);
-            if (i % 100 ==
-                99) /* what could not be opened is tried again in a minute, or when somebody asks */
-                cp_flusher_set_urgent(f.flusher, i % 200 == 99);
-        }
+        assert_int_equal(syscall(SYS_write, first->tell, "!", 1), 1); /* which does not fail */
+        while (atomic_load(&f.unheld) < ROWS && cp_boottime_ns() - since_ns < WAIT_NS)
+            wait_a_little(&turn);
         CHECK(atomic_load(&f.unheld) == ROWS);
     }
     failing_end();
@@ -392,16 +407,15 @@ static void settle(const scenario *what, const server *first, const server *seco
     cp_quarantine_list list;
     CHECK(cp_quarantine_load(&list, dir, "orders", CP_QUARANTINE_ROWS, &err) == CP_OK);
     CHECK(list.count == atomic_load(&f.quarantined));
-    if (atomic_load(&f.held) ==
-        0) /* of a row that the quarantine did not take the script knows nothing more: it is delivered */
-        CHECK(list.count == what->quarantined || (list.count < what->quarantined && failing_happened()));
+    /* A row that the quarantine did not take is sent again, and the script knows no more of it. */
+    CHECK(list.count == what->quarantined || (list.count < what->quarantined && failing_happened()));
     cp_quarantine_list_free(&list);
 }
 
 static void sweep(const scenario *what, failing_mode mode, unsigned least)
 {
     unsigned turns = 0;
-    FAILING_SWEEP(mode, 1)
+    FAILING_SWEEP(mode, SHALLOW)
     {
         server first;
         server second;
@@ -428,8 +442,8 @@ static void test_a_batch(void **state)
 {
     (void)state;
     static const scenario plain = {0};
-    sweep(&plain, FAILING_ONCE, 50);
-    sweep(&plain, FAILING_ON, 50);
+    sweep(&plain, FAILING_ONCE, 40);
+    sweep(&plain, FAILING_ON, 40);
 }
 
 /* The batch, its halves, and the first row are refused. */
@@ -460,12 +474,92 @@ static void test_a_batch_set_aside(void **state)
     sweep(&aside, FAILING_ONCE, 10);
 }
 
+/* ---- sending quarantined rows again ------------------------------------------------------------------------------- */
+
+static void quarantine_fill(const cp_table *table)
+{
+    cp_quarantine quarantine;
+    row_maker maker = {.table = table, .random = 1, .distinct = 10, .longest = 100};
+    cp_chunk *chunk = chunk_make(1 << 16, ROWS, 3, 9, 0);
+    for (int i = 0; i < ROWS; i++)
+        assert_true(row_make(&maker, chunk));
+    assert_int_equal(cp_quarantine_init(&quarantine, dir, table->name, LIMIT, &err), CP_OK);
+    assert_int_equal(cp_quarantine_begin(&quarantine, &err), CP_OK);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        cp_quarantine_row row = row_of(64 * i);
+        const uint8_t *bytes = chunk->data + chunk->row_at[i];
+        row.schema_hash = i == 5 ? 7 : table->schema_hash; /* one of another schema, which is kept */
+        memcpy(&row.size, bytes - CP_RECORD_HEADER, sizeof row.size);
+        row.bytes = bytes;
+        assert_int_equal(cp_quarantine_add(&quarantine, &row, &err), CP_OK);
+    }
+    assert_int_equal(cp_quarantine_commit(&quarantine, &err), CP_OK);
+    chunk_free(chunk);
+}
+
+/* A retry, until it is done, or says that it is stuck or cannot be started. */
+static bool retry_run(const cp_table *table, cp_quarantine_result *result)
+{
+    cp_quarantine_retry *retry = NULL;
+    *result = (cp_quarantine_result){0};
+    if (checked(cp_quarantine_retry_start(&retry, &f.config, table, &err)) < 0)
+        return false;
+    const uint64_t since_ns = cp_boottime_ns();
+    do {
+        usleep(500);
+        cp_quarantine_retry_look(retry, result);
+    } while (!result->done && !result->stuck && cp_boottime_ns() - since_ns < WAIT_NS);
+    cp_quarantine_retry_stop(retry);
+    CHECK(result->done || result->stuck);
+    CHECK(result->done || result->text[0]);
+    return result->done;
+}
+
+static void test_a_retry(void **state)
+{
+    (void)state;
+    unsigned turns = 0;
+    FAILING_SWEEP(FAILING_ONCE, SHALLOW)
+    {
+        server first;
+        cp_quarantine_result result;
+        cp_quarantine_list list;
+        begin();
+        server_start(&first, NULL, 0, NULL, 0);
+        config_make(&first, NULL);
+        cp_table *table = flush_table_parse(DDL);
+        quarantine_fill(table);
+        const int files = open_files();
+        failing_begin();
+        const bool done = retry_run(table, &result);
+        failing_end();
+        CHECK(open_files() == files);
+        CHECK(done || failing_happened());
+        for (int i = 0; !result.done && i < 2;
+             i++) /* all done but the end of it: the second one says that there is none */
+            (void)retry_run(table, &result);
+        CHECK(cp_quarantine_load(&list, dir, "orders", CP_QUARANTINE_RETRYING, &err) == CP_OK);
+        CHECK(list.count == 0);
+        cp_quarantine_list_free(&list);
+        CHECK(cp_quarantine_load(&list, dir, "orders", CP_QUARANTINE_ROWS, &err) == CP_OK);
+        CHECK(list.count == 1 && list.entries[0].schema_hash == 7);
+        cp_quarantine_list_free(&list);
+        CHECK(!result.done || result.delivered == 0 || result.delivered == ROWS - 1);
+        cp_table_free(table);
+        server_stop(&first);
+        turns++;
+    }
+    print_message("%u calls had their turn\n", turns - 1);
+    assert_true(turns > 60);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quarantine_files), cmocka_unit_test(test_held_files),
         cmocka_unit_test(test_a_batch),          cmocka_unit_test(test_a_refused_row),
         cmocka_unit_test(test_a_batch_in_doubt), cmocka_unit_test(test_a_batch_set_aside),
+        cmocka_unit_test(test_a_retry),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

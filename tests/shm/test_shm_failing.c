@@ -25,7 +25,7 @@
 #define DDL(name) "CREATE TABLE " name " (ts Int64, value Float64) ENGINE = MergeTree ORDER BY ts"
 #define GROUP     "daemon" /* which every Debian has */
 
-enum { ROWS = 3, RECORD = 24, EACH = 1, PATH = 256 };
+enum { ROWS = 3, RECORD = 24, DEPTH = 5, PATH = 256 };
 
 typedef struct plain_row {
     int64_t ts;
@@ -234,7 +234,7 @@ static void check_rows(void)
 static void sweep(failing_mode mode)
 {
     unsigned turns = 0;
-    FAILING_SWEEP(mode, EACH)
+    FAILING_SWEEP(mode, DEPTH)
     {
         begin();
         const int files = open_files();

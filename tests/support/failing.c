@@ -10,7 +10,6 @@
 
 enum {
     PLACES = 16384,          /* far more than the code under test has */
-    DEPTH = 5,               /* of the way there: what is called from two places is two */
     FRAME_BYTES = 64 * 1024, /* no function has a larger one */
     SECTOR = 512
 };
@@ -18,13 +17,13 @@ enum {
 static struct {
     pthread_mutex_t lock;
     failing_mode mode;
-    unsigned each;
+    unsigned depth;
     uint64_t nth, counted;
     bool on, happened;
     char what[64];
     struct {
         uint64_t place;
-        unsigned calls;
+        bool seen;
     } places[PLACES];
 } failing = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -37,10 +36,10 @@ static void turn_begin(void)
     snprintf(failing.what, sizeof failing.what, "nothing");
 }
 
-bool failing_first(failing_mode mode, unsigned each)
+bool failing_first(failing_mode mode, unsigned depth)
 {
     failing.mode = mode;
-    failing.each = each;
+    failing.depth = depth;
     failing.nth = 1;
     turn_begin();
     return true;
@@ -83,7 +82,7 @@ bool failing_happened(void)
 static uint64_t place_of(const void *frame)
 {
     uint64_t place = 0;
-    for (int i = 0; i < DEPTH; i++) {
+    for (unsigned i = 0; i < failing.depth; i++) {
         uintptr_t of[2]; /* frame pointer and return address of the caller */
         memcpy(of, frame, sizeof of);
         place = (place ^ of[1]) * 0x9e3779b97f4a7c15ull;
@@ -94,14 +93,16 @@ static uint64_t place_of(const void *frame)
     return place ? place : 1;
 }
 
-/* Counts a call of a place that was not seen too often. */
-static bool counts(uint64_t place)
+/* True when it is the first call of the place in this turn. */
+static bool is_first(uint64_t place)
 {
     uint32_t at = (uint32_t)(place >> 32) % PLACES;
     while (failing.places[at].place && failing.places[at].place != place)
         at = (at + 1) % PLACES;
+    const bool first = !failing.places[at].seen;
     failing.places[at].place = place;
-    return failing.places[at].calls++ < failing.each;
+    failing.places[at].seen = true;
+    return first;
 }
 
 static bool turn_of(const char *name, const void *frame, bool is_short)
@@ -111,7 +112,7 @@ static bool turn_of(const char *name, const void *frame, bool is_short)
     const uint64_t place = place_of(frame);
     pthread_mutex_lock(&failing.lock);
     bool fails = false;
-    if (failing.on && counts(place)) {
+    if (failing.on && is_first(place)) {
         failing.counted++;
         fails = failing.counted == failing.nth;
     }

@@ -1,15 +1,15 @@
 /* Lets the calls of a test's own process fail, one after the other: what fail_nth.c does to whole programs, for unit tests.
  *
- *     FAILING_SWEEP (mode, 1) {          the body again and again, each time with another call failing, until all have
+ *     FAILING_SWEEP (mode, 5) {          the body again and again, each time with another call failing, until all have
  *         failing_begin();                   from here on they fail
  *         rc = cp_thing_open(&thing);
  *         failing_end();                     no more
  *         check(rc == CP_OK || *err.text);
  *     }
  *
- * Calls count in the order in which they are made, over all threads, but of each place in the code, and way
- * there, only the first few: a loop is not tried a thousand times. The linker leads the calls here (--wrap), those of the test's own code, too. Calls that libraries make
- * are theirs. $CP_FAILING says on standard error what fails. */
+ * Calls count in the order in which they are made, over all threads; of each place in the code, and way there, only the first: a loop
+ * is not tried a thousand times. The linker leads the calls here (--wrap), those of the test's own code, too. Calls that libraries
+ * make are theirs. $CP_FAILING says on standard error what fails. */
 #ifndef COLDPATH_TESTS_FAILING_H
 #define COLDPATH_TESTS_FAILING_H
 
@@ -28,11 +28,11 @@ typedef struct failing_sweep {
     uint64_t nth;
 } failing_sweep;
 
-/* Of each place `each` calls have their turn. */
-#define FAILING_SWEEP(mode, each)                                                                            \
-    for (bool failing_more = failing_first(mode, each); failing_more; failing_more = failing_next())
+/* depth: so many callers tell two places apart. */
+#define FAILING_SWEEP(mode, depth)                                                                           \
+    for (bool failing_more = failing_first(mode, depth); failing_more; failing_more = failing_next())
 
-bool failing_first(failing_mode mode, unsigned each);
+bool failing_first(failing_mode mode, unsigned depth);
 /* False when none failed in the turn before: all have had theirs. */
 bool failing_next(void);
 

@@ -25,6 +25,7 @@
 #include "wal/repair.h"
 
 enum {
+    DEPTH = 5,    /* of failing.h */
     RECORDS = 30, /* of three segments */
     DELIVERED = 4,
     CHUNK = 6064,
@@ -259,7 +260,7 @@ static void check_log(void)
 static void sweep_log(failing_mode mode, cp_wal_backend backend)
 {
     unsigned turns = 0;
-    FAILING_SWEEP(mode, 1)
+    FAILING_SWEEP(mode, DEPTH)
     {
         begin(backend);
         const int files = open_files();
@@ -414,7 +415,7 @@ static void sweep_giving_up(uint64_t lo, uint64_t hi, uint64_t lost)
     unsigned turns = 0;
     static const failing_mode modes[] = {FAILING_ONCE, FAILING_ON, FAILING_SHORT};
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
-        FAILING_SWEEP(modes[i], 1)
+        FAILING_SWEEP(modes[i], DEPTH)
         {
             log_restore();
             f.err = (cp_error){0};
