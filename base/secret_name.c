@@ -6,8 +6,8 @@
 
 bool cp_secret_is_named(const char *name, size_t len)
 {
-    static const char *const words[] = {"pass",  "pasw",       "pssw",    "secret",  "secrt",
-                                        "toke",  "credential", "api-key", "api_key", "apikey"};
+    static const char *const words[] = {"pass", "pasw",       "pssw",    "secret",  "secrt",
+                                        "toke", "credential", "api-key", "api_key", "apikey"};
     enum { SUFFIX = 4 };
     if (len > SUFFIX && strncasecmp(name + len - SUFFIX, "file", SUFFIX) == 0)
         return false;
