@@ -29,7 +29,8 @@ cp_bench_figure cp_bench_figure_of(double *samples, uint32_t count)
     if (count == 0)
         return (cp_bench_figure){0, 0, 0};
     qsort(samples, count, sizeof *samples, compare_doubles);
-    return (cp_bench_figure){samples[count / 2], samples[0], samples[count - 1]};
+    const double median = (samples[(count - 1) / 2] + samples[count / 2]) / 2;
+    return (cp_bench_figure){median, samples[0], samples[count - 1]};
 }
 
 void cp_bench_figure_add(json_object *object, const char *key, const cp_bench_figure *figure)

@@ -41,7 +41,7 @@ void settle()
 {
     while (pool->queue_size() > 0)
         usleep(1000);
-    truncate(path, 0) == 0 ? void() : void();
+    (void)!truncate(path, 0); // a larger file costs it nothing
 }
 
 void close()

@@ -51,11 +51,12 @@ static void wait_until(uint64_t tick)
 
 static uint64_t ticks_per(uint64_t ns)
 {
+    const uint64_t calibration_ns = 2 * (uint64_t)CP_NS_PER_MS;
     const uint64_t ticks = cp_put_timer_now();
     const uint64_t begin = cp_boottime_ns();
-    while (cp_boottime_ns() - begin < 2 * CP_NS_PER_MS)
+    while (cp_boottime_ns() - begin < calibration_ns)
         ;
-    return (cp_put_timer_now() - ticks) * ns / (2 * CP_NS_PER_MS);
+    return (cp_put_timer_now() - ticks) * ns / calibration_ns;
 }
 
 static void put_surely(const peer *p, const void *row)
