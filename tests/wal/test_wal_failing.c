@@ -357,7 +357,7 @@ static void log_restore(void)
 {
     empty();
     for (int i = 0; i < kept_count; i++) {
-        char path[400];
+        char path[sizeof f.s.dir + sizeof kept[i].name + 1];
         snprintf(path, sizeof path, "%s/%s", f.s.dir, kept[i].name);
         const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
         assert_true(fd >= 0);
