@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "flush/quarantine.h"
 
 enum {
     TRY_AGAIN_MS = 1000,
@@ -178,17 +179,31 @@ static bool name_is_of(const char *name, const char *table, const char *end)
            strcmp(name + length + strlen(".0123456789abcdef"), end) == 0;
 }
 
-static void spans_visit(const cp_held *held, bool settled, const cp_held_load *load)
+static void spans_visit(const cp_held *held, const cp_quarantine_list *refused, bool settled,
+                        const cp_held_load *load)
 {
     for (uint32_t i = 0; i < held->header->chunk_count; i++) {
         const cp_chunk *chunk = &held->chunks[i];
-        const cp_span span = {.slot = chunk->slot,
-                              .epoch = chunk->epoch,
-                              .begin = chunk->begin,
-                              .end = chunk->end,
-                              .rows = chunk->row_count};
+        cp_span span = {.slot = chunk->slot,
+                        .epoch = chunk->epoch,
+                        .begin = chunk->begin,
+                        .end = chunk->end,
+                        .rows = chunk->row_count};
+        for (uint32_t at = 0; settled && at < chunk->row_count; at++)
+            span.quarantined +=
+                cp_quarantine_list_has(refused, chunk->epoch, chunk->slot, cp_chunk_row_position(chunk, at));
         load->visit(load->ctx, &span, settled);
     }
+}
+
+/* Reads one that is of the table as it is now. */
+static int held_open(cp_held *held, const cp_table *table, const char *path, cp_error *err)
+{
+    const int rc = cp_held_open(held, path, err);
+    if (rc == CP_OK && held->header->schema_hash != table->schema_hash)
+        return cp_error_set(err, CP_E_CORRUPT, "%s is of another form of its table: configure it as it was",
+                            path);
+    return rc;
 }
 
 /* As cp_flusher_resume: among several endpoints nobody can say which one it is now. */
@@ -215,10 +230,11 @@ static int file_load(cp_held_sender *sender, uint32_t index, cp_delivery *of, co
     cp_error err = {0};
     char quoted[CP_ERROR_TEXT + 64];
     cp_held held = {.header = NULL};
-    int rc = cp_held_open(&held, path, &err);
-    if (rc == CP_OK && held.header->schema_hash != table->schema_hash)
-        rc = cp_error_set(&err, CP_E_CORRUPT, "%s is of another form of its table: configure it as it was",
-                          path);
+    cp_quarantine_list refused = {.entries = NULL}; /* of what is settled */
+    const unsigned anywhere = CP_QUARANTINE_ROWS | CP_QUARANTINE_RETRYING | CP_QUARANTINE_TRASH;
+    int rc = held_open(&held, table, path, &err);
+    if (rc == CP_OK && settled)
+        rc = cp_quarantine_load(&refused, sender->outer->config->quarantine_dir, table->name, anywhere, &err);
     if (rc == CP_OK && !settled && sender->count == CP_HELD_MOST)
         rc = cp_error_set(&err, CP_E_TOO_BIG, "%s is one more than %d", path, CP_HELD_MOST);
     if (rc < 0) {
@@ -231,9 +247,10 @@ static int file_load(cp_held_sender *sender, uint32_t index, cp_delivery *of, co
     if (!settled)
         rc = endpoint_check(sender, table, held.header, load->err);
     if (rc == CP_OK)
-        spans_visit(&held, settled, load);
+        spans_visit(&held, &refused, settled, load);
     if (rc == CP_OK && !settled)
         cp_held_sender_add(sender, index, of, path, held.header);
+    cp_quarantine_list_free(&refused);
     cp_held_close(&held);
     return rc;
 }
@@ -268,11 +285,18 @@ int cp_held_sender_load(cp_held_sender *sender, uint32_t table, cp_delivery *of,
 void cp_held_sender_counted(const cp_delivery *of)
 {
     char dir[CP_HELD_PATH];
+    char path[CP_HELD_PATH];
+    const cp_table *table = cp_delivery_table(of);
     DIR *stream = cp_delivery_held_dir(of, dir) ? opendir(dir) : NULL;
     const struct dirent *entry;
     while (stream && (entry = readdir(stream)) != NULL) {
-        if (name_is_of(entry->d_name, cp_delivery_table(of)->name, ".held.settled"))
-            unlinkat(dirfd(stream), entry->d_name, 0);
+        cp_held held = {.header = NULL};
+        if (!name_is_of(entry->d_name, table->name, ".held.settled") ||
+            snprintf(path, sizeof path, "%s/%s", dir, entry->d_name) >= (int)sizeof path)
+            continue;
+        if (held_open(&held, table, path, NULL) == CP_OK) /* else nobody counted it: it stays */
+            unlink(path);
+        cp_held_close(&held);
     }
     if (stream)
         closedir(stream);

@@ -459,6 +459,7 @@ typedef struct lane_held {
     const cp_lane *lane;
     uint64_t rows[CP_REGION_MAX_SLOTS];
     uint64_t settled[CP_REGION_MAX_SLOTS];
+    uint64_t refused[CP_REGION_MAX_SLOTS]; /* of those, in the quarantine */
 } lane_held;
 
 void cp_lane_unheld(cp_lane *lane, const cp_batch_intent *batch)
@@ -483,8 +484,10 @@ void cp_lane_unheld(cp_lane *lane, const cp_batch_intent *batch)
 static void held_add(void *ctx, const cp_span *span, bool settled)
 {
     lane_held *held = ctx;
-    if (span->slot < held->lane->entry->slots && span->epoch == held->lane->states[span->slot].epoch)
-        (settled ? held->settled : held->rows)[span->slot] += span->rows;
+    if (span->slot >= held->lane->entry->slots || span->epoch != held->lane->states[span->slot].epoch)
+        return;
+    (settled ? held->settled : held->rows)[span->slot] += span->rows;
+    held->refused[span->slot] += span->quarantined;
 }
 
 /* Counts what was settled, and the account has as set aside still. Returns the rows that are set aside though no file has them. */
@@ -498,8 +501,10 @@ static uint64_t held_count(cp_lane *lane, const lane_held *held)
         missing += over - settled;
         if (settled == 0)
             continue;
-        state->delivered_rows += settled;
+        const uint64_t refused = settled < held->refused[slot] ? settled : held->refused[slot];
         state->held_rows -= settled;
+        state->quarantined_rows += refused;
+        state->delivered_rows += settled - refused;
         ack_publish(lane, slot);
     }
     return missing;
