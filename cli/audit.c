@@ -15,6 +15,9 @@
 #include "shm/sigbus_guard.h"
 
 enum {
+    SLICE_ROWS =
+        1
+        << 23, /* looked at in one query: telling their positions apart costs ClickHouse half a GB at most */
     ANSWER = 64 * 1024, /* bytes: CP_REGION_MAX_SLOTS lines of a dozen numbers */
     SETTLE_TRIES = 20,
     SETTLE_NS = 5 * CP_NS_PER_MS
@@ -147,7 +150,13 @@ static void sql_per_ring(FILE *sql, const cp_audit *audit, size_t offset)
     fputs("], toUInt64(0))", sql);
 }
 
-static char *sql_rings(const cp_audit *audit)
+/* The rows whose position falls into one of count slices. */
+typedef struct slices {
+    uint64_t at;
+    uint64_t count;
+} slices;
+
+static char *sql_rings(const cp_audit *audit, slices slice)
 {
     char *text = NULL;
     size_t size = 0;
@@ -168,7 +177,10 @@ static char *sql_rings(const cp_audit *audit)
             audit->place);
     for (uint32_t i = 0; i < audit->ring_count; i++)
         fprintf(sql, "%s(%" PRIu64 ",%u)", i ? "," : "", audit->rings[i].epoch, audit->rings[i].slot);
-    fputs(") GROUP BY _cp_epoch, _cp_slot FORMAT TSV", sql);
+    fprintf(sql,
+            ") AND intHash32(_cp_position) %% %" PRIu64 " = %" PRIu64
+            " GROUP BY _cp_epoch, _cp_slot FORMAT TSV",
+            slice.count, slice.at);
     if (fclose(sql) != 0) {
         free(text);
         return NULL;
@@ -185,6 +197,7 @@ static cp_audit_ring *ring_of_slot(cp_audit *audit, uint64_t slot)
     return NULL;
 }
 
+/* Adds what one slice has of a ring. */
 static bool line_read(cp_audit *audit, const char *line)
 {
     uint64_t slot;
@@ -198,20 +211,23 @@ static bool line_read(cp_audit *audit, const char *line)
     cp_audit_ring *ring = fields == 11 ? ring_of_slot(audit, slot) : NULL;
     if (!ring)
         return false;
-    ring->held = got.held;
-    ring->distinct = got.distinct;
-    ring->held_before = got.held_before;
-    ring->distinct_before = got.distinct_before;
-    ring->lowest = got.lowest;
-    ring->highest = got.highest;
-    ring->misplaced = got.misplaced;
-    ring->held_range = got.held_range;
+    const bool first = ring->held == 0;
+    ring->lowest = first || got.lowest < ring->lowest ? got.lowest : ring->lowest;
+    ring->highest = got.highest > ring->highest ? got.highest : ring->highest;
+    ring->held += got.held;
+    ring->distinct += got.distinct;
+    ring->held_before += got.held_before;
+    ring->distinct_before += got.distinct_before;
+    ring->misplaced += got.misplaced;
+    ring->held_range.rows += got.held_range.rows;
+    ring->held_range.sum += got.held_range.sum;
+    ring->held_range.squares += got.held_range.squares;
     return true;
 }
 
-static int rings_ask(cp_audit *audit, const cp_sink_config *sink, answer *into, cp_error *err)
+static int slice_ask(cp_audit *audit, const cp_sink_config *sink, slices slice, answer *into, cp_error *err)
 {
-    char *sql = sql_rings(audit);
+    char *sql = sql_rings(audit, slice);
     if (!sql)
         return cp_error_set(err, CP_E_NOMEM, "no memory for a query");
     into->used = 0;
@@ -226,6 +242,16 @@ static int rings_ask(cp_audit *audit, const cp_sink_config *sink, answer *into, 
                               "%s: ClickHouse answered something else than was asked: \"%.100s\"",
                               audit->place, line);
     }
+    return rc;
+}
+
+/* total: the table's rows. In slices, so that ClickHouse needs no more memory for a large table than for a small one. */
+static int rings_ask(cp_audit *audit, const cp_sink_config *sink, uint64_t total, answer *into, cp_error *err)
+{
+    int rc = CP_OK;
+    slices slice = {.count = 1 + total / SLICE_ROWS};
+    for (; rc == CP_OK && slice.at < slice.count; slice.at++)
+        rc = slice_ask(audit, sink, slice, into, err);
     return rc;
 }
 
@@ -355,7 +381,7 @@ static int audit_rings(cp_audit *audit, cp_observer *observer, uint32_t index, c
     uint64_t total = 0;
     int rc = total_ask(audit, sink, into, &total, err);
     if (rc == CP_OK)
-        rc = rings_ask(audit, sink, into, err);
+        rc = rings_ask(audit, sink, total, into, err);
     if (rc == CP_OK && cp_observer_look(observer) < 0)
         rc = cp_error_set(err, CP_E_RETIRED, "%s: the region was just replaced; try again", observer->dir);
     if (rc < 0)

@@ -1,6 +1,6 @@
 /* One table's ledger held against what ClickHouse has.
  *
- *   ledger  ack: delivered position P, delivered rows D         ClickHouse, per ring (epoch, slot), one query
+ *   ledger  ack: delivered position P, delivered rows D         ClickHouse, per ring (epoch, slot), in slices
  *     │                                                           │
  *     ├── rows below P: D of them ──────────────── exact ────────►│ count, distinct positions below P
  *     ├── the ring's own bytes, where they are not yet written over: rows, Σ position, Σ position² (mod 2^64)
@@ -12,6 +12,9 @@
  * has not wrapped, later the last delivered batch (by its intent). Below P everything is settled, so the check is exact beside a
  * running recorder; rows at and above P are on their way, and only their bounds and their being there once are checked.
  * A critical table with a backlog delivers out of order: its counts are then bounds (`exact` is false).
+ *
+ * ClickHouse is asked for some millions of rows at a time, chosen by a hash of their position, because it keeps every position in
+ * memory to tell the distinct ones; all that is asked adds up over such slices.
  *
  * A table without the three columns has nothing that names a row: its total count is all that is compared. */
 #ifndef CP_CLI_AUDIT_H
