@@ -82,6 +82,22 @@ static void judge_sink(const cp_abi_control *header, cp_health *health)
                            "(try: coldpath query 'SELECT 1')");
 }
 
+/* One of several that does not serve, and would not if it had to. */
+static void judge_endpoints(const cp_control *control, cp_health *health)
+{
+    for (uint32_t i = 0; control->endpoints && i < CP_ABI_ENDPOINTS; i++) {
+        const cp_abi_endpoint *endpoint = &control->endpoints[i];
+        if (endpoint->role == CP_ENDPOINT_NONE || endpoint->role == CP_ENDPOINT_CHOSEN ||
+            endpoint->state != CP_SINK_DOWN)
+            continue;
+        notice_add(
+            health,
+            "ClickHouse at %.*s does not answer, and is not the one that serves: %.*s (coldpath status; "
+            "clickhouse.url)",
+            (int)sizeof endpoint->url - 1, endpoint->url, (int)sizeof endpoint->reason - 1, endpoint->reason);
+    }
+}
+
 static void judge_canary(const cp_observer *observer, cp_health *health)
 {
     cp_canary_view canary;
@@ -173,6 +189,7 @@ static void judge_recorder(const cp_observer *observer, cp_health *health)
                    "nothing (systemctl restart coldpathd)",
                    CP_HEALTH_STALE_MS / 1000);
     judge_sink(observer->control.header, health);
+    judge_endpoints(&observer->control, health);
     judge_budget(observer->control.header, health);
     judge_mode(observer->control.header, health);
     judge_commands(observer, health);

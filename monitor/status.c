@@ -150,6 +150,8 @@ static json_object *table_json(const cp_watch_view *view, uint32_t index)
     add_uint(item, "slots", table->entry->slots);
     add_uint(item, "live_producers", table->producers);
     json_object_object_add(item, "producers", producers_json(table));
+    add_double(item, "paused_since",
+               table->counters.paused_since_ns ? (double)table->counters.paused_since_ns / 1e9 : NAN);
     add_uint(item, "pressure", table->pressure);
     add_uint(item, "pressure_changes", table->counters.pressure_changes);
     add_double(item, "refused_ago_s",

@@ -24,6 +24,7 @@ function judge(status) {
   if (any(status, (t) => t.log && t.log.state === "full")) return ["bad", "✖", "LOG FULL"];
   if (any(status, (t) => t.ring_usage >= 0.9)) return ["bad", "✖", "RING FILLING"];
   if (any(status, (t) => t.inserts.parked_since !== null)) return ["bad", "✖", "TABLE PARKED"];
+  if (any(status, (t) => t.paused_since !== null)) return ["warn", "▲", "TABLE PAUSED"];
   if (status.recorder.mode === "disabled") return ["warn", "▲", "NOT SENDING"];
   if (status.canary && status.canary.stale) return ["bad", "✖", "CANARY STALE"];
   if (!status.healthy) return ["warn", "▲", "DEGRADED"];
@@ -54,6 +55,7 @@ const MENDS = {
   "LOG FULL": "Look: coldpath doctor for the disk, coldpath status for what holds rows up. Mend: room, wal_limit, or ClickHouse.",
   "RING FILLING": "Look: coldpath top shows what holds rows up. A full ring refuses rows; ring_size makes it larger.",
   "TABLE PARKED": "Look: coldpath schema diff. Mend: coldpath schema apply, then coldpath flush.",
+  "TABLE PAUSED": "Somebody paused it: its rows wait. Mend: coldpath resume TABLE, or all.",
   "NOT SENDING": "Mode disabled. When that is not meant: mode: direct, then coldpath reload.",
   "CANARY STALE": "Look: coldpath status says what holds rows up, coldpath doctor looks at host and tables.",
   "ROWS REFUSED": "Look: coldpath quarantine ls. Mend what ClickHouse refuses them for, then coldpath quarantine retry.",

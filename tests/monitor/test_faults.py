@@ -3,8 +3,12 @@ operator looks: `coldpath status --json`, /metrics, the page in a headless Chrom
 Prometheus; in each with the command that mends it or shows more. Alerts may be pending: what they wait for is their `for`, which
 promtool's tests go through (test_alerts.py)."""
 
+import errno
 import http.client
+import resource
+import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -18,12 +22,14 @@ from tests.support.recorder import Recorder
 PATIENCE = 40  # for what has to be seen at some time
 TABLES = {"quotes": {"flush": {"interval": "50ms"}},
           "l2_updates": {"ring_size": "64KiB", "row_max": "4KiB", "pressure": {"early_release": "off"}, "flush": {"interval": "50ms"}},
-          "trades": {"class": "critical", "wal_limit": "16MiB", "flush": {"interval": "50ms"}},
+          "trades": {"class": "critical", "ring_size": "8MiB", "wal_limit": "16MiB", "flush": {"interval": "50ms"}},
           "recorder_canary": {"ring_size": "64KiB", "slots": 1, "flush": {"interval": "50ms"}}}
 EXTRA = {"clickhouse": {"retry_min": "50ms", "retry_max": "300ms"}, "wal": {"segment_size": "2MiB"},
          "canary": {"interval": "200ms", "limit": "3s"}, "monitor": {"listen": "127.0.0.1:0"}}
 QUOTE = '{{"recv_ts": 1700000000000000000, "symbol": "BTCUSDT", "venue": "binance", "bid_px": "{price}", "ask_px": "2"}}\n'
 UPDATE = '{"recv_ts": 1700000000000000000, "symbol": "BTCUSDT", "venue": "binance", "side": "B", "price": "1", "qty": "2"}\n'
+DISK_MIB = 48  # of the logs: more than wal_limit
+RING_ROWS = 4096 + 8  # shm/abi.h: the producer's own count of rows in a ring file
 TRADE = '{"recv_ts": 1700000000000000000, "symbol": "BTCUSDT", "venue": "binance", "price": "1", "qty": "2"}\n'
 
 
@@ -31,8 +37,17 @@ class Faults(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.server = cls.enter(ChdbServer())
-        cls.recorder = Recorder(cls.server, TABLES, extra=EXTRA).__enter__()
-        cls.addClassCleanup(cls.recorder.close)
+        cls.recorder = Recorder(cls.server, TABLES, extra=EXTRA)
+        cls.addClassCleanup(shutil.rmtree, cls.recorder.work, ignore_errors=True)
+        cls.disk = cls.recorder.work / "wal"
+        cls.disk.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "coldpath-test", cls.disk], capture_output=True, text=True, check=False)
+        cls.no_disk = mounted.stderr if mounted.returncode else None
+        if not cls.no_disk:
+            cls.addClassCleanup(subprocess.run, ["umount", "-l", cls.disk], check=True)
+        cls.addClassCleanup(cls.recorder.stop)
+        cls.addClassCleanup(shutil.rmtree, cls.recorder.region_root, ignore_errors=True)
+        cls.recorder.__enter__()
         cls.monitor = cls.recorder.popen("coldpath", "monitor", "--listen", "127.0.0.1:0", stdout=subprocess.PIPE, text=True)
         cls.addClassCleanup(cls.end)
         cls.address = cls.monitor.stdout.readline().split("/")[2]
@@ -98,7 +113,8 @@ class Faults(unittest.TestCase):
         self.page.wait("document.body?.dataset.state === 'good'", PATIENCE)
         self.wait_for("a scrape", lambda: self.prometheus.query("recorder_healthy == 1") and self.prometheus.query("recorder_discards_total"))
         self.wait_for("no alert of before", lambda: not self.prometheus.alerts())
-        for fault in (self.quarantine, self.drift, self.mode, self.ring_filling, self.disk_filling, self.budget, self.hung, self.sink_down, self.dead):
+        for fault in (self.quarantine, self.drift, self.mode, self.ring_filling, self.disk_filling, self.budget, self.paused, self.disk_full, self.log_failing,
+                      self.resumed, self.ledger_off, self.hung, self.sink_down, self.dead):
             with self.subTest(fault=fault.__name__):
                 fault()
         self.assertEqual(self.page.complaints, [])
@@ -157,6 +173,68 @@ class Faults(unittest.TestCase):
         self.seen(("the day's budget is spent", "coldpath reload"), lambda m: m["recorder_sent_day_bytes"] > m["recorder_sent_day_limit_bytes"] == 1024,
                   "BUDGET SPENT", "coldpath reload", "ColdpathBudgetSpent", "coldpath reload")
         self.reload(limits={"daily_bytes": 0})
+        self.all_well()
+
+    def paused(self):
+        """With what follows, until it is resumed: so rows of the log wait there."""
+        self.assertEqual(self.recorder.run("coldpath", "pause", "trades").returncode, 0)
+        self.put("trades", TRADE, 10)
+        self.seen(("trades: paused for", "coldpath resume trades"), lambda m: m['recorder_paused{table="trades"}'] == 1,
+                  "TABLE PAUSED", "coldpath resume", "ColdpathTablePaused", "coldpath resume")
+
+    def disk_full(self):
+        """The file system of the logs has not a byte left, and the logs are far from their limit; when it has, they go on by themselves."""
+        if self.no_disk:
+            self.skipTest(f"no file system can be mounted here: {self.no_disk}")
+        with open(self.disk / "filler", "wb", buffering=0) as filler:
+            try:
+                while True:
+                    filler.write(bytes(1 << 16))
+            except OSError as error:
+                self.assertEqual(error.errno, errno.ENOSPC)
+        try:
+            for _ in range(100):
+                self.put("trades", TRADE, 20000)
+                if self.told(("trades: its log takes no rows",)):
+                    break
+            self.assertLess(self.metrics()['recorder_wal_table_size_bytes{table="trades"}'], 12 << 20)
+            self.seen(("trades: its log takes no rows", "disk is full", "coldpath doctor"), lambda m: m['recorder_wal_state{table="trades"}'] == 2,
+                      "LOG FULL", "coldpath doctor", "ColdpathWalStopped", "coldpath doctor")
+            self.assertIn(b"no space for another segment", self.recorder.run("coldpath", "errors").stdout)
+            self.assertIn(b"free room on that file system", self.recorder.run("coldpath", "doctor").stdout)
+        finally:
+            (self.disk / "filler").unlink()
+        self.wait_for("room again", lambda: self.metrics()['recorder_wal_state{table="trades"}'] == 1)
+
+    def log_failing(self):
+        """A write that the kernel refuses, and not for want of room: over the limit of a file's size. The log is open from here on."""
+        process = self.recorder.process.pid
+        limits = resource.prlimit(process, resource.RLIMIT_FSIZE)
+        resource.prlimit(process, resource.RLIMIT_FSIZE, (4096, limits[1]))
+        try:
+            self.put("trades", TRADE, 10)
+            self.seen(("trades: its log cannot be written", "coldpath doctor"), lambda m: m['recorder_wal_state{table="trades"}'] == 3,
+                      "LOG FAILING", "coldpath doctor", "ColdpathWalStopped", "coldpath doctor")
+        finally:
+            resource.prlimit(process, resource.RLIMIT_FSIZE, limits)
+        self.wait_for("writing again", lambda: self.metrics()['recorder_wal_state{table="trades"}'] == 1)
+
+    def resumed(self):
+        self.assertEqual(self.recorder.run("coldpath", "resume", "trades").returncode, 0)
+        self.recorder.wait_delivered()
+        self.all_well()
+
+    def ledger_off(self):
+        """A producer's word that its ring and the recorder contradict."""
+        with open(self.recorder.region / "quotes.0.ring", "r+b", buffering=0) as ring:
+            ring.seek(RING_ROWS)
+            rows = ring.read(8)
+            for wrong in (True, False):
+                ring.seek(RING_ROWS)
+                ring.write(struct.pack("<Q", struct.unpack("<Q", rows)[0] + 7 * wrong))
+                if wrong:
+                    self.seen(("quotes: the ledger does not balance", "coldpath audit"), lambda m: m['recorder_ledger_balanced{table="quotes"}'] == 0,
+                              "LEDGER OFF", "coldpath audit", "ColdpathLedgerUnbalanced", "coldpath audit")
         self.all_well()
 
     def hung(self):
