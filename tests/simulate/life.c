@@ -28,6 +28,7 @@ enum {
     POLL_MS = 2,          /* as main.c */
     DEAL_OPERATIONS = 60, /* of the disk, until an armed kill */
     DEAL_PASSES = 12,     /* of a named place */
+    OTHER = 150,          /* permille of starts with another configuration */
     CONFIGS = 2
 };
 
@@ -39,7 +40,8 @@ typedef struct life {
     uint32_t sinks;    /* servers that are configured, of those that there are */
     unsigned max_rows; /* of both: a batch under way must fit what holds after the next start */
     unsigned unsafe;
-    bool unique; /* keys */
+    bool unique;  /* keys */
+    bool remakes; /* one configuration has other tables than the other */
     sim_disk *disks[LOGS];
     sim_disk *after[LOGS];
     sim_faults faults;
@@ -83,13 +85,28 @@ static const char table_keys[] =
     "  slots: 2\n"
     "  row_max: 2KiB\n"
     "  flush: {rows: %u, bytes: 16KiB, interval: %ums, max_rows: %u, max_bytes: 256KiB}\n"
-    "tables:\n"
-    "  sim_orders: {class: critical%s}\n"
-    "  sim_fills: {class: critical%s}\n"
-    "  sim_quotes:\n"
-    "    pressure: {rungs: [%s], key: [key], value: [value], early_up: 50%%, early_down: 25%%, calm: 1s}\n"
-    "  sim_ticks:\n"
-    "    pressure: {early_release: off}\n";
+    "tables:\n";
+
+/* In an order of their own, and one more among them: who starts with it makes the region anew, where rows wait. */
+static void tables_write(FILE *file, bool anew)
+{
+    static const char *const rungs[] = {"", "drop", "suppress, conflate, drop", "conflate"};
+    const char *unique = the.unique ? ", unique_key: [key, value], unique_window: 8192" : "";
+    for (uint32_t i = 0; i < SIM_TABLES; i++) {
+        const sim_table *table = &sim_tables[anew ? SIM_TABLES - 1 - i : i];
+        if (anew && i == 1)
+            fprintf(file, "  sim_more: {}\n");
+        if (table->critical)
+            fprintf(file, "  %s: {class: critical%s}\n", table->name, unique);
+        else if (table->sheds)
+            fprintf(file,
+                    "  %s:\n    pressure: {rungs: [%s], key: [key], value: [value], early_up: 50%%, "
+                    "early_down: 25%%, calm: 1s}\n",
+                    table->name, rungs[sim_pick(4)]);
+        else
+            fprintf(file, "  %s:\n    pressure: {early_release: off}\n", table->name);
+    }
+}
 
 /* Some of the servers, in some order. */
 static void urls_make(char *text, size_t room, bool all)
@@ -109,7 +126,6 @@ static void urls_make(char *text, size_t room, bool all)
 /* first: the configuration that a world may end with. */
 static cp_config *config_make(const char *ddl_dir, bool first)
 {
-    static const char *const rungs[] = {"", "drop", "suppress, conflate, drop", "conflate"};
     static const char *const syncs[] = {"auto", "fdatasync", "dsync"};
     char path[PATH + 16];
     char urls[SIM_SINKS * 32];
@@ -132,9 +148,8 @@ static cp_config *config_make(const char *ddl_dir, bool first)
             the.dir, the.dir, syncs[sim_pick(3)], (unsigned)sim_pick(2), the.dir, ddl_dir, mode, budget, urls,
             1 + (unsigned)sim_pick(60), sim_luck(300) ? "zstd" : "none", 2 + (unsigned)sim_pick(28));
     const unsigned rows = 1 + (unsigned)sim_pick(the.max_rows);
-    const char *unique = the.unique ? ", unique_key: [key, value], unique_window: 8192" : "";
-    fprintf(file, table_keys, rows, 10 + (unsigned)sim_pick(1000), the.max_rows, unique, unique,
-            rungs[sim_pick(4)]);
+    fprintf(file, table_keys, rows, 10 + (unsigned)sim_pick(1000), the.max_rows);
+    tables_write(file, !first && the.remakes);
     fclose(file);
     if (cp_config_load(&config, path, stderr, &err) < 0) {
         snprintf(error, sizeof error, "%s", err.text);
@@ -157,6 +172,7 @@ void sim_life_begin(const char *dir, const char *ddl_dir, unsigned unsafe)
         the.after[i] = disk_make();
     }
     the.unique = sim_luck(400);
+    the.remakes = sim_luck(400);
     the.sinks = 1 + (uint32_t)sim_pick(SIM_SINKS);
     the.max_rows = 4 + (unsigned)sim_span(1000);
     for (int i = 0; i < CONFIGS; i++)
@@ -251,9 +267,8 @@ uint64_t __wrap_cp_lane_book_lost(cp_lane *lane);
 /* A stop whose time is over gives up batches on the wire, as a kill does. */
 uint64_t __wrap_cp_lane_book_lost(cp_lane *lane)
 {
-    const cp_control *control = sim_life_control();
-    if (control)
-        sim_rows_recorder_died(control);
+    if (the.mapped)
+        sim_rows_recorder_died(&the.control);
     return __real_cp_lane_book_lost(lane);
 }
 
@@ -321,6 +336,17 @@ static void reload(void)
     sim_life_total.reloads++;
 }
 
+/* The region may be another one than before. */
+static void remade_look(void)
+{
+    const uint64_t before = the.mapped ? the.control.generation : 0;
+    sim_process_now = SIM_NOBODY;
+    region_unmap();
+    const cp_control *now = sim_life_control();
+    sim_process_now = SIM_RECORDER;
+    sim_life_total.remade += before && now && now->generation != before;
+}
+
 static void *recorder_main(void *argument)
 {
     cp_error err = {0};
@@ -341,6 +367,7 @@ static void *recorder_main(void *argument)
         the.ended = true;
         return NULL;
     }
+    remade_look();
     the.running = true;
     the.misnamed = 0;
     while (!the.stop) {
@@ -376,11 +403,12 @@ bool sim_life_is_on(void)
 
 bool sim_life_logs_empty(void)
 {
-    for (uint32_t i = 0; the.running && i < SIM_TABLES; i++) {
+    for (uint32_t i = 0; the.running && sim_life_control() && i < SIM_TABLES; i++) {
         uint64_t next = 0;
         uint64_t durable = 0;
-        if (sim_tables[i].critical && cp_recorder_log_position(the.recorder, i, &next, &durable) &&
-            next <= durable)
+        const int index = cp_control_find(&the.control, sim_tables[i].name);
+        if (sim_tables[i].critical &&
+            cp_recorder_log_position(the.recorder, (uint32_t)index, &next, &durable) && next <= durable)
             return false;
     }
     return the.running;
@@ -391,6 +419,8 @@ void sim_life_start(void)
     the.on = true;
     the.ended = the.stop = the.flush = the.reload = false;
     the.recorder = NULL;
+    if (the.misnamed == 0 && sim_luck(OTHER)) /* somebody has edited the configuration meanwhile */
+        the.config = (the.config + 1) % CONFIGS;
     sim_life_total.lives++;
     sim_life_disks(&the.faults);
     sim_trace("recorder: starts");

@@ -18,7 +18,7 @@
 
 typedef struct sim_life_totals {
     uint64_t lives, kills, kills_inside, power_failures, stops, refused_starts, reloads, reloads_refused,
-        flushes;
+        remade, flushes;
 } sim_life_totals;
 
 extern sim_life_totals sim_life_total;

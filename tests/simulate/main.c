@@ -134,10 +134,11 @@ static void report(const sim_world_result *sum, uint64_t worlds, uint64_t took_n
            worlds, sum->steps, sum->seconds, (double)took_ns / 1e9, (double)sum->seconds / 1e6 / minutes);
     printf("recorder: %" PRIu64 " lives, %" PRIu64 " kills and %" PRIu64 " power failures (%" PRIu64
            " of both inside a step), %" PRIu64 " stops, %" PRIu64 " starts refused, %" PRIu64
-           " reloads (%" PRIu64 " refused), %" PRIu64 " flushes, %" PRIu64 " commands, %" PRIu64 " replays\n",
+           " regions remade, %" PRIu64 " reloads (%" PRIu64 " refused), %" PRIu64 " flushes, %" PRIu64
+           " commands, %" PRIu64 " replays\n",
            sum->life.lives, sum->life.kills, sum->life.power_failures, sum->life.kills_inside,
-           sum->life.stops, sum->life.refused_starts, sum->life.reloads, sum->life.reloads_refused,
-           sum->life.flushes, sum->steer.commands, sum->steer.replays);
+           sum->life.stops, sum->life.refused_starts, sum->life.remade, sum->life.reloads,
+           sum->life.reloads_refused, sum->life.flushes, sum->steer.commands, sum->steer.replays);
     printf("rows: %" PRIu64 " put, %" PRIu64 " refused by full rings, %" PRIu64 " stored, %" PRIu64
            " quarantined, %" PRIu64 " set aside in %" PRIu64 " batches, %" PRIu64 " put again, %" PRIu64
            " rightly missing; 0 lost, 0 twice, order kept\n",

@@ -126,6 +126,8 @@ static void put_burst(producer *one, unsigned poison)
         const int rc = cp_put(one->ring, &put, bytes);
         if (rc == CP_FULL)
             sim_total.full++;
+        else if (rc == CP_E_RETIRED) /* the region has been made anew: it attaches again */
+            leave(one);
         else if (rc != CP_OK)
             sim_fail("a put says: %s", cp_strerror(rc));
         if (rc != CP_OK)

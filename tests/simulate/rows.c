@@ -341,6 +341,12 @@ static void shed_check(const sim_ring *ring, const cp_abi_ack *ack)
                  (unsigned long long)ack->doubtful_rows);
 }
 
+/* The table's acknowledgement; a remade region may have it elsewhere. */
+static const cp_abi_ack *ack_of(const cp_control *control, uint32_t table, uint32_t slot)
+{
+    return cp_control_ack(control, (uint32_t)cp_control_find(control, sim_tables[table].name), slot);
+}
+
 static void ack_check(sim_ring *ring, const cp_abi_ack *ack)
 {
     const char *table = sim_tables[ring->table].name;
@@ -375,7 +381,7 @@ void sim_rows_check(const cp_control *control)
 {
     for (uint32_t table = 0; table < SIM_TABLES; table++) {
         for (uint32_t slot = 0; slot < SIM_SLOTS; slot++) {
-            const cp_abi_ack *ack = cp_control_ack(control, table, slot);
+            const cp_abi_ack *ack = ack_of(control, table, slot);
             sim_ring *ring = ring_look(table, slot, ack->epoch);
             if (!ring || ack->sequence % 2 != 0 || ack->sequence == ring->ack.sequence)
                 continue; /* not known, being written, or as it was */
@@ -388,7 +394,7 @@ const sim_ring *sim_rows_unsettled(const cp_control *control)
 {
     for (uint32_t table = 0; table < SIM_TABLES; table++) {
         for (uint32_t slot = 0; slot < SIM_SLOTS; slot++) {
-            const cp_abi_ack *ack = cp_control_ack(control, table, slot);
+            const cp_abi_ack *ack = ack_of(control, table, slot);
             const sim_ring *ring = ring_look(table, slot, ack->epoch);
             if (ring && ring->settled < ring->count)
                 return ring;
@@ -412,16 +418,14 @@ static void span_doubt(uint32_t table, const cp_abi_intent_span *span, uint64_t 
 void sim_rows_recorder_died(const cp_control *control)
 {
     for (uint32_t table = 0; table < SIM_TABLES; table++) {
-        const cp_abi_intent *intent = &control->intents[table];
+        const cp_abi_intent *intent = &control->intents[cp_control_find(control, sim_tables[table].name)];
         bool early = false;
         if (!sim_tables[table].sheds || intent->state != CP_INTENT_SENDING)
             continue;
         for (uint32_t i = 0; i < intent->span_count; i++)
-            early |=
-                cp_control_ack(control, table, intent->spans[i].slot)->consumed != intent->spans[i].begin;
+            early |= ack_of(control, table, intent->spans[i].slot)->consumed != intent->spans[i].begin;
         for (uint32_t i = 0; early && i < intent->span_count; i++)
-            span_doubt(table, &intent->spans[i],
-                       cp_control_ack(control, table, intent->spans[i].slot)->consumed);
+            span_doubt(table, &intent->spans[i], ack_of(control, table, intent->spans[i].slot)->consumed);
     }
 }
 
@@ -479,7 +483,7 @@ void sim_rows_check_end(const cp_control *control)
     for (uint32_t table = 0; table < SIM_TABLES; table++) {
         for (uint32_t slot = 0; slot < SIM_SLOTS; slot++) {
             cp_abi_ack ack;
-            cp_ack_read(cp_control_ack(control, table, slot), &ack);
+            cp_ack_read(ack_of(control, table, slot), &ack);
             const sim_ring *ring = ring_look(table, slot, ack.epoch);
             if (ring)
                 ledger_check(ring, &ack);

@@ -367,26 +367,37 @@ static void tell_server(sim_reply *reply)
                     "max_insert_block_size\nmax_insert_threads\n");
 }
 
-static void tell_tables(uint32_t host, sim_reply *reply)
+/* The table's place in the list of those that a question is about. */
+static unsigned place_of(const char *sql, uint32_t table)
+{
+    const char *name = strstr(sql, sim_tables[table].name);
+    unsigned place = name ? 1 : 0;
+    for (const char *at = sql; name && at < name; at++)
+        place += *at == ',';
+    return place;
+}
+
+static void tell_tables(uint32_t host, const char *sql, sim_reply *reply)
 {
     char lines[SIM_REPLY_BODY] = "";
     size_t used = 0;
     for (unsigned i = 0; i < SIM_TABLES; i++) {
         if (!sim_server[host].missing[i])
-            used += (size_t)snprintf(lines + used, sizeof lines - used, "%u\t%sMergeTree\t%d\n", i + 1,
-                                     is_replica(host) ? "Replicated" : "", WINDOW);
+            used += (size_t)snprintf(lines + used, sizeof lines - used, "%u\t%sMergeTree\t%d\n",
+                                     place_of(sql, i), is_replica(host) ? "Replicated" : "", WINDOW);
     }
     reply_ok(reply, lines);
 }
 
 /* Which path in Keeper each table has. */
-static void tell_groups(uint32_t host, sim_reply *reply)
+static void tell_groups(uint32_t host, const char *sql, sim_reply *reply)
 {
     char lines[SIM_REPLY_BODY] = "";
     size_t used = 0;
     for (unsigned i = 0; i < SIM_TABLES; i++) {
         if (!sim_server[host].missing[i] && is_replica(host))
-            used += (size_t)snprintf(lines + used, sizeof lines - used, "%u\t%u\n", i + 1, 1000 + i);
+            used +=
+                (size_t)snprintf(lines + used, sizeof lines - used, "%u\t%u\n", place_of(sql, i), 1000 + i);
     }
     reply_ok(reply, lines);
 }
@@ -435,9 +446,9 @@ void sim_sink_take(const char *url, const uint8_t *body, size_t size, sim_reply 
     else if (strstr(sql, "system.merge_tree_settings"))
         reply_ok(reply, "0\n");
     else if (strncmp(sql, "SELECT indexOf(", 15) == 0 && strstr(sql, "system.replicas"))
-        tell_groups(host, reply);
+        tell_groups(host, sql, reply);
     else if (strncmp(sql, "SELECT indexOf(", 15) == 0)
-        tell_tables(host, reply);
+        tell_tables(host, sql, reply);
     else if (strncmp(sql, "SELECT count(), uniqExact", 25) == 0)
         tell_count(host, sql, reply);
     else
