@@ -26,6 +26,7 @@ NOBODY = 65534
 STOPPED_SECONDS, STOPPED_MOST = 4, 300
 TAMPERED_SECONDS = SECONDS if os.environ.get("CP_SECONDS") else 3
 DATA_OFFSET = 8192  # of a ring file
+RUBBISH_MOST = 1 << 20
 
 
 class Host(unittest.TestCase):
@@ -85,7 +86,7 @@ class Files(Host):
             os.truncate(self.ring(slot), 1 << 40)
 
         def rubbish(slot):
-            self.ring(slot).write_bytes(os.urandom(self.ring(slot).stat().st_size))
+            self.ring(slot).write_bytes(os.urandom(min(self.ring(slot).stat().st_size, RUBBISH_MOST)))
 
         def link(slot):
             os.link(self.ring(0), other(slot))
