@@ -71,14 +71,21 @@ int cp_ring_create(const char *dir, const cp_abi_table *table, uint32_t slot, un
 
 /* ---- mapping ------------------------------------------------------------------------------------------- */
 
+/* Of x86-64. A file's huge page is mapped as one only where its address is as far from such a boundary as its place in the
+ * file. Whether there are any, the file system decides (tmpfs: huge=). */
+enum { HUGE_PAGE = 2 << 20 };
+
 static int ring_map_areas(cp_ring_map *map, int protection, const char *path, cp_error *err)
 {
     /* One reservation, then the file's head and its data twice placed into it. */
     map->map_size = CP_ABI_RING_DATA_OFFSET + 2 * (size_t)map->data_size;
-    uint8_t *base = mmap(NULL, map->map_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED)
-        return cp_error_errno(err, CP_E_NOMEM, errno, "reserve %zu bytes of addresses for %s", map->map_size,
-                              path);
+    map->reserved_size = map->map_size + HUGE_PAGE;
+    map->reserved =
+        mmap(NULL, map->reserved_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map->reserved == MAP_FAILED)
+        return cp_error_errno(err, CP_E_NOMEM, errno, "reserve %zu bytes of addresses for %s",
+                              map->reserved_size, path);
+    uint8_t *base = (uint8_t *)map->reserved + -(uintptr_t)map->reserved % HUGE_PAGE;
     map->header = (cp_abi_ring *)(void *)base;
     const size_t whole = CP_ABI_RING_DATA_OFFSET + (size_t)map->data_size;
     const int flags = MAP_SHARED | MAP_FIXED;
@@ -186,7 +193,7 @@ int cp_ring_map_open(cp_ring_map *map, const char *dir, const cp_abi_table *tabl
 void cp_ring_map_close(cp_ring_map *map)
 {
     if (map->header)
-        munmap(map->header, map->map_size);
+        munmap(map->reserved, map->reserved_size);
     if (map->fd >= 0)
         close(map->fd);
     memset(map, 0, sizeof *map);

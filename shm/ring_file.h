@@ -13,6 +13,9 @@ typedef struct cp_ring_map {
     uint64_t data_size; /* from the directory, not from the file */
     uint64_t epoch;     /* as read at mapping time */
     size_t map_size;
+    void *
+        reserved; /* addresses: the mappings, and around them what it takes that they begin on a boundary of huge pages */
+    size_t reserved_size;
 } cp_ring_map;
 
 typedef enum cp_ring_access { CP_RING_READ, CP_RING_WRITE } cp_ring_access;

@@ -132,9 +132,13 @@ class Install(unittest.TestCase):
         host.run("journalctl -u coldpathd", said='msg="ready"')
         host.shell("printf '{\"symbol\":\"A\"}\\n' | coldpath put quotes")
         wait_until(lambda: self.server.query("SELECT count() FROM demo.quotes WHERE symbol = 'A'").strip() == "1", "the row")
-        host.run("systemctl stop coldpathd")
-        host.run("systemctl start coldpathd")
         host.run("systemctl restart coldpathd")
+        host.run("systemctl stop coldpathd")
+        host.run("dpkg -i coldpath_0.1.0_amd64.deb", swap={"-i coldpath_0.1.0_amd64.deb": f"--dry-run --force-all -i {package}"})  # this host's stay
+        host.shell(f"dpkg-deb -x {package} {root}")
+        host.run("systemctl start coldpathd")
+        host.shell("systemctl stop coldpathd")
+        host.run("coldpath check && systemctl start coldpathd && coldpath status", said=r"recorder +running")
         self.assertRegex(host.shell("coldpath status", (0, 2)).stdout, "recorder +running")
         self.other_units()
         # What docker sends, too; the recorder ends well within the time that is given to it.
