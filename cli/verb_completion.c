@@ -59,7 +59,7 @@ static void bash_write(void)
     fputs("_coldpath_verbs=\"", stdout);
     for (const cp_verb *verb = cp_verbs; verb->name; verb++)
         printf("%s%s", verb == cp_verbs ? "" : " ", verb->name);
-    puts("\"\ndeclare -A _coldpath_words=() _coldpath_takes_table=()");
+    puts("\"\ndeclare -gA _coldpath_words=() _coldpath_takes_table=()");
     for (const cp_verb *verb = cp_verbs; verb->name; verb++) {
         printf("_coldpath_words[%s]=\"", verb->name);
         if (strcmp(verb->name, "help") == 0)

@@ -34,6 +34,13 @@ class Completion(unittest.TestCase):
         self.assertIn("doctor", self.bash("coldpath help d"))
         self.assertIn("--interval", self.bash("coldpath top --i"))
 
+    def test_bash_loads_it_in_a_function(self):
+        """As bash-completion does with the installed file, at the first TAB: what the script declares has to outlive that function."""
+        script = ('load() { source <(coldpath completion bash); }; load; COMP_WORDS=(coldpath bench re); COMP_CWORD=2; '
+                  '_coldpath; printf "%s\\n" "${COMPREPLY[@]}"')
+        done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, env=self.environment, check=True)
+        self.assertEqual((done.stdout.split(), done.stderr), (["recover"], ""))
+
     def test_options(self):
         """Every option of every verb, in both shells: a line of each verb, with what its shell offers behind --."""
         offers = {
