@@ -179,7 +179,11 @@ static int flush_start(flush_run *run, cp_error *err)
     cp_command command;
     cp_command_reply reply;
     cp_command_make(&command, CP_COMMAND_FLUSH, NULL);
-    return cp_recorder_call(path, &command, CALL_TIMEOUT_S * (uint64_t)CP_NS_PER_S, &reply, err);
+    uint64_t patience_ns = CALL_TIMEOUT_S * (uint64_t)CP_NS_PER_S;
+    if (run->args->wait &&
+        run->args->timeout_ns < patience_ns) /* --timeout is for all of it: it may be stuck */
+        patience_ns = run->args->timeout_ns;
+    return cp_recorder_call(path, &command, patience_ns, &reply, err);
 }
 
 static int flush_report(const flush_run *run, int rc, const cp_error *err)

@@ -69,6 +69,16 @@ class Flush(unittest.TestCase):
         self.assertEqual(self.held(), (150, 150))
         self.assertEqual(self.recorder.stop(), 0)
 
+    def test_stuck_recorder(self):
+        """--timeout is also for the recorder's answer, which would otherwise be waited for for half a minute."""
+        self.recorder.process.send_signal(signal.SIGSTOP)
+        try:
+            code, _, said = self.flush("--wait", "--timeout", "100ms")
+        finally:
+            self.recorder.process.send_signal(signal.SIGCONT)
+        self.assertEqual(code, 1)
+        self.assertIn("not answered within 100 ms", said)
+
     def test_without_waiting(self):
         self.put(0, 10)
         code, answer, said = self.flush()
