@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "flush/query.h"
+#include "recorder/config_apply.h"
 
 int cp_place_config(const cp_common *common, cp_config **out, cp_error *err)
 {
@@ -12,6 +14,24 @@ int cp_place_config(const cp_common *common, cp_config **out, cp_error *err)
     if (rc == CP_E_ABSENT) /* of the file: the region may well be there */
         err->code = CP_E_CONFIG;
     return rc == CP_E_ABSENT ? CP_E_CONFIG : rc;
+}
+
+void cp_place_reachable(cp_config *config)
+{
+    for (uint32_t i = 0; i < CP_MAX_ENDPOINTS - 1 && config->others[i]; i++) {
+        cp_sink_config sink;
+        cp_error err = {0};
+        cp_config_sink(config, &sink);
+        if (sink.request_timeout_ms >
+            sink.connect_timeout_ms) /* one that accepts and is silent is as good as away */
+            sink.request_timeout_ms = sink.connect_timeout_ms;
+        if (cp_query_run(&sink, NULL, "SELECT 1", NULL, NULL, &err) != CP_E_NET)
+            return;
+        char *away = config->url;
+        config->url = config->others[i];
+        config->others[i] = away;
+        cp_message("asking %s, the next of clickhouse.url: %s", config->url, err.text);
+    }
 }
 
 /* A bare name means a directory under $COLDPATH_REGION_DIR, as in cp_attach. */

@@ -13,6 +13,11 @@
  * place. Errors: as cp_config_load. */
 int cp_place_config(const cp_common *common, cp_config **out, cp_error *err);
 
+/* For verbs that only read from ClickHouse, and do that on one server from their first statement to the last: where the first of
+ * several endpoints cannot be reached, the next one that can takes its place in config; which one, and why, goes to standard error.
+ * Where none can, the last one's error is left to the verb. A single endpoint is not asked. */
+void cp_place_reachable(cp_config *config);
+
 /* The region's directory: --region as it is, else the configuration's. */
 int cp_place_region(const cp_common *common, char path[PATH_MAX], cp_error *err);
 

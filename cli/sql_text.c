@@ -32,7 +32,7 @@ static size_t word_length(const char *p)
     return len;
 }
 
-static bool answers_with_rows(const char *sql)
+bool cp_sql_answers_with_rows(const char *sql)
 {
     static const char *const words[] = {"SELECT", "WITH",   "SHOW",    "DESCRIBE",
                                         "DESC",   "EXISTS", "EXPLAIN", "CHECK"};
@@ -66,7 +66,7 @@ char *cp_sql_with_format(const char *sql, const char *format, bool override)
     while (len > 0 && (isspace((unsigned char)sql[len - 1]) || sql[len - 1] == ';'))
         len--;
     const size_t own = format_at(sql, len);
-    const bool add = answers_with_rows(sql) && (own == len || override);
+    const bool add = cp_sql_answers_with_rows(sql) && (own == len || override);
     const size_t keep = add ? own : len;
     const size_t size = keep + strlen(format) + sizeof "\nFORMAT ";
     char *text = malloc(size);

@@ -5,7 +5,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A copy of sql that asks for format, if it answers with rows (SELECT, WITH, SHOW, DESCRIBE, EXISTS, EXPLAIN, CHECK) and
+/* By its first word: SELECT, WITH, SHOW, DESCRIBE, EXISTS, EXPLAIN, CHECK. */
+bool cp_sql_answers_with_rows(const char *sql);
+
+/* A copy of sql that asks for format, if it answers with rows and
  * names no FORMAT itself; with override its own FORMAT, at its end, is replaced. A trailing semicolon is dropped. malloc'd;
  * NULL when out of memory. */
 char *cp_sql_with_format(const char *sql, const char *format, bool override);

@@ -186,6 +186,7 @@ static int audit_open(audit_run *run, cp_error *err)
 static int audit_tables(audit_run *run, cp_error *err)
 {
     cp_sink_config sink;
+    cp_place_reachable(run->config);
     cp_config_sink(run->config, &sink);
     int rc = CP_OK;
     for (uint32_t i = 0; rc == CP_OK && i < run->observer.control.table_count; i++) {

@@ -161,6 +161,7 @@ static int latest_execute(const latest_args *args, cp_error *err)
     if (rc == CP_OK)
         rc = keys_choose(&query, args->by, err);
     if (rc == CP_OK) {
+        cp_place_reachable(config);
         char *sql = sql_make(&query, args->format        ? args->format
                                      : args->common.json ? "JSON"
                                                          : "JSONEachRow");

@@ -90,6 +90,8 @@ static int query_send(const query_args *args, const char *text, cp_error *err)
         return cp_error_set(err, CP_E_NOMEM, "no memory for the statement");
     int rc = cp_place_config(&args->common, &config, err);
     if (rc == CP_OK) {
+        if (cp_sql_answers_with_rows(text)) /* another statement may write: the first endpoint, or none */
+            cp_place_reachable(config);
         query_output output = {.json = args->common.json};
         cp_sink_config sink;
         cp_config_sink(config, &sink);

@@ -191,6 +191,8 @@ static int run_plan(const schema_args *args)
         *plan = (cp_plan){.config = source.config,
                           .cluster = args->cluster,
                           .table = source.table ? cp_table_target(source.table) : NULL};
+        if (args->action == ACTION_DIFF)
+            cp_place_reachable(source.config);
         rc = cp_plan_make(plan, &err);
     }
     int status;

@@ -5,9 +5,11 @@ killed between setting the batch aside and saying so. And what is set aside bear
 lacks, a reload, a damaged file, a directory that has moved, an endpoint that a start does not name."""
 
 import contextlib
+import json
 import pathlib
 import re
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -344,6 +346,60 @@ class SetAside(unittest.TestCase):
             recorder.start()
             self.wait(lambda: self.settled(recorder), recorder)
             self.assertEqual(self.count(self.two), [f"{FIRST}", f"{FIRST}"])
+
+
+class ReadingVerbs(unittest.TestCase):
+    """The first endpoint cannot be reached, or takes connections and says nothing: what only reads asks the next one and says so,
+    what may write does not."""
+
+    DDL = DDL.replace("(number UInt64,", "(number UInt64, day Date,")
+
+    def test_ask_the_next(self):
+        with tempfile.TemporaryDirectory(prefix="coldpath-failover-") as directory, ChdbServer() as server, \
+                socket.socket() as closed, socket.create_server(("127.0.0.1", 0)) as silent:
+            closed.bind(("127.0.0.1", 0))  # a port that refuses, and is nobody else's
+            refusing, mute = (f"http://127.0.0.1:{each.getsockname()[1]}" for each in (closed, silent))
+            ddl = pathlib.Path(directory) / "orders.sql"
+            ddl.write_text(self.DDL)
+            server.query("CREATE DATABASE test")
+            server.query(self.DDL.replace("TABLE orders", "TABLE test.orders"))
+            urls = {"url": [refusing, server.url], "retry_min": "10ms", "retry_max": "50ms"}
+            with Recorder(server, {"orders": {"ddl": str(ddl), "flush": {"interval": "50ms"}}}, extra={"clickhouse": urls}, init=False) as recorder:
+                rows = "".join(f"{number},2026-02-25\n" for number in range(FIRST)).encode()
+                recorder.run("coldpath", "put", "orders", "--format", "csv", input=rows, check=True)
+                recorder.wait_delivered()
+                note = f"coldpath: asking {server.url}, the next of clickhouse.url: ClickHouse at {refusing}: "
+
+                def ask(*arguments, said=1):
+                    done = recorder.run("coldpath", *arguments)
+                    text = done.stderr.decode()
+                    self.assertEqual((done.returncode, text.count(note), text.count("\n")), (0, said, said), text)
+                    return done.stdout.decode()
+
+                self.assertEqual(ask("query", "SELECT count() FROM orders FORMAT TSV"), f"{FIRST}\n")
+                self.assertEqual(json.loads(ask("query", "SELECT 1 AS one", "--json"))["result"]["rows"], 1)
+                self.assertEqual(json.loads(ask("latest", "orders", "--by", "day"))["day"], "2026-02-25")
+                exported = json.loads(ask("export", "orders", "--from", "2026-02-25", "--dir", f"{directory}/days", "--json"))
+                self.assertEqual((exported["rows_written"], exported["error"]), (FIRST, None), exported)
+                self.assertTrue(json.loads(ask("audit", "--json"))["equal"])
+                self.assertTrue(json.loads(ask("schema", "diff", "--json"))["equal"])
+                for arguments in (("query", "INSERT INTO orders (number) VALUES (1)"), ("schema", "apply"), ("init",), ("maintain",)):
+                    done = recorder.run("coldpath", *arguments)
+                    self.assertNotEqual(done.returncode, 0, arguments)
+                    self.assertNotIn("asking", done.stderr.decode())
+                recorder.settings["clickhouse"] |= {"url": [mute, refusing, server.url], "connect_timeout": "1s"}
+                recorder.write_config()
+                text = recorder.run("coldpath", "query", "SELECT count() FROM orders FORMAT TSV", check=True)
+                self.assertEqual(text.stdout.decode(), f"{FIRST}\n")
+                self.assertRegex(text.stderr.decode(), f"asking {refusing}, .* at {mute}: .*\n.*asking {server.url}, .* at {refusing}: ")
+                recorder.settings["clickhouse"]["url"] = [server.url, refusing]
+                recorder.write_config()
+                ask("query", "SELECT 1", said=0)
+                recorder.settings["clickhouse"]["url"] = [refusing, "http://127.0.0.1:1"]  # none answers
+                recorder.write_config()
+                done = recorder.run("coldpath", "query", "SELECT 1")
+                self.assertNotEqual(done.returncode, 0)
+                self.assertRegex(done.stderr.decode(), f"asking http://127.0.0.1:1, .* at {refusing}: .*\ncoldpath: ClickHouse at http://127.0.0.1:1: ")
 
 
 if __name__ == "__main__":
