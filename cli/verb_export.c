@@ -132,12 +132,12 @@ static char *days_sql(const export_run *run)
     const bool wide = run->time->type.kind != CP_DATE && run->time->type.kind != CP_DATETIME;
     fputs(wide ? "SELECT toInt64(floor(toUnixTimestamp64Milli(" : "SELECT toUInt32(toDate(", out);
     cp_sql_write_name(out, run->time->name);
-    fputs(wide                              ? ") / 86400000)) AS day, count()"
-          : run->time->type.kind == CP_DATE ? ")) AS day, count()"
-                                            : ", 'UTC')) AS day, count()",
+    fputs(wide                              ? ") / 86400000)) AS _cp_day, count()"
+          : run->time->type.kind == CP_DATE ? ")) AS _cp_day, count()"
+                                            : ", 'UTC')) AS _cp_day, count()",
           out);
     where_write(out, run, run->args->from, run->args->to);
-    fputs(" GROUP BY day ORDER BY day FORMAT TSV", out);
+    fputs(" GROUP BY _cp_day ORDER BY _cp_day FORMAT TSV", out);
     return stream_end(out, &text);
 }
 
@@ -255,10 +255,12 @@ static int export_prepare(export_run *run, cp_error *err)
         return rc;
     run->table = table->table;
     run->dir = run->args->dir ? run->args->dir : table->name;
-    cp_config_sink(run->config, &run->sink);
     rc = cp_time_column_choose(run->table, run->args->time, &run->time, err);
     if (rc == CP_OK && mkdir(run->dir, 0755) != 0 && errno != EEXIST)
         rc = cp_error_errno(err, CP_E_IO, errno, "cannot make the directory %s", run->dir);
+    if (rc == CP_OK)
+        cp_place_reachable(run->config);
+    cp_config_sink(run->config, &run->sink);
     return rc;
 }
 
