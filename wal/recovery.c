@@ -297,10 +297,11 @@ static bool end_reached(const recovery *r, uint32_t flags)
 }
 
 /* For the same reason, a segment of which not a record was acknowledged may have no header on the disk: the log goes on behind the one
- * before it. */
+ * before it. When that is gone it was released, which it is only once something behind it is durable: a mark, here. */
 static bool newest_is_rumour(const recovery *r)
 {
-    return r->newest.previous_id != 0 && r->end_lsn < r->newest.base_lsn && end_known(r);
+    return r->end_lsn < r->newest.base_lsn && end_known(r) &&
+           cp_wal_segments_by_id(&r->wal->segments, r->newest.previous_id);
 }
 
 /* Finds the end of the newest segment's records. */

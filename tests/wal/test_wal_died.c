@@ -166,10 +166,51 @@ static void test_a_reader_that_rests_keeps_no_segment(void **state)
     test_chunk_free(&read);
 }
 
+/* A segment that holds no record, but was durable, stays the newest: the one before it may be gone, and files that wait for another
+ * life carry the headers of their last one. */
+static void test_a_segment_without_records(void **state)
+{
+    log_on_disk *log = *state;
+    cp_error err = {0};
+    log_open(log, NULL);
+    const uint64_t id = cp_wal_id(log->wal);
+    for (uint64_t seed = 1; log->wal->active.id < 3; seed++) {
+        log_append(log, seed);
+        log_step(log);
+    }
+    log_append(log, 1);
+    for (const uint64_t before = cp_wal_durable(log->wal); cp_wal_durable(log->wal) == before;)
+        cp_wal_step(log->wal, log->now_ns += CP_NS_PER_MS);
+    const uint64_t filled = log->wal->active.id;
+    /* Of the mark behind the last record: it is written again, in another segment. */
+    log->disk->faults.sync_error = 1000;
+    while (log->wal->active.id == filled) {
+        cp_wal_step(log->wal, log->now_ns += CP_NS_PER_MS);
+        cp_wal_maintain(log->wal, log->now_ns);
+    }
+    log->disk->faults.sync_error = 0;
+    log_step(log);
+    assert_int_equal(log->wal->tail.segment_id, log->wal->active.id);
+    const cp_wal_known known = {.id = id, .durable_lsn = cp_wal_durable(log->wal)};
+    assert_int_equal(log->wal->active.base_lsn, known.durable_lsn + 1);
+    assert_int_equal(cp_wal_checkpoint_write(log->wal, known.durable_lsn, NULL, 0, &err), CP_OK);
+    cp_wal_release(log->wal, known.durable_lsn);
+    log_step(log);
+    for (int life = 0; life < 3; life++) {
+        log_dies(log);
+        log_open(log, &known);
+        assert_int_equal(cp_wal_durable(log->wal), known.durable_lsn);
+    }
+    log_append(log, 2);
+    log_step(log);
+    assert_int_equal(cp_wal_durable(log->wal), known.durable_lsn + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_was_not_acknowledged_is_not_believed, log_make, log_end),
+        cmocka_unit_test_setup_teardown(test_a_segment_without_records, log_make, log_end),
         cmocka_unit_test_setup_teardown(test_a_reader_that_rests_keeps_no_segment, log_make, log_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
