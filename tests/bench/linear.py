@@ -8,7 +8,7 @@ costs the recorder about the same. So inserts per second are counted, and the co
     tests/bench/linear.py [--svg FILE]        $CP_SECONDS: each measurement of the recorder (default 3)
 
 Prints one JSON line, and with --svg writes the plots. Exits 1 when a cost per unit at the far end of a sweep is more than
-MOST_KNEE times what the line through its first half says."""
+MOST_KNEE times what the line through its first two points says."""
 
 import argparse
 import contextlib

@@ -32,6 +32,7 @@ REAL = {"quotes": ("derived_binance_bbo.csv.gz", "schema/ddl/quotes.sql"),
         "l2_updates": ("derived_binance_l2.csv.gz", "schema/ddl/l2_updates.sql")}
 BOUNDS = "## What bounds it"
 REAL_ROWS = 100_000
+MOST_KNEE = 1.25  # more is a knee, and wants to be explained
 
 
 def rows_file(path, directory):
@@ -90,13 +91,13 @@ def commands(directory, svg):
     plots = python_with_plots()
     result = verbs(directory)
     if (build_dir() / "bin/peers").exists():
-        result["peers"] = script("peers/peers.py", 24, "--json", "--rounds", str(rounds(3)))
+        result["peers"] = script("peers/peers.py", 24, "--json", "--rounds", str(rounds(5)))
     result["watched"] = script("watched.py", 16)
     result["restart"] = script("restart.py", 9, CP_KILLS=seconds(9))
     if engine_present():
         result["load"] = script("put_under_load.py", 60)
         result["ship"] = script("ship.py", 5, CP_ROUNDS=rounds(5))
-        result["idle"] = script("idle.py", 5)
+        result["idle"] = script("idle.py", 4)
         result["linear"] = script("linear.py", 3, *(["--svg", str(svg)] if plots else []), python=plots or sys.executable)
         result["sustained"] = script("sustained.py", 20)
         result["isolation"] = script("isolation.py", 40)
@@ -140,8 +141,9 @@ def part_peers(r):
     lines = ["## Puts beside peers", "",
              f"{r['row_bytes']}-byte rows, one put every {r['pace_ns']} ns, then flat out; medians of {r['rounds']} rounds, in which the "
              f"peers take turns; ns. One cache line from CPU to CPU takes {r['cache_line_ns']:.0f} ns. `tests/bench/peers/peers.py`", ""]
-    rows = [[p["name"], f"{p['p50_ns_ours_to_it']:.2g}", f"{p['flat_out_ns_ours_to_it']:.2g}", f"{p['p50_ns']:.1f}",
-             f"{p['p99_ns']:.0f}", f"{p['p999_ns']:.0f}", f"{p['flat_out_ns']:.1f}", p["what"]] for p in r["peers"]]
+    rows = [[p["name"], f"{p['p50_ns_ours_to_it']:.2g}", f"{p['flat_out_ns_ours_to_it']:.2g}",
+             *(spread(dict(zip(("median", "low", "high"), (p[key], *p[f"{key}_spread"]))), form) for key, form in
+               (("p50_ns", "{:.1f}"), ("p99_ns", "{:.0f}"), ("p999_ns", "{:.0f}"), ("flat_out_ns", "{:.1f}"))), p["what"]] for p in r["peers"]]
     return lines + table(["", "coldpath ÷ it, p50", "flat out", "p50", "p99", "p99.9", "flat out", "what it does"], rows)
 
 
@@ -249,10 +251,11 @@ def part_load(results):
 def part_log(results):
     lines = ["## The log", ""]
     if "wal" in results:
-        rows = [[f"{s['payload_bytes'] // 1024} KiB", *(spread(s[k]) if k in s else "–" for k in ("stream_over_fio", "commit_p50_over_fio"))]
+        rows = [[f"{s['payload_bytes'] // 1024} KiB", *(spread(s[k]) if k in s else "–" for k in ("stream_over_fio", "commit_p50_over_fio", "device_over_payload")),
+                 f"{s['put_to_durable_p50_ns']['median'] / 1e3:.0f}" if "put_to_durable_p50_ns" in s else "–"]
                 for s in results["wal"]["sizes"]]
         lines += ["`coldpath bench wal`, beside fio with the same file system and depth:", ""]
-        lines += table(["record", "stream ÷ fio", "commit, p50 ÷ fio"], rows)
+        lines += table(["record", "stream ÷ fio", "commit, p50 ÷ fio", "bytes on the device ÷ payload", "put to durable, p50, µs"], rows)
     if "recover" in results:
         lines += [f"Reading a log back runs at {spread(results['recover']['replay_over_bare'])} of bare reads of its files "
                   "(`coldpath bench recover`).", ""]
@@ -260,14 +263,15 @@ def part_log(results):
 
 
 def part_idle(r):
-    rows = [[f"{load['rows_per_s']:,}", f"{load['core']:.2%}", f"{load['most']:.0%}" if load["most"] else "–"] for load in r["loads"]]
-    return ["## What the recorder costs when little happens", "", f"`tests/bench/idle.py`; resident memory after all of it {r['rss_mb']:.0f} MB, "
+    rows = [[f"{load['rows_per_s']:,}", spread(load["core_spread"], "{:.2%}"), f"{load['most']:.0%}" if load["most"] else "–"] for load in r["loads"]]
+    return ["## What the recorder costs when little happens", "", f"`tests/bench/idle.py`, {r['rounds']} rounds of {r['seconds']} s each; resident memory after all of it {r['rss_mb']:.0f} MB, "
             "of which the chunk pool takes up to `recorder.memory_limit`, 128 MiB, and the ring in use, which is shared, 16 MiB.", ""] + table(
         ["rows/s", "of one core", "aim"], rows)
 
 
 def part_linear(r, svg):
-    lines = ["## What grows with what", "", f"`tests/bench/linear.py`; at {r['rows_per_s']:,} rows/s in all.", ""]
+    lines = ["## What grows with what", "", f"`tests/bench/linear.py`; at {r['rows_per_s']:,} rows/s in all, one measurement of some "
+             "seconds a point.", ""]
     lines += [f"![plots]({svg.name})", ""] if svg.exists() else []
     lines += table(["tables", "no rows, of a core", "with rows", "inserts/s", "µs of CPU per insert beyond those of one table"],
                    [[str(p["tables"]), f"{p['idle_core']:.2%}", f"{p['core']:.2%}", f"{p['inserts_per_s']:.0f}",
@@ -295,22 +299,104 @@ def part_trials(results):
                     for key, value in results[name].items() if isinstance(value, dict) and value.keys() >= {"median", "least", "most"}}
         rows.append([f"`{name}.py`", what, "; ".join(f"{key.replace('_', ' ')} {value:,}" if isinstance(value, (int, float)) and not isinstance(value, bool)
                                                      else f"{key.replace('_', ' ')} {value}" for key, value in figures.items())])
-    return ["## Longer trials", "", "Programs of `tests/bench`, each with limits of its own; what they print:", ""] + table(["", "what happens", "figures"], rows)
+    return ["## Longer trials", "", "Programs of `tests/bench`, each run once, with limits of its own; what they print:", ""] + table(["", "what happens", "figures"], rows)
+
+
+# ---- the aims -----------------------------------------------------------------------------------------------------------------
+
+
+def at_most(what, figure, most, form="{:.2f}"):
+    return what, figure, "≤ " + form.format(most), figure["median"] <= most, form
+
+
+def at_least(what, figure, least, form="{:.2f}"):
+    return what, figure, "≥ " + form.format(least), figure["median"] >= least, form
+
+
+def one(value):
+    return {"median": value}
+
+
+def aims_put(results):
+    if "put" in results:
+        size = next(s for s in results["put"]["sizes"] if s["bytes"] == 120)
+        yield at_most("put of 120 bytes, p50 ÷ memcpy", one(size["paced_p50_over_floor"]), 1.5)
+        yield at_most("its p99.9 ÷ a cache line's way from CPU to CPU", one(size["paced"]["p999"] / results["put"]["pingpong_ns"]), 2)
+    peers = {p["name"]: p for p in results.get("peers", {"peers": []})["peers"]}
+    rings = [peers[name]["flat_out_ns_ours_to_it"] for name in ("boost spsc", "ck_ring") if name in peers]
+    if rings:
+        yield at_most("flat out ÷ the best peer ring", one(max(rings)), 1)
+    for name, times in (("lttng-ust", 5), ("SQLite spool", 1000)):
+        if name in peers:
+            yield at_least(f"{name}'s p50 ÷ ours", one(1 / peers[name]["p50_ns_ours_to_it"]), times, "{:,.0f}")
+    for state, what in (("log", "the log saturated"), ("away", "ClickHouse away"), ("watched", "monitor and top running")):
+        if "load" in results:
+            yield at_most(f"put p99.9 with {what} ÷ quiet", results["load"]["states"][state]["p999_to_quiet"], 1.1)
+
+
+def aims_encode(results):
+    if "encode" in results:
+        ways = results["encode"]["ways"]
+        yield at_least("synthetic order book to Native, M rows/s of a core", one(ways["native"]["rows_per_cpu_s"] / 1e6), 15, "{:.1f}")
+        yield at_least("with zstd", one(ways["native_zstd"]["rows_per_cpu_s"] / 1e6), 4, "{:.1f}")
+        yield at_most("heap growth over its batches, bytes", one(results["encode"]["heap_growth_bytes"]), 0, "{:.0f}")
+    for name in REAL:
+        if f"encode {name}" in results:
+            r = results[f"encode {name}"]
+            yield at_most(f"{name}, encoded and compressed: CPU time ÷ JSONEachRow's", r["cpu_native_to_json"], 0.1)
+            yield at_most(f"{name}: bytes sent ÷ JSONEachRow's", one(r["wire_native_to_json"]), 0.85)
+
+
+def aims_path(results):
+    if "ship" in results:
+        yield at_least("put to visible ÷ the engine's own INSERT (`ship.py`)", results["ship"]["rate_to_native"], 0.9)
+    for name in ("e2e", "e2e large"):
+        if name in results:
+            yield at_least(f"put to visible ÷ the engine's own INSERT (`coldpath bench e2e`, batches of {results[name]['batch_rows']:,})",
+                           results[name]["rate_to_native"], 0.9)
+    if "ship" in results:
+        yield at_least("rows per CPU second ÷ JSONEachRow's by 250", results["ship"]["cpu_rate_to_json"], 10, "{:.0f}")
+    for load in results.get("idle", {"loads": []})["loads"]:
+        if load["most"]:
+            yield at_most(f"recorder at {load['rows_per_s_wanted']:,} rows/s, of a core", load["core_spread"], load["most"], "{:.2%}")
+
+
+def aims_log(results):
+    for key, what, aim, most in (("stream_over_fio", "log: stream ÷ fio", at_least, 0.97),
+                                 ("commit_p50_over_fio", "log: commit p50 ÷ fio", at_most, 1.1),
+                                 ("device_over_payload", "log: bytes on the device ÷ payload", at_most, 1.03)):
+        for size in results.get("wal", {"sizes": []})["sizes"]:
+            if key in size:
+                yield aim(f"{what}, records of {size['payload_bytes'] // 1024} KiB", size[key], most)
+    if "recover" in results:
+        yield at_least("reading a log back ÷ bare reads", results["recover"]["replay_over_bare"], 0.9)
+    for name, times in results.get("linear", {"knees": {}})["knees"].items():
+        yield at_most(f"cost at the far end ÷ a line through the first two points: {name.replace('_', ' ')}", one(times), MOST_KNEE)
+
+
+def part_aims(results):
+    rows = [[what, spread(figure, form) if "low" in figure else form.format(figure["median"]), aim, "yes" if met else "**no**"]
+            for part in (aims_put, aims_encode, aims_path, aims_log) for what, figure, aim, met, form in part(results)]
+    return ["## Aims", "", "By the medians of this run; what is not measured here has no line. Below are the sections that the figures are "
+            "from, and at the end what bounds those that are missed.", ""] + table(["", "this run", "aim", "met"], rows)
 
 
 def host_line(results):
     hosts = [r["host"] for r in results.values() if "host" in r]
     first = hosts[0]
-    warnings = sorted({host["warning"] for host in hosts if host["warning"]})
+    warned = [host for host in hosts if host["warning"]]
+    worst = max(warned, key=lambda host: host["steal"] + host["busy_cpus_of_others"], default=None)
     return (f"{first['cpu']}, {first['cpus']} CPUs, Linux {first['kernel']}, governor {first['governor']}; steal up to "
             f"{max(host['steal'] for host in hosts):.1%}, others here kept up to {max(host['busy_cpus_of_others'] for host in hosts):.2f} "
-            f"CPUs busy." + "".join(f" Warning: {warning}." for warning in warnings))
+            f"CPUs busy." + (f" Warning, of {len(warned)} of {len(hosts)} benchmarks, the worst: {worst['warning']}." if worst else ""))
 
 
 def markdown(results, svg):
     lines = ["# Performance", "", f"Measured on {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d} by `tests/bench/report.py`: "
-             f"{host_line(results)}", "", "Ratios within one run mean something; nanoseconds on a shared host mean little. Each figure is a "
-             "median of rounds in which the contestants took turns, with the lowest and the highest round in brackets.", ""]
+             f"{host_line(results)}", "", "Ratios within one run mean something; nanoseconds on a shared host mean little. A figure is the "
+             "median of rounds in which the contestants took turns, with the lowest and the highest round in brackets where there is room; "
+             "sections with one measurement a point say so.", ""]
+    lines += part_aims(results)
     for name, part in (("peers", part_peers), ("put", part_put)):
         lines += part(results[name]) if name in results else []
     lines += part_load(results) if results.keys() & {"load", "watched"} else []
