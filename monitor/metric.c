@@ -130,7 +130,8 @@ static double wal_durable(const cp_watch_view *view, uint32_t index)
 static double oldest_unshipped(const cp_watch_view *view, uint32_t index)
 {
     const cp_table_view *table = &view->observer->tables[index];
-    if (table->counters.oldest_unshipped_ns == 0 && table->in_ring > 0 && !view->observer->recorder_alive)
+    if (table->counters.oldest_unshipped_ns == 0 && table->in_ring + table->in_log > 0 &&
+        !view->observer->recorder_alive)
         return heartbeat(view);
     return boot_to_unix(view, table->counters.oldest_unshipped_ns);
 }

@@ -56,8 +56,13 @@ class Doctor(unittest.TestCase):
     def test_dead_recorder(self):
         recorder = self.recorder()
         recorder.run("coldpath", "pause", "quotes", check=True)
+        recorder.run("coldpath", "pause", "trades", check=True)
+        recorder.run("coldpath", "put", "trades", input=b'{"price": "1"}\n', check=True)
         recorder.stop(signal.SIGKILL)
-        killed, paused = [check for check in self.ask(recorder, 2) if check["check"] == "recorder"]
+        self.assertRegex(recorder.run("coldpath", "monitor", "--once").stdout.decode(),
+                         r'(?m)^recorder_oldest_unshipped_timestamp_seconds\{table="trades"\} [1-9]')  # in its ring or its log
+        self.assertRegex(recorder.run("coldpath", "status").stdout.decode(), r"(?m)^clickhouse .+ when it was last seen")
+        killed, paused, _ = [check for check in self.ask(recorder, 2) if check["check"] == "recorder"]
         self.assertIn("it was killed", killed["found"])
         self.assertIn("start coldpathd", killed["remedy"])
         # Each with its own remedy.
