@@ -10,6 +10,10 @@
 #include "cli/verb.h"
 #include "shm/sigbus_guard.h"
 
+enum {
+    SERVER_TIMEOUT_MS = 5000 /* somebody waits at a terminal; inserts may take clickhouse.request_timeout */
+};
+
 static const char *verdict_name(cp_verdict verdict)
 {
     static const char *const names[] = {"ok", "advice", "wrong", "unknown"};
@@ -34,14 +38,14 @@ static int doctor_json(const cp_doctor *doctor, bool healthy)
     return cp_json_end(answer);
 }
 
-/* What is wrong comes first, what is well last. */
-static int doctor_text(const cp_doctor *doctor)
+/* The findings from one on: what is wrong comes first, what is well last. */
+static int doctor_text(const cp_doctor *doctor, uint32_t from)
 {
     static const cp_verdict order[] = {CP_VERDICT_WRONG, CP_VERDICT_UNKNOWN, CP_VERDICT_ADVICE,
                                        CP_VERDICT_OK};
     const bool styled = cp_text_styled(stdout);
     for (size_t o = 0; o < sizeof order / sizeof order[0]; o++) {
-        for (uint32_t i = 0; i < doctor->count; i++) {
+        for (uint32_t i = from; i < doctor->count; i++) {
             const cp_finding *finding = &doctor->list[i];
             if (finding->verdict != order[o])
                 continue;
@@ -83,11 +87,16 @@ int cp_verb_doctor(int argc, char **argv)
     }
     cp_doctor_region(doctor, config, region);
     cp_doctor_host(doctor, config, region);
+    const uint32_t local = doctor->count; /* shown before ClickHouse is asked, which may take its time */
+    int printed = common.json ? CP_EXIT_OK : doctor_text(doctor, 0);
+    if (config->request_timeout_ms > SERVER_TIMEOUT_MS)
+        config->request_timeout_ms = SERVER_TIMEOUT_MS;
     cp_doctor_server(doctor, config);
     bool healthy = true;
     for (uint32_t i = 0; i < doctor->count; i++)
         healthy = healthy && doctor->list[i].verdict != CP_VERDICT_WRONG;
-    const int printed = common.json ? doctor_json(doctor, healthy) : doctor_text(doctor);
+    if (printed == CP_EXIT_OK)
+        printed = common.json ? doctor_json(doctor, healthy) : doctor_text(doctor, local);
     free(doctor);
     cp_config_free(config);
     return printed != CP_EXIT_OK ? printed : healthy ? CP_EXIT_OK : CP_EXIT_UNHEALTHY;

@@ -1,6 +1,7 @@
 """`coldpath doctor`: says nothing wrong of a sound recorder, and finds each fault that a test can bring about, with its remedy."""
 
 import json
+import os
 import resource
 import signal
 import sys
@@ -94,6 +95,16 @@ class Doctor(unittest.TestCase):
         recorder.settings["clickhouse"]["url"] = "http://127.0.0.1:9"
         recorder.write_config()
         self.assertIn("127.0.0.1:9", self.wrong(self.ask(recorder, 2))["ClickHouse"]["found"])
+
+    def test_server_hangs(self):
+        """What needs no ClickHouse is said before it is asked, and it is waited for as long as a person would."""
+        recorder = self.recorder(start=False)
+        os.kill(self.server.pid, signal.SIGSTOP)
+        try:
+            said = recorder.run("coldpath", "doctor").stdout.decode()
+        finally:
+            os.kill(self.server.pid, signal.SIGCONT)
+        self.assertRegex(said, r"(?s)\nok +room: .*\nwrong +ClickHouse: [^\n]*last 5 seconds.*\n +-> ")
 
     def test_log_in_memory(self):
         with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
