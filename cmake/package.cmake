@@ -1,8 +1,10 @@
 # Installing and packaging: units, completions, pkg-config and CMake package files, and the .deb that `cpack` makes in the build
 # directory.
 set(units_dir lib/systemd/system) # where systemd looks, whatever the library directory is called
-install(FILES deploy/coldpathd.service deploy/coldpath-monitor.service deploy/coldpath-maintain.service
-              deploy/coldpath-maintain.timer DESTINATION ${units_dir})
+set(package_prefix /usr)
+install(FILES deploy/coldpath-maintain.timer DESTINATION ${units_dir})
+configure_file(cmake/units.cmake.in ${CMAKE_BINARY_DIR}/units.cmake @ONLY)
+install(SCRIPT ${CMAKE_BINARY_DIR}/units.cmake)
 install(FILES deploy/alerts.yaml deploy/grafana.json DESTINATION ${CMAKE_INSTALL_DATADIR}/coldpath)
 install(FILES README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "*.json" PATTERN "*.svg"
@@ -44,7 +46,7 @@ set(CPACK_PACKAGE_NAME coldpath)
 set(CPACK_PACKAGE_VENDOR coldpath)
 set(CPACK_PACKAGE_CONTACT "coldpath maintainers <root@localhost>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "recorder for trading systems: shared memory to ClickHouse")
-set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_PACKAGING_INSTALL_PREFIX ${package_prefix})
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 if(COLDPATH_FAILPOINTS) # programs that can be told to die: a version that any other one replaces

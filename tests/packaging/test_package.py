@@ -52,6 +52,7 @@ class Installed(unittest.TestCase):
         cls.work = pathlib.Path(tempfile.mkdtemp(prefix="coldpath-install-"))
         run("cmake", "--install", BUILD, "--prefix", cls.work / "first")
         cls.prefix = cls.work / "moved"  # what is installed finds itself where it is
+        cls.units = {path.name: path.read_text() for path in (cls.work / "first/lib/systemd/system").glob("*.service")}
         (cls.work / "first").rename(cls.prefix)
         cls.lib = next(cls.prefix.rglob("libcoldpath.so")).parent
 
@@ -95,6 +96,13 @@ class Installed(unittest.TestCase):
         run("cmake", "--build", directory / "b")
         for kind in ("coldpath", "coldpath_static"):
             self.put(directory, directory / "b" / f"put_{kind}")
+
+    def test_units(self):
+        """They start the programs that were installed with them."""
+        self.assertEqual(set(self.units), {"coldpathd.service", "coldpath-monitor.service", "coldpath-maintain.service"})
+        for name, unit in self.units.items():
+            program = re.search(r"(?m)^ExecStart=(\S+) ", unit).group(1)
+            self.assertEqual(program, str(self.work / "first/bin" / ("coldpathd" if name == "coldpathd.service" else "coldpath")))
 
     def test_nothing_of_the_build(self):
         """No installed text names the directory of the build or of the sources, and no program looks for libraries there."""
@@ -151,6 +159,8 @@ class Package(unittest.TestCase):
                      "usr/share/coldpath/ddl/quotes.sql"):
             self.assertIn(path, self.files())
         self.contents()
+        for name in ("coldpathd", "coldpath-monitor", "coldpath-maintain"):
+            self.assertRegex(self.unit(f"{name}.service"), r"(?m)^ExecStart=/usr/bin/coldpathd? ")
         if shutil.which("systemd-analyze"):
             self.analyze()
         self.run_unit()
