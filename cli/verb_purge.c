@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/trash.h"
 #include "cli/cli.h"
+#include "cli/confirm.h"
 #include "cli/place.h"
 #include "cli/table_choice.h"
 #include "cli/verb.h"
@@ -23,16 +24,15 @@
 #include "shm/sigbus_guard.h"
 #include "wal/repair.h"
 
-enum { OPTION_RANGE = 0x2500, OPTION_BEFORE, OPTION_YES, OPTION_CONFIRM, TIME_ROOM = 32 };
+enum { OPTION_RANGE = 0x2500, OPTION_BEFORE, TIME_ROOM = 32 };
 
 typedef struct purge_args {
     cp_common common;
     const char *table;
-    const char *confirm;
+    cp_confirm confirm;
     uint64_t lo; /* 0: no range */
     uint64_t hi;
     uint64_t before_ns; /* real time; 0: not given */
-    bool yes;
 } purge_args;
 
 /* What would go. */
@@ -153,7 +153,7 @@ static int purge_do(const purge_args *args, const cp_config *config, cp_wal_repa
         rc = cp_wal_repair_may_purge(repair, plan->lo, plan->hi, err);
     if (rc == CP_OK)
         rc = cp_wal_view_records(view, plan->lo, plan->hi, sum_record, plan, err);
-    if (rc < 0 || !args->yes || !args->confirm)
+    if (rc < 0 || !cp_confirm_is_given(&args->confirm))
         return rc;
     rc = cp_wal_repair_purge(repair, plan->lo, plan->hi, err);
     plan->done = rc == CP_OK;
@@ -232,8 +232,6 @@ static int purge_text(const purge_args *args, const purge_plan *plan)
 static const struct argp_option purge_options[] = {
     {"range", OPTION_RANGE, "LO-HI", 0, "These records (LSNs; `coldpath wal dump` lists them)", 0},
     {"before", OPTION_BEFORE, "TIME", 0, "All that came before: 2026-11-21, or 2026-11-21T03:00:00; UTC", 0},
-    {"yes", OPTION_YES, NULL, 0, "Really, ...", 0},
-    {"confirm", OPTION_CONFIRM, "TABLE", 0, "... of this table, once more by its name", 0},
     {0},
 };
 
@@ -243,10 +241,8 @@ static void check_arguments(const purge_args *args, struct argp_state *state)
         argp_error(state, "of which TABLE?");
     if ((args->lo == 0) == (args->before_ns == 0))
         argp_error(state, "which rows: --range LO-HI, or --before TIME?");
-    if (args->confirm && args->table && strcmp(args->confirm, args->table) != 0)
-        argp_error(state, "--confirm=%s is not the table '%s'", args->confirm, args->table);
-    if (args->yes && !args->confirm)
-        argp_error(state, "--yes needs the table's name once more: --confirm=%s", args->table);
+    if (args->table)
+        cp_confirm_check(&args->confirm, args->table, state);
 }
 
 static error_t purge_parse(int key, char *arg, struct argp_state *state)
@@ -255,6 +251,7 @@ static error_t purge_parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &args->common;
+        state->child_inputs[1] = &args->confirm;
         return 0;
     case OPTION_RANGE:
         if (!range_parse(args, arg))
@@ -263,12 +260,6 @@ static error_t purge_parse(int key, char *arg, struct argp_state *state)
     case OPTION_BEFORE:
         if (!time_parse(arg, &args->before_ns))
             argp_error(state, "--before '%s': write it as 2026-11-21, or 2026-11-21T03:00:00", arg);
-        return 0;
-    case OPTION_YES:
-        args->yes = true;
-        return 0;
-    case OPTION_CONFIRM:
-        args->confirm = arg;
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num > 0)
@@ -285,7 +276,8 @@ static error_t purge_parse(int key, char *arg, struct argp_state *state)
 
 int cp_verb_purge(int argc, char **argv)
 {
-    static const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
+    static const struct argp_child children[] = {
+        {&cp_common_argp, 0, NULL, 0}, {&cp_confirm_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {
         .options = purge_options,
         .parser = purge_parse,

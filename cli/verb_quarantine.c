@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/trash.h"
 #include "cli/cli.h"
+#include "cli/confirm.h"
 #include "cli/place.h"
 #include "cli/text_table.h"
 #include "cli/verb.h"
@@ -25,8 +26,6 @@
 
 enum {
     OPTION_LIMIT = 0x2300,
-    OPTION_YES,
-    OPTION_CONFIRM,
     OPTION_TIMEOUT,
     CODES_MAX = 64, /* different ones that ls tells apart */
     POLL_NS = 20 * CP_NS_PER_MS,
@@ -39,8 +38,7 @@ typedef struct quarantine_args {
     const char *table;
     uint64_t limit;
     uint64_t timeout_ns;
-    const char *confirm;
-    bool yes;
+    cp_confirm confirm;
 } quarantine_args;
 
 static volatile sig_atomic_t stop_signal;
@@ -401,7 +399,7 @@ static int drop_run(const quarantine_args *args, const cp_config *config, const 
         return cp_fail(err);
     const uint64_t rows = list.count;
     cp_quarantine_list_free(&list);
-    if (!args->yes || !args->confirm) {
+    if (!cp_confirm_is_given(&args->confirm)) {
         cp_message("%" PRIu64 " rows of %s would go to %s/trash: say --yes --confirm=%s", rows, table->name,
                    config->quarantine_dir, table->name);
         return CP_EXIT_USAGE;
@@ -427,8 +425,6 @@ static int drop_run(const quarantine_args *args, const cp_config *config, const 
 static const struct argp_option quarantine_options[] = {
     {"limit", OPTION_LIMIT, "N", 0, "show: rows at most (20)", 0},
     {"timeout", OPTION_TIMEOUT, "TIME", 0, "retry: how long, per table (10m)", 0},
-    {"yes", OPTION_YES, NULL, 0, "drop: really, ...", 0},
-    {"confirm", OPTION_CONFIRM, "TABLE", 0, "... of this table, once more by its name", 0},
     {0},
 };
 
@@ -440,8 +436,8 @@ static void check_arguments(const quarantine_args *args, struct argp_state *stat
         known = known || strcmp(actions[i], args->action) == 0;
     if (!known)
         argp_error(state, "say what: ls [TABLE], show TABLE, retry [TABLE] or drop TABLE");
-    if (args->confirm && args->table && strcmp(args->confirm, args->table) != 0)
-        argp_error(state, "--confirm=%s is not the table '%s'", args->confirm, args->table);
+    if (args->table)
+        cp_confirm_check(&args->confirm, args->table, state);
     if (known && !args->table && (args->action[0] == 's' || args->action[0] == 'd'))
         argp_error(state, "%s: of which table?", args->action);
 }
@@ -452,6 +448,7 @@ static error_t quarantine_parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &args->common;
+        state->child_inputs[1] = &args->confirm;
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num > 1)
@@ -465,12 +462,6 @@ static error_t quarantine_parse(int key, char *arg, struct argp_state *state)
     case OPTION_TIMEOUT:
         if (!cp_duration_parse(arg, &args->timeout_ns))
             argp_error(state, "--timeout: '%s' is not a time such as 30s", arg);
-        return 0;
-    case OPTION_YES:
-        args->yes = true;
-        return 0;
-    case OPTION_CONFIRM:
-        args->confirm = arg;
         return 0;
     case ARGP_KEY_END:
         check_arguments(args, state);
@@ -500,7 +491,8 @@ static int action_run(const quarantine_args *args, const cp_config *config, cp_e
 
 int cp_verb_quarantine(int argc, char **argv)
 {
-    static const struct argp_child children[] = {{&cp_common_argp, 0, NULL, 0}, {0}};
+    static const struct argp_child children[] = {
+        {&cp_common_argp, 0, NULL, 0}, {&cp_confirm_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {
         .options = quarantine_options,
         .parser = quarantine_parse,

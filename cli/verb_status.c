@@ -21,6 +21,7 @@
 #include "flush/error_class.h"
 #include "ingest/ladder.h"
 #include "monitor/health.h"
+#include "monitor/status.h"
 #include "shm/canary_view.h"
 #include "shm/sigbus_guard.h"
 
@@ -181,24 +182,6 @@ static void limits_reasons(const status_view *view, json_object *reasons)
     }
 }
 
-static json_object *canary_json(const cp_canary_view *canary)
-{
-    if (canary->interval_ns == 0)
-        return NULL;
-    json_object *item = json_object_new_object();
-    cp_json_add_double(item, "interval_s", (double)canary->interval_ns / 1e9);
-    cp_json_add_double(item, "limit_s", (double)canary->limit_ns / 1e9);
-    cp_json_add_bool(item, "stale", canary->stale);
-    cp_json_add_double(item, "age_s", (double)canary->age_ns / 1e9);
-    cp_json_add_double(item, "lag_s", (double)canary->lag_ns / 1e9);
-    cp_json_add_uint(item, "put", canary->put_rows);
-    cp_json_add_uint(item, "durable", canary->durable_rows);
-    cp_json_add_uint(item, "delivered", canary->delivered_rows);
-    cp_json_add_uint(item, "lost", canary->lost_rows);
-    cp_json_add_uint(item, "refused", canary->refused_rows);
-    return item;
-}
-
 static int status_json(const status_view *view)
 {
     const cp_observer *observer = &view->observer;
@@ -228,7 +211,7 @@ static int status_json(const status_view *view)
     cp_json_add_string(recorder, "last_reload", cp_reload_result_name(header->reload_result));
     cp_json_add(recorder, "endpoints", cp_status_endpoints_json(&observer->control));
     cp_json_add(answer, "recorder", recorder);
-    cp_json_add(answer, "canary", canary_json(&view->canary));
+    cp_json_add(answer, "canary", cp_status_canary(&view->canary));
     bool balanced = true;
     for (uint32_t i = 0; i < observer->control.table_count; i++) {
         json_object_array_add(tables, table_json(view, i));

@@ -167,15 +167,11 @@ static json_object *table_json(const cp_watch_view *view, uint32_t index)
     return item;
 }
 
-/* null without a canary. */
-static json_object *canary_json(const cp_watch_view *view)
+json_object *cp_status_canary(const cp_canary_view *canary)
 {
-    const cp_canary_view *canary = &view->canary;
-    if (canary->interval_ns == 0)
+    json_object *item = canary->interval_ns ? json_object_new_object() : NULL;
+    if (!item)
         return NULL;
-    json_object *item = json_object_new_object();
-    const bool durable = cp_histogram_count(&view->canary_durable) > 0;
-    const bool delivered = cp_histogram_count(&view->canary_delivered) > 0;
     add_double(item, "interval_s", (double)canary->interval_ns / 1e9);
     add_double(item, "limit_s", (double)canary->limit_ns / 1e9);
     add_bool(item, "stale", canary->stale);
@@ -186,6 +182,17 @@ static json_object *canary_json(const cp_watch_view *view)
     add_uint(item, "delivered", canary->delivered_rows);
     add_uint(item, "lost", canary->lost_rows);
     add_uint(item, "refused", canary->refused_rows);
+    return item;
+}
+
+/* The counters, and how long rows took; null without a canary. */
+static json_object *canary_json(const cp_watch_view *view)
+{
+    json_object *item = cp_status_canary(&view->canary);
+    if (!item)
+        return NULL;
+    const bool durable = cp_histogram_count(&view->canary_durable) > 0;
+    const bool delivered = cp_histogram_count(&view->canary_delivered) > 0;
     add_double(item, "durable_p50_ms",
                durable ? cp_histogram_quantile(&view->canary_durable, 0.5) / 1e3 : NAN);
     add_double(item, "durable_p99_ms",
