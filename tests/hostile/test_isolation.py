@@ -2,6 +2,7 @@
 recorder is confined in every thread; certificates are checked whatever the configuration says; and the HTTP servers and the control
 socket answer a client that behaves while others hold connections, send endless headers, or ask for files."""
 
+import contextlib
 import errno
 import http.client
 import os
@@ -24,11 +25,13 @@ SECRET = "sEcReT-4711-wOrD"
 SANITIZED = bool(os.environ.get("COLDPATH_SANITIZE"))
 LOOPBACKS = [f"127.0.0.{n}" for n in range(2, 10)]  # each a host of its own to the servers
 CONNECTIONS = 2000
+PROC = ("cmdline", "environ", "maps", "status", "comm")
 
 
 class Secrets(unittest.TestCase):
     def test_password_stays_inside(self):
-        """With a server that takes it and one that refuses it, and when the recorder crashes."""
+        """With a server that takes it and one that refuses it, with rows given up, when programs start others, and when the recorder
+        crashes."""
         server = ChdbServer(user="recorder", password=SECRET).start()
         self.addCleanup(server.stop)
         tables = {"quotes": {}, "trades": {"class": "critical", "wal_limit": "64MiB"}}
@@ -50,27 +53,64 @@ class Secrets(unittest.TestCase):
             said += [done.stdout, done.stderr]
         for path in ("/", "/metrics", "/status", "/healthz", "/readyz"):
             said.append(self.get(address, path))
-        pid = recorder.process.pid
-        proc = pathlib.Path(f"/proc/{pid}")
-        for name in ("cmdline", "environ", "maps", "status", "comm"):
+        proc = pathlib.Path(f"/proc/{recorder.process.pid}")
+        for name in PROC:
             said.append((proc / name).read_bytes())
         said += [os.readlink(link).encode() for link in (proc / "fd").iterdir()]
+        said += self.watch_bench(recorder)
+        server.query("ALTER TABLE test.quotes ADD CONSTRAINT refused CHECK bid_px > 0")
+        recorder.run("coldpath", "put", "quotes", input=b'{"recv_ts": 1700000000000000000, "symbol": "A", "venue": "v"}\n', check=True)
+        self.wait(lambda: recorder.status()["tables"][0]["rows_quarantined"] == 1, recorder)
+        recorder.run("coldpath", "quarantine", "drop", "quotes", "--yes", "--confirm=quotes", check=True)
         # A server that does not take it: the words of its refusal are logged.
         server.end()
         other = ChdbServer(user="recorder", password="another", args=["--port", str(server.port)]).start()
         self.addCleanup(other.stop)
         recorder.run("coldpath", "put", "quotes", input=b'{"recv_ts": 1700000000000000000, "symbol": "A", "venue": "v"}\n', check=True)
-        time.sleep(1)
-        said += [recorder.run("coldpath", "query", "SELECT 1").stderr, recorder.run("coldpath", "status", "--json").stdout]
+        self.wait(lambda: "516" in recorder.read_log(), recorder)  # it was refused, and that is said
+        said += [recorder.run("coldpath", "query", "SELECT 1").stderr, recorder.run("coldpath", "errors").stdout, recorder.run("coldpath", "status", "--json").stdout]
         recorder.process.send_signal(signal.SIGABRT)  # as a crash would
         recorder.process.wait(30)
         self.assertEqual([path for path in recorder.work.rglob("core*")], [])
         said.append(recorder.read_log().encode())
-        for root in (recorder.work, recorder.region_root):
-            said += [path.read_bytes() for path in root.rglob("*") if path.is_file() and path != secret]
-        for text in said:
+        files = [path for root in (recorder.work, recorder.region_root) for path in root.rglob("*") if path.is_file() and path != secret]
+        self.assertIn(b"516", (recorder.region / "errors").read_bytes())
+        for held in (recorder.region / "errors", recorder.log):
+            self.assertIn(held, files)
+        self.assertTrue([path for path in files if path.parent.name == "trash"], files)
+        for text in said + [path.read_bytes() for path in files]:
             self.assertNotIn(SECRET.encode(), text)
-        self.assertIn("516", recorder.read_log())  # it was refused, and that is said
+
+    def wait(self, condition, recorder):
+        deadline = time.monotonic() + 60
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, recorder.read_log()[-4000:])
+            time.sleep(0.05)
+
+    def watch_bench(self, recorder):
+        """What a verb and the recorder that it starts on the configured server, with a password file of its own, show in /proc."""
+        bench = recorder.popen("coldpath", "bench", "e2e", "--rows", "20000", "--rounds", "1", stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        seen = {}
+        with bench:
+            def look():
+                own = pathlib.Path(f"/proc/{bench.pid}")
+                for pid in [str(bench.pid), *(own / f"task/{bench.pid}/children").read_text().split()]:
+                    with contextlib.suppress(OSError):  # it has just ended
+                        for name in PROC:
+                            seen.setdefault((pathlib.Path(f"/proc/{pid}/comm").read_text().strip(), name), set()).add(
+                                pathlib.Path(f"/proc/{pid}/{name}").read_bytes())
+            deadline = time.monotonic() + 120
+            while bench.poll() is None:
+                self.assertLess(time.monotonic(), deadline)
+                with contextlib.suppress(OSError):
+                    look()
+                time.sleep(0.02)
+            said = bench.stdout.read()
+        self.assertEqual(bench.returncode, 0, said)
+        for name in ("cmdline", "environ"):
+            self.assertIn(("coldpathd", name), seen)
+        return [said, *(text for texts in seen.values() for text in texts)]
 
     def get(self, address, path):
         connection = http.client.HTTPConnection(address, timeout=20)
