@@ -283,7 +283,7 @@ static bool early_intent_is_open(const cp_lane *lane)
 
 /* The difference is the rows' own in all but one case: a recorder killed in the middle of taking rows out may have counted
  * suppressed ones of a span that is still in the ring, and comes again. Those are too many when less is open than what was taken
- * out and under way. */
+ * out and under way, which may be nothing. */
 static uint64_t ack_book_lost(cp_abi_ack *state, uint64_t in_doubt, uint64_t taken_in_doubt)
 {
     int64_t open = (int64_t)(state->consumed_rows - cp_ack_settled_rows(state));
@@ -309,13 +309,27 @@ static uint64_t rows_in_intent(const cp_lane *lane, uint32_t slot, uint64_t take
     return rows;
 }
 
+static void loss_tell(const cp_lane *lane, uint32_t slot, uint64_t in_doubt)
+{
+    const cp_lane_range *lost = &lane->lost[slot];
+    if (lost->end == lost->begin && lost->rows == 0)
+        return; /* a count was mended */
+    cp_log(CP_LOG_ERROR, "rows taken out early are lost",
+           "table=%s slot=%u position_from=%llu position_to=%llu rows=%llu counted=dropped in_doubt=%llu "
+           "remedy=\"larger ring_size, so that pressure takes none out early; class critical loses none\"%s",
+           lane->entry->name, slot, (unsigned long long)lost->begin, (unsigned long long)lost->end,
+           (unsigned long long)lost->rows, (unsigned long long)in_doubt,
+           in_doubt ? " meaning=\"so many were in a batch under way, and may have arrived\"" : "");
+}
+
 uint64_t cp_lane_book_lost(cp_lane *lane)
 {
     const bool is_open = early_intent_is_open(lane);
     uint64_t lost = 0;
     for (uint32_t slot = 0; slot < lane->entry->slots; slot++) {
         cp_abi_ack *state = &lane->states[slot];
-        if (state->consumed == state->delivered)
+        /* Half an acknowledgement may have the counts without the position, or dropped rows' position without their count. */
+        if (state->consumed == state->delivered && state->consumed_rows == cp_ack_settled_rows(state))
             continue;
         const uint64_t from = state->delivered;
         const uint64_t in_doubt = is_open ? rows_in_intent(lane, slot, from + INT64_MAX) : 0;
@@ -323,13 +337,7 @@ uint64_t cp_lane_book_lost(cp_lane *lane)
         const uint64_t rows = ack_book_lost(state, in_doubt, taken_in_doubt);
         lost += rows;
         lane->lost[slot] = (cp_lane_range){from, state->delivered, rows};
-        cp_log(
-            CP_LOG_ERROR, "rows taken out early are lost",
-            "table=%s slot=%u position_from=%llu position_to=%llu rows=%llu counted=dropped in_doubt=%llu "
-            "remedy=\"larger ring_size, so that pressure takes none out early; class critical loses none\"%s",
-            lane->entry->name, slot, (unsigned long long)from, (unsigned long long)state->delivered,
-            (unsigned long long)rows, (unsigned long long)in_doubt,
-            in_doubt ? " meaning=\"so many were in a batch under way, and may have arrived\"" : "");
+        loss_tell(lane, slot, in_doubt);
         ack_publish(lane, slot);
     }
     if (is_open)

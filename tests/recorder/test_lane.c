@@ -2,6 +2,7 @@
  * killed at any moment; after every step each row that was handed on has exactly one fate, and a recorder that follows books what
  * was at risk, no more and no less. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -10,7 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "recorder/lane.h"
 #include "shm/ack.h"
@@ -277,12 +281,107 @@ static void a_loss_is_booked_once(void **state)
     free(lane);
 }
 
+/* ---- killed in the middle of an acknowledgement ---- */
+
+enum { TAKEN = 100, SUPPRESSED = 30 };
+
+/* A ring with one row more than are taken out of it. */
+static void ring_fill(region_fixture *fixture)
+{
+    const uint64_t row[2] = {1, 2};
+    cp_region *region;
+    cp_ring *ring;
+    cp_error err = {0};
+    region_fixture_make(fixture, DDL, RING_SIZE, SLOTS, 64);
+    assert_int_equal(cp_attach(&region, fixture->dir, &err), CP_OK);
+    assert_int_equal(cp_ring_open(&ring, region, "t", fixture->table->schema_hash, "test", &err), CP_OK);
+    for (int i = 0; i < TAKEN + 1; i++)
+        assert_int_equal(cp_put(ring, row, sizeof row), CP_OK);
+    cp_ring_close(ring);
+    cp_detach(region);
+}
+
+/* killed: before the position is moved. */
+static void take_early(cp_lane *lane, region_fixture *fixture, bool killed)
+{
+    uint64_t from;
+    memset(lane, 0, sizeof *lane);
+    cp_lane_init(lane, &fixture->owner, 0, false);
+    lane->taken[0] = (cp_lane_taken){(uint64_t)TAKEN * RECORD, TAKEN};
+    if (killed)
+        cp_failpoint_armed_ = CP_FP_LANE_ACK_HALF;
+    assert_true(cp_lane_take_early(lane, 0, SUPPRESSED, &from));
+}
+
+/* The account that a successor goes on from: what is not consumed is still in the ring, all else has one fate. */
+static cp_abi_ack followed(cp_lane *lane, region_fixture *fixture)
+{
+    cp_abi_ack ack;
+    memset(lane, 0, sizeof *lane);
+    cp_lane_init(lane, &fixture->owner, 0, false);
+    assert_true(cp_ack_read(cp_control_ack(&fixture->owner.control, 0, 0), &ack));
+    assert_int_equal(ack.delivered, ack.consumed);
+    assert_int_equal(ack.consumed_rows * RECORD, ack.consumed);
+    assert_int_equal(cp_ack_settled_rows(&ack), ack.consumed_rows);
+    return ack;
+}
+
+/* Rows that were counted as left out, and are in the ring still, come again: they are not counted twice. */
+static void killed_while_taking_out_early(void **state)
+{
+    (void)state;
+    region_fixture fixture;
+    cp_lane *lane = calloc(1, sizeof *lane);
+    assert_non_null(lane);
+    ring_fill(&fixture);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        take_early(lane, &fixture, true);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    const cp_abi_ack ack = followed(lane, &fixture);
+    assert_int_equal(ack.consumed, 0);
+    assert_int_equal(ack.suppressed_rows, 0);
+    assert_int_equal(ack.dropped_rows, 0);
+    take_early(lane, &fixture, false);
+    assert_int_equal(followed(lane, &fixture).suppressed_rows, SUPPRESSED);
+    region_fixture_remove(&fixture);
+    free(lane);
+}
+
+/* The position behind dropped rows is stored before their count is. */
+static void killed_while_dropping(void **state)
+{
+    (void)state;
+    region_fixture fixture;
+    cp_lane *lane = calloc(1, sizeof *lane);
+    assert_non_null(lane);
+    ring_fill(&fixture);
+    take_early(lane, &fixture, false);
+    cp_abi_ack *shared = cp_control_ack(&fixture.owner.control, 0, 0);
+    shared->sequence |= 1;
+    shared->delivered = shared->durable = (uint64_t)TAKEN * RECORD;
+    const cp_abi_ack ack = followed(lane, &fixture);
+    assert_int_equal(ack.consumed_rows, TAKEN);
+    assert_int_equal(ack.suppressed_rows, SUPPRESSED);
+    assert_int_equal(ack.dropped_rows, TAKEN - SUPPRESSED);
+    assert_int_equal(ack.doubtful_rows, 0);
+    region_fixture_remove(&fixture);
+    free(lane);
+}
+
 int main(void)
 {
     cp_log_set_level(CP_LOG_ERROR + 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_has_one_fate),
         cmocka_unit_test(a_loss_is_booked_once),
+        cmocka_unit_test(killed_while_taking_out_early),
+        cmocka_unit_test(killed_while_dropping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
