@@ -181,10 +181,12 @@ static int wal_setup(cp_wal *wal, cp_error *err)
         code = cp_wal_recover(wal, err);
     if (code != CP_OK)
         return code;
-    /* A block that is old or bad is made good before anything is built on the other one; if that fails now, the next store
-     * does it. */
+    /* A block that is old or bad is made good before anything is built on the other one. That one may be in the cache alone: its
+     * writer was killed, and an opening before this one was told that its sync had failed, which this one's sync is not. */
     if (!wal->checkpoint.lost && !(wal->checkpoint.newest[0] && wal->checkpoint.newest[1]))
-        cp_wal_checkpoint_store(&wal->checkpoint, &wal->checkpoint.now, NULL);
+        code = cp_wal_checkpoint_store(&wal->checkpoint, &wal->checkpoint.now, err);
+    if (code != CP_OK)
+        return cp_error_prefix(err, "%s", wal->dir);
     /* One segment at once, so that what is wrong with the place is said now; the others come beside the running. */
     if (cp_wal_segments_count(&wal->segments, CP_SEGMENT_READY) == 0 && !wal->seams.no_thread) {
         while (cp_wal_maintain(wal, cp_boottime_ns()) &&

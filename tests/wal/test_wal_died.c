@@ -23,11 +23,18 @@ typedef struct log_on_disk {
     cp_chunk chunk;
     uint64_t position;
     uint64_t now_ns;
+    uint32_t moves; /* of the disk, until its process dies; 0: it does not */
 } log_on_disk;
 
-static void log_open(log_on_disk *log, const cp_wal_known *known)
+static void disk_moves(void *ctx)
 {
-    cp_error err = {0};
+    log_on_disk *log = ctx;
+    if (log->moves > 0 && --log->moves == 0)
+        log->disk->dead = true;
+}
+
+static int log_try(log_on_disk *log, const cp_wal_known *known, cp_error *err)
+{
     cp_wal_config config = {.dir = "simulated",
                             .segment_size = SIM_FILE_SIZE,
                             .limit = SEGMENTS * (uint64_t)SIM_FILE_SIZE,
@@ -38,7 +45,13 @@ static void log_open(log_on_disk *log, const cp_wal_known *known)
         .io_create = sim_io_create, .ctx = log->disk, .no_thread = true, .random_state = 7};
     if (known)
         config.known = *known;
-    if (cp_wal_open_with(&log->wal, &config, &seams, &err) != CP_OK)
+    return cp_wal_open_with(&log->wal, &config, &seams, err);
+}
+
+static void log_open(log_on_disk *log, const cp_wal_known *known)
+{
+    cp_error err = {0};
+    if (log_try(log, known, &err) != CP_OK)
         fail_msg("%s", err.text);
     assert_int_equal(cp_wal_start(log->wal, &err), CP_OK);
     while (cp_wal_maintain(log->wal, log->now_ns)) {
@@ -76,6 +89,8 @@ static int log_make(void **state)
 {
     static log_on_disk log;
     log = (log_on_disk){.disk = sim_disk_new(3), .now_ns = CP_NS_PER_S};
+    log.disk->before = disk_moves;
+    log.disk->before_ctx = &log;
     test_chunk_alloc(&log.chunk, TEST_CHUNK);
     *state = &log;
     return 0;
@@ -130,6 +145,41 @@ static void test_what_was_not_acknowledged_is_not_believed(void **state)
     assert_true(test_chunk_equal(&log->chunk, &read));
     cp_wal_reader_free(reader);
     test_chunk_free(&read);
+}
+
+static void intent_is_there(const log_on_disk *log)
+{
+    const cp_wal_intent *intents = NULL;
+    assert_int_equal(cp_wal_intents(log->wal, &intents), 1);
+    assert_string_equal(intents[0].token, "token");
+}
+
+/* A process dies before its checkpoint is synced, the next one's sync fails and forgets it: what the cache shows from then on is
+ * no promise either, until it is written again. */
+static void test_a_checkpoint_is_durable_before_it_is_believed(void **state)
+{
+    log_on_disk *log = *state;
+    const cp_wal_intent intent = {.lo = 1, .hi = 1, .rows = 1, .token = "token"};
+    cp_error err = {0};
+    log_open(log, NULL);
+    log_append(log, 1);
+    log_step(log);
+    const cp_wal_known known = {.id = cp_wal_id(log->wal), .durable_lsn = 1};
+    log->moves = 2; /* it writes, and does not sync */
+    assert_int_equal(cp_wal_checkpoint_write(log->wal, 0, &intent, 1, &err), CP_E_IO);
+    log_dies(log);
+    log->disk->faults.sync_error = 1000;
+    assert_int_equal(log_try(log, &known, &err), CP_E_IO);
+    log->disk->faults = (sim_faults){.write_error = 1000};
+    log->wal = NULL;
+    assert_int_equal(log_try(log, &known, &err), CP_E_IO);
+    assert_non_null(strstr(err.text, "simulated: cannot write checkpoint"));
+    log->disk->faults = (sim_faults){0};
+    log_open(log, &known);
+    intent_is_there(log);
+    log_dies(log);
+    log_open(log, &known);
+    intent_is_there(log);
 }
 
 static uint32_t segments_ready(const log_on_disk *log)
@@ -211,6 +261,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_was_not_acknowledged_is_not_believed, log_make, log_end),
         cmocka_unit_test_setup_teardown(test_a_segment_without_records, log_make, log_end),
+        cmocka_unit_test_setup_teardown(test_a_checkpoint_is_durable_before_it_is_believed, log_make,
+                                        log_end),
         cmocka_unit_test_setup_teardown(test_a_reader_that_rests_keeps_no_segment, log_make, log_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
