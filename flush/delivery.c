@@ -491,6 +491,7 @@ bool cp_delivery_is_critical(const cp_delivery *delivery)
 
 void cp_delivery_ask_now(cp_delivery *delivery)
 {
+    delivery->aside_at = 0; /* there may be room now */
     if (delivery->parked)
         delivery->retry_at = delivery->pause_until = 0;
 }

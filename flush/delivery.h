@@ -120,7 +120,7 @@ bool cp_delivery_is_critical(const cp_delivery *delivery);
 /* Takes the reply to the batch being sent. */
 void cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns);
 
-/* Somebody may have mended what the table was parked for: it asks at the next step. */
+/* Somebody may have mended what the table was parked for, or made room to set its batch aside: it asks at the next step. */
 void cp_delivery_ask_now(cp_delivery *delivery);
 
 /* Its endpoint answers again after it was away: a batch that could not reach it goes soon. (Soon, not at once: a server
