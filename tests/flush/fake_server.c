@@ -28,10 +28,13 @@ struct fake_server {
     _Atomic bool away;
     _Atomic unsigned long group;
     pthread_t acceptor;
-    pthread_t workers[CONNECTIONS];
-    _Atomic unsigned worker_count;
-    pthread_mutex_t lock; /* of what follows */
-    bool used[64];        /* steps taken */
+    struct {
+        pthread_t thread;
+        _Atomic bool ended; /* its place can be had */
+    } workers[CONNECTIONS];
+    unsigned worker_count; /* of the acceptor, until it has ended */
+    pthread_mutex_t lock;  /* of what follows */
+    bool used[64];         /* steps taken */
     unsigned insert_count;
     const fake_count *counts;
     unsigned count_count;
@@ -46,6 +49,7 @@ typedef struct connection {
     size_t head_size;
     char *body;
     size_t body_size;
+    _Atomic bool *ended;
 } connection;
 
 static bool wait_readable(const connection *c)
@@ -274,8 +278,21 @@ static void *connection_main(void *arg)
     free(c->body);
     free(c->head);
     close(c->fd);
+    atomic_store(c->ended, true);
     free(c);
     return NULL;
+}
+
+/* Of a connection that has ended, or a new one; CONNECTIONS: all are in use. A server that is away is asked thousands of times. */
+static unsigned place_find(fake_server *server)
+{
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        if (!atomic_load(&server->workers[i].ended))
+            continue;
+        pthread_join(server->workers[i].thread, NULL);
+        return i;
+    }
+    return server->worker_count < CONNECTIONS ? server->worker_count++ : CONNECTIONS;
 }
 
 static void *acceptor_main(void *arg)
@@ -286,8 +303,8 @@ static void *acceptor_main(void *arg)
         if (poll(&p, 1, POLL_MS) <= 0)
             continue;
         const int fd = accept(server->listener, NULL, NULL);
-        const unsigned index = atomic_load(&server->worker_count);
-        if (fd < 0 || index == CONNECTIONS) {
+        const unsigned at = fd < 0 ? CONNECTIONS : place_find(server);
+        if (at == CONNECTIONS) {
             if (fd >= 0)
                 close(fd);
             continue;
@@ -297,8 +314,9 @@ static void *acceptor_main(void *arg)
         connection *c = calloc(1, sizeof *c);
         c->server = server;
         c->fd = fd;
-        pthread_create(&server->workers[index], NULL, connection_main, c);
-        atomic_store(&server->worker_count, index + 1);
+        c->ended = &server->workers[at].ended;
+        atomic_store(c->ended, false);
+        pthread_create(&server->workers[at].thread, NULL, connection_main, c);
     }
     return NULL;
 }
@@ -380,9 +398,8 @@ void fake_server_stop(fake_server *server)
 {
     atomic_store(&server->stopping, true);
     pthread_join(server->acceptor, NULL);
-    const unsigned count = atomic_load(&server->worker_count);
-    for (unsigned i = 0; i < count; i++)
-        pthread_join(server->workers[i], NULL);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        pthread_join(server->workers[i].thread, NULL);
     close(server->listener);
     pthread_mutex_destroy(&server->lock);
     free(server);

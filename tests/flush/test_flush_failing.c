@@ -1,5 +1,5 @@
 /* Every call that delivery makes of the system and of its libraries, and every allocation, fails in its turn: of files, what was
- * durable is there and nothing else is; of batches, each row is delivered or in the quarantine, once, when the trouble is over.
+ * durable is there and nothing else is; of batches, each row is delivered, set aside or in the quarantine, once, when the trouble is over.
  *
  * The servers are processes of their own, so that only the flusher's calls fail. */
 #include <setjmp.h>
@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -281,25 +282,33 @@ static void test_held_files(void **state)
 
 typedef struct server {
     pid_t pid;
+    int tell; /* a byte: be there again */
     char url[64];
 } server;
 
 static void server_start(server *s, const fake_step *steps, unsigned count, const fake_count *counts,
                          unsigned counts_count)
 {
+    int told[2];
     int url[2];
+    assert_int_equal(pipe(told), 0);
     assert_int_equal(pipe(url), 0);
     s->pid = fork();
     assert_true(s->pid >= 0);
     if (s->pid == 0) {
+        char byte;
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         fake_server *fake = fake_server_start(steps, count, "26.7.1.1", NULL);
         fake_server_set_counts(fake, counts, counts_count);
         (void)!write(url[1], fake_server_url(fake), strlen(fake_server_url(fake)) + 1);
+        while (read(told[0], &byte, 1) == 1)
+            fake_server_set_away(fake, false);
         for (;;)
             pause();
     }
+    close(told[0]);
     close(url[1]);
+    s->tell = told[1];
     assert_true(read(url[0], s->url, sizeof s->url) > 0);
     close(url[0]);
 }
@@ -308,6 +317,7 @@ static void server_stop(server *s)
 {
     kill(s->pid, SIGKILL);
     waitpid(s->pid, NULL, 0);
+    close(s->tell);
 }
 
 typedef struct scenario {
@@ -315,6 +325,7 @@ typedef struct scenario {
     unsigned step_count;
     const fake_count *counts;
     unsigned count_count;
+    bool two;             /* endpoints, of which the first is the one with the script */
     unsigned quarantined; /* rows at last */
     bool late;            /* calls fail from the first batch on only: those before are another scenario's */
 } scenario;
@@ -325,12 +336,13 @@ static flush_fixture f;
 
 static uint64_t settled(void)
 {
-    return atomic_load(&f.delivered) + atomic_load(&f.quarantined);
+    return atomic_load(&f.delivered) + atomic_load(&f.quarantined) + atomic_load(&f.held);
 }
 
-static void config_make(const server *first)
+static void config_make(const server *first, const server *second)
 {
     f.config = (cp_sink_config){.url = first->url,
+                                .others = {second ? second->url : NULL},
                                 .failback_ns = CP_NS_PER_S,
                                 .user = "writer",
                                 .password = "secret",
@@ -339,7 +351,8 @@ static void config_make(const server *first)
                                 .compression = CP_COMPRESS_ZSTD,
                                 .compression_level = 1,
                                 .connect_timeout_ms = 2000,
-                                .request_timeout_ms = 300,
+                                .request_timeout_ms =
+                                    5000, /* a slow machine is no server that is away: its count says 0 */
                                 .retry_min_ms = 2,
                                 .retry_max_ms = 10,
                                 .quarantine_dir = dir,
@@ -365,10 +378,14 @@ static void run(const scenario *what, failing_mode mode)
         failing_end();
         CHECK(flush_fixture_try(&f, &err) == CP_OK);
     }
-    if (what->late)
-        failing_begin();
-    flush_fixture_give(&f, chunk);
     const uint64_t since_ns = cp_boottime_ns();
+    if (what->late) {
+        while (cp_flusher_guarantee(f.flusher, 0) == CP_GUARANTEE_UNKNOWN &&
+               cp_boottime_ns() - since_ns < WAIT_NS)
+            usleep(500); /* else it is chance whether asking the server counts */
+        failing_begin();
+    }
+    flush_fixture_give(&f, chunk);
     while (settled() < ROWS && cp_boottime_ns() - since_ns < (mode == FAILING_ON ? GRACE_NS : WAIT_NS))
         wait_a_little(&turn);
     if (mode == FAILING_ON)
@@ -378,12 +395,20 @@ static void run(const scenario *what, failing_mode mode)
     CHECK(settled() == ROWS);
 }
 
-static void settle(const scenario *what, const server *first, failing_mode mode)
+static void settle(const scenario *what, const server *first, const server *second, failing_mode mode)
 {
     memset(&f, 0, sizeof f);
-    config_make(first);
+    config_make(first, second);
     f.table = flush_table_parse(DDL);
     run(what, mode);
+    if (atomic_load(&f.held)) {
+        unsigned turn = 0;
+        const uint64_t since_ns = cp_boottime_ns();
+        assert_int_equal(syscall(SYS_write, first->tell, "!", 1), 1); /* which does not fail */
+        while (atomic_load(&f.unheld) < ROWS && cp_boottime_ns() - since_ns < WAIT_NS)
+            wait_a_little(&turn);
+        CHECK(atomic_load(&f.unheld) == ROWS);
+    }
     failing_end();
     flush_fixture_stop(&f);
     cp_quarantine_list list;
@@ -400,12 +425,17 @@ static void sweep(const scenario *what, failing_mode mode, unsigned least)
     FAILING_SWEEP(mode, SHALLOW)
     {
         server first;
+        server second;
         begin();
         server_start(&first, what->steps, what->step_count, what->counts, what->count_count);
+        if (what->two)
+            server_start(&second, NULL, 0, NULL, 0);
         const int files = open_files();
-        settle(what, &first, mode);
+        settle(what, &first, what->two ? &second : NULL, mode);
         CHECK(open_files() == files);
         server_stop(&first);
+        if (what->two)
+            server_stop(&second);
         turns++;
     }
     print_message("%u calls had their turn\n", turns - 1);
@@ -438,7 +468,17 @@ static void test_a_batch_in_doubt(void **state)
     static const fake_step lost[] = {{.act = FAKE_RESET}};
     static const scenario doubt = {
         .steps = lost, .step_count = 1, .counts = counted, .count_count = 1, .late = true};
-    sweep(&doubt, FAILING_ONCE, 4);
+    sweep(&doubt, FAILING_ONCE, 2);
+}
+
+/* The server takes the batch and is away: set aside, until it is back. */
+static void test_a_batch_set_aside(void **state)
+{
+    (void)state;
+    static const fake_step dies[] = {{.act = FAKE_DIES}};
+    static const scenario aside = {
+        .steps = dies, .step_count = 1, .counts = counted, .count_count = 1, .two = true, .late = true};
+    sweep(&aside, FAILING_ONCE, 20);
 }
 
 /* ---- sending quarantined rows again ------------------------------------------------------------------------------- */
@@ -493,7 +533,7 @@ static void test_a_retry(void **state)
         cp_quarantine_list list;
         begin();
         server_start(&first, NULL, 0, NULL, 0);
-        config_make(&first);
+        config_make(&first, NULL);
         cp_table *table = flush_table_parse(DDL);
         quarantine_fill(table);
         const int files = open_files();
@@ -525,7 +565,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quarantine_files), cmocka_unit_test(test_held_files),
         cmocka_unit_test(test_a_batch),          cmocka_unit_test(test_a_refused_row),
-        cmocka_unit_test(test_a_batch_in_doubt), cmocka_unit_test(test_a_retry),
+        cmocka_unit_test(test_a_batch_in_doubt), cmocka_unit_test(test_a_batch_set_aside),
+        cmocka_unit_test(test_a_retry),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
