@@ -64,7 +64,7 @@ static void row_fill(cp_top_row *row, const cp_watch_view *view, uint32_t index,
     const cp_table_view *table = &view->observer->tables[index];
     const cp_watch_table *measured = &view->tables[index];
     const bool known = strcmp(row->table, table->entry->name) == 0 && seconds > 0;
-    const uint64_t oldest = table->counters.oldest_unshipped_ns;
+    const uint64_t oldest = cp_watch_oldest_ns(view, index);
     const cp_top_row before = *row;
     *row = (cp_top_row){
         .critical = table->entry->critical,
@@ -81,6 +81,7 @@ static void row_fill(cp_top_row *row, const cp_watch_view *view, uint32_t index,
         .delivered_per_s = known ? rate(table->delivered, before.delivered, seconds) : 0,
         .ring = table->usage_permille / 1000.0,
         .ring_peak = table->counters.peak_usage_permille / 1000.0,
+        .oldest_unknown = oldest == CP_WATCH_AGE_UNKNOWN,
         .oldest_s = oldest && view->taken_ns > oldest ? (double)(view->taken_ns - oldest) / 1e9 : -1,
         .insert_p50_ms = quantile_ms(&measured->recent_inserts, &measured->measures.insert_us, 0.5),
         .insert_p99_ms = quantile_ms(&measured->recent_inserts, &measured->measures.insert_us, 0.99),

@@ -31,7 +31,8 @@ typedef struct cp_top_row {
     double delivered_per_s;
     double ring; /* 0 to 1 */
     double ring_peak;
-    double oldest_s; /* age of the oldest row not delivered; negative: none waits, or it is not known */
+    double oldest_s;     /* age of the oldest row not delivered; negative: none waits, or it is not known */
+    bool oldest_unknown; /* some wait, and since when is not known */
     double
         insert_p50_ms; /* of the last minute, or, when it had none, of the region's life; negative: there was none */
     double insert_p99_ms;

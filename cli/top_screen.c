@@ -108,18 +108,19 @@ static void recorder_write(screen *to, const cp_top *top)
     char age[CELL];
     char up[CELL];
     char cpu[CELL] = "-";
+    const double beat =
+        top->health.heartbeat_age_ns == UINT64_MAX ? -1 : (double)top->health.heartbeat_age_ns / 1e9;
     if (!top->health.recorder_alive) {
-        line_write(to, RED, "recorder  absent (last: %s)   clickhouse %s when it was last seen", top->state,
-                   top->sink);
+        line_write(to, RED, "recorder  absent (last: %s)   clickhouse %s when it was last seen, %s ago",
+                   top->state, top->sink, cell_time(age, beat));
         return;
     }
     if (top->cpu >= 0)
         snprintf(cpu, sizeof cpu, "%.1f %%", top->cpu * 100);
-    const double beat =
-        top->health.heartbeat_age_ns == UINT64_MAX ? -1 : (double)top->health.heartbeat_age_ns / 1e9;
     line_write(to, strcmp(top->sink, "down") == 0 ? RED : NULL,
-               "recorder  %s, pid %u, up %s, heartbeat %s ago, cpu %s   clickhouse %s", top->state, top->pid,
-               cell_time(up, top->up_s), cell_time(age, beat), cpu, top->sink);
+               "recorder  %s, pid %u, up %s, heartbeat %s ago, cpu %s   clickhouse %s%s", top->state,
+               top->pid, cell_time(up, top->up_s), cell_time(age, beat), cpu, top->sink,
+               top->health.serving ? "" : " when it was last seen");
 }
 
 static void totals_write(screen *to, const cp_top *top)
@@ -199,7 +200,7 @@ static void row_write(screen *to, const cp_top_row *row, int name_width)
     line_write(to, style, "%-*.*s %-8s %8s %8s %5.1f %5.1f %8s %7s %7s %7s %8s %8s %3u %6s", name_width,
                name_width, row->table, row->critical ? "critical" : "lossy", cell_rate(c[0], row->put_per_s),
                cell_rate(c[1], row->delivered_per_s), row->ring * 100, row->ring_peak * 100,
-               cell_count(c[2], row->waiting), cell_time(c[3], row->oldest_s),
+               cell_count(c[2], row->waiting), row->oldest_unknown ? "?" : cell_time(c[3], row->oldest_s),
                cell_ms(c[4], row->insert_p50_ms), cell_ms(c[5], row->insert_p99_ms),
                cell_count(c[6], row->lost), cell_count((char[CELL]){0}, row->left_out), row->pressure, c[7]);
 }

@@ -262,11 +262,13 @@ static void recorder_print(const cp_observer *observer, const cp_health *health,
     else
         printf("recorder    absent (last: %s)\n",
                cp_recorder_state_name(cp_control_state(&observer->control)));
-    printf("clickhouse  %s%s%s", cp_sink_state_name(header->sink_state),
-           health->recorder_alive ? "" : " when it was last seen",
-           header->mode == CP_MODE_WAL_FIRST  ? "; mode wal_first: critical tables wait for `coldpath replay`"
-           : header->mode == CP_MODE_DISABLED ? "; mode disabled: nothing is sent"
-                                              : "");
+    printf("clickhouse  %s", cp_sink_state_name(header->sink_state));
+    if (!health->serving)
+        printf(" when it was last seen, %s ago", age);
+    printf("%s", header->mode == CP_MODE_WAL_FIRST
+                     ? "; mode wal_first: critical tables wait for `coldpath replay`"
+                 : header->mode == CP_MODE_DISABLED ? "; mode disabled: nothing is sent"
+                                                    : "");
     cp_status_endpoints_print(&observer->control);
     reload_print(header);
     canary_print(canary);

@@ -98,6 +98,7 @@ static void judge_endpoints(const cp_control *control, cp_health *health)
     }
 }
 
+/* Comes last: mostly it follows from what was said before. */
 static void judge_canary(const cp_observer *observer, cp_health *health)
 {
     cp_canary_view canary;
@@ -106,9 +107,10 @@ static void judge_canary(const cp_observer *observer, cp_health *health)
         return;
     reason_add(health,
                "the canary is stale: none of the recorder's own rows of the last %" PRIu64
-               " s, one each %.3g s, has reached "
-               "ClickHouse: coldpath status says what holds rows up",
-               canary.age_ns / CP_NS_PER_S, (double)canary.interval_ns / CP_NS_PER_S);
+               " s, one each %.3g s, has reached ClickHouse: %s",
+               canary.age_ns / CP_NS_PER_S, (double)canary.interval_ns / CP_NS_PER_S,
+               health->reason_count > 0 ? "the reasons before this one hold rows up"
+                                        : "coldpath doctor looks for what holds rows up");
 }
 
 /* Bytes are of an earlier day until the recorder sends again. */
@@ -175,6 +177,8 @@ static void judge_recorder(const cp_observer *observer, cp_health *health)
     const uint64_t now = cp_boottime_ns();
     const uint32_t state = cp_control_state(&observer->control);
     health->heartbeat_age_ns = beat == 0 ? UINT64_MAX : now > beat ? now - beat : 0;
+    const bool stale = health->heartbeat_age_ns > (uint64_t)CP_HEALTH_STALE_MS * CP_NS_PER_MS;
+    health->serving = health->recorder_alive && !stale;
     if (!health->recorder_alive) {
         reason_add(
             health,
@@ -182,8 +186,7 @@ static void judge_recorder(const cp_observer *observer, cp_health *health)
             state == CP_RECORDER_RUNNING ? "it was killed" : cp_recorder_state_name(state));
         return;
     }
-    if (health->heartbeat_age_ns > (uint64_t)CP_HEALTH_STALE_MS * CP_NS_PER_MS &&
-        state == CP_RECORDER_RUNNING)
+    if (stale && state == CP_RECORDER_RUNNING)
         reason_add(health,
                    "the recorder's heartbeat is over %d s old: it is stuck or stopped; a restart loses "
                    "nothing (systemctl restart coldpathd)",
@@ -201,14 +204,15 @@ static void judge_steering(const cp_table_view *table, cp_health *health)
     const char *name = table->entry->name;
     const uint64_t since = table->counters.paused_since_ns;
     const uint64_t now = cp_realtime_ns();
+    const char *when = health->serving ? "" : ", once a recorder runs and turns";
     if (since != 0)
-        reason_add(health, "%s: paused for %" PRIu64 " min, its rows wait: coldpath resume %s", name,
-                   now > since ? (now - since) / (60 * (uint64_t)CP_NS_PER_S) : 0, name);
+        reason_add(health, "%s: paused for %" PRIu64 " min, its rows wait: coldpath resume %s%s", name,
+                   now > since ? (now - since) / (60 * (uint64_t)CP_NS_PER_S) : 0, name, when);
     if (table->forced > 1)
         reason_add(health,
                    "%s: held on rung %" PRIu32
-                   " of its pressure ladder, rows are shed: coldpath degrade %s auto",
-                   name, table->forced - 1, name);
+                   " of its pressure ladder, rows are shed: coldpath degrade %s auto%s",
+                   name, table->forced - 1, name, when);
 }
 
 /* Why a table's rows do not arrive. */

@@ -23,7 +23,8 @@ enum {
 
 typedef struct cp_health {
     bool recorder_alive;
-    bool sound;                /* alive, heartbeat fresh, nothing below is wrong */
+    bool serving; /* alive, heartbeat fresh: what it wrote about ClickHouse holds, and it takes commands */
+    bool sound;   /* serving, and nothing below is wrong */
     uint64_t heartbeat_age_ns; /* UINT64_MAX: never beaten */
     uint32_t reason_count;
     char reasons[CP_HEALTH_REASONS][CP_HEALTH_TEXT];

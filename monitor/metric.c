@@ -126,14 +126,11 @@ static double wal_durable(const cp_watch_view *view, uint32_t index)
     return (double)rows;
 }
 
-/* While no recorder runs nobody sees when rows come: those that wait came after its last turn, or waited then. */
 static double oldest_unshipped(const cp_watch_view *view, uint32_t index)
 {
-    const cp_table_view *table = &view->observer->tables[index];
-    if (table->counters.oldest_unshipped_ns == 0 && table->in_ring + table->in_log > 0 &&
-        !view->observer->recorder_alive)
-        return heartbeat(view);
-    return boot_to_unix(view, table->counters.oldest_unshipped_ns);
+    const uint64_t oldest = cp_watch_oldest_ns(view, index);
+    const uint64_t paused = view->observer->tables[index].counters.paused_since_ns; /* real time */
+    return oldest == CP_WATCH_AGE_UNKNOWN ? (double)paused / CP_NS_PER_S : boot_to_unix(view, oldest);
 }
 
 /* ---- the list -------------------------------------------------------------------------------------------------- */
@@ -232,8 +229,10 @@ const cp_metric cp_metrics[] = {
     OF_TABLE("recorder_in_flight_rows", CP_METRIC_GAUGE, in_flight, "Rows in the batch that is being sent"),
     OF_TABLE("recorder_ledger_balanced", CP_METRIC_GAUGE, balanced,
              "1 when every row put is accounted for; the rows in the rings are counted every few seconds"),
-    OF_TABLE("recorder_oldest_unshipped_timestamp_seconds", CP_METRIC_GAUGE, oldest_unshipped,
-             "When the oldest row that waits was first seen, Unix time; 0 when none waits"),
+    OF_TABLE(
+        "recorder_oldest_unshipped_timestamp_seconds", CP_METRIC_GAUGE, oldest_unshipped,
+        "When the oldest row that waits was first seen, Unix time; 0 when none waits; of a paused table, at "
+        "the earliest when it was paused"),
     OF_TABLE("recorder_last_insert_timestamp_seconds", CP_METRIC_GAUGE, last_insert,
              "When ClickHouse last acknowledged an insert, Unix time; 0 before the first"),
     OF_TIMES("recorder_insert_duration_seconds", insert_us, 9, 27,

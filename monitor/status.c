@@ -158,9 +158,9 @@ static json_object *table_json(const cp_watch_view *view, uint32_t index)
                view->tables[index].refused_ns ? seconds_since(view, view->tables[index].refused_ns) : NAN);
     add_uint(item, "duplicate_rows", table->counters.duplicate_rows);
     add_uint(item, "unkeyed_rows", table->counters.unkeyed_rows);
+    const uint64_t oldest = cp_watch_oldest_ns(view, index);
     add_double(item, "oldest_unshipped_s",
-               table->counters.oldest_unshipped_ns ? seconds_since(view, table->counters.oldest_unshipped_ns)
-                                                   : NAN);
+               oldest && oldest != CP_WATCH_AGE_UNKNOWN ? seconds_since(view, oldest) : NAN);
     json_object_object_add(item, "inserts", inserts_json(view, index));
     if (table->entry->critical)
         json_object_object_add(item, "log", log_json(&view->tables[index].measures));

@@ -314,3 +314,15 @@ uint32_t cp_watch_history(const cp_watch *watch, uint32_t table, cp_watch_point 
         points[i] = watch->history[table].points[(first + i) % CP_WATCH_HISTORY];
     return count;
 }
+
+uint64_t cp_watch_oldest_ns(const cp_watch_view *view, uint32_t table)
+{
+    const cp_table_view *looked = &view->observer->tables[table];
+    if (looked->counters.oldest_unshipped_ns != 0 || looked->in_ring + looked->in_log == 0)
+        return looked->counters.oldest_unshipped_ns;
+    if (looked->counters.paused_since_ns != 0)
+        return CP_WATCH_AGE_UNKNOWN;
+    return view->health.serving
+               ? 0
+               : __atomic_load_n(&view->observer->control.header->heartbeat_ns, __ATOMIC_RELAXED);
+}

@@ -52,6 +52,8 @@ typedef struct cp_watch_view {
 
 typedef struct cp_watch cp_watch;
 
+#define CP_WATCH_AGE_UNKNOWN UINT64_MAX
+
 /* Starts watching <dir>, which need not be there; starts a thread. dir is copied. Callers install the SIGBUS guard first.
  * CP_E_NOMEM, CP_E_INVAL. */
 int cp_watch_create(cp_watch **out, const char *dir, cp_error *err);
@@ -60,6 +62,11 @@ void cp_watch_free(cp_watch *watch);
 /* A view that is at most CP_WATCH_LOOK_MS old. It holds until it is released; others wait meanwhile. */
 const cp_watch_view *cp_watch_take(cp_watch *watch);
 void cp_watch_release(cp_watch *watch);
+
+/* When the oldest row of a table that waits was first seen, on the boot-time clock; 0: none waits. While nobody sees when rows come, because
+ * the recorder is gone or stuck: its last turn, since which they wait at the longest. CP_WATCH_AGE_UNKNOWN: a paused table's rows, which
+ * are not taken up. */
+uint64_t cp_watch_oldest_ns(const cp_watch_view *view, uint32_t table);
 
 /* While a view is taken: the points of a table, oldest first, one a second, the last at most a second old. Returns how many were
  * copied to points, which has room for CP_WATCH_HISTORY. */

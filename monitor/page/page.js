@@ -57,7 +57,7 @@ const MENDS = {
   "TABLE PARKED": "Look: coldpath schema diff. Mend: coldpath schema apply, then coldpath flush.",
   "TABLE PAUSED": "Somebody paused it: its rows wait. Mend: coldpath resume TABLE, or all.",
   "NOT SENDING": "Mode disabled. When that is not meant: mode: direct, then coldpath reload.",
-  "CANARY STALE": "Look: coldpath status says what holds rows up, coldpath doctor looks at host and tables.",
+  "CANARY STALE": "Look: coldpath doctor looks for what holds rows up, on this host and in ClickHouse.",
   "ROWS REFUSED": "Look: coldpath quarantine ls. Mend what ClickHouse refuses them for, then coldpath quarantine retry.",
   "DEGRADED": "Look: coldpath status.",
   "NO ANSWER": "Mend: systemctl start coldpathd, or coldpath monitor.",
@@ -115,6 +115,7 @@ function perSecond(status, table, pick) {
 }
 
 const waiting = (t) => t.ledger.in_ring + t.ledger.in_log + t.ledger.at_risk;
+const unknownAge = (t) => t.oldest_unshipped_s === null && t.paused_since !== null && waiting(t) > 0; /* a paused table's rows are not taken up */
 const lost = (t) => t.ledger.dropped + t.ledger.given_up + t.refused_full + t.refused_too_big;
 const sum = (status, pick) => status.tables.reduce((all, t) => all + (pick(t) || 0), 0);
 const most = (status, pick) => status.tables.reduce((top, t) => Math.max(top, pick(t) || 0), 0);
@@ -133,7 +134,7 @@ function tiles(status) {
     ["Put / s", count(sum(status, (t) => t.in))],
     ["Delivered / s", count(sum(status, (t) => t.out))],
     ["Rows that wait", count(sum(status, waiting)), oldest > 60],
-    ["Oldest waits", oldest ? seconds(oldest) : "–", oldest > 60],
+    ["Oldest waits", oldest ? seconds(oldest) : any(status, unknownAge) ? "?" : "–", oldest > 60],
     ["Fullest ring", percent(usage), usage >= 0.8],
     ["Insert, 99 %", insert ? milliseconds(insert) : "–", insert > 5000],
     ["Logs on disk", bytes(sum(status, (t) => t.log && t.log.bytes)), status.tables.some((t) => t.log && (t.log.state === "full" || t.log.state === "failing"))],
@@ -164,7 +165,7 @@ const COLUMNS = [
   {key: "ring", title: "ring", value: (t) => t.ring_usage, meter: true},
   {key: "peak", title: "peak", value: (t) => t.ring_usage_peak, show: percent},
   {key: "wait", title: "rows wait", value: waiting, show: count},
-  {key: "oldest", title: "oldest", value: (t) => t.oldest_unshipped_s, show: seconds, care: (v) => v > 60},
+  {key: "oldest", title: "oldest", value: (t) => t.oldest_unshipped_s, show: (v, t) => unknownAge(t) ? "?" : seconds(v), care: (v) => v > 60},
   {key: "p50", title: "insert", value: (t) => t.inserts.p50_ms, show: milliseconds},
   {key: "p99", title: "insert 99 %", value: (t) => t.inserts.p99_ms, show: milliseconds, care: (v) => v > 5000},
   {key: "log", title: "log", value: (t) => t.log ? t.log.bytes : null, show: bytes, alarm: (v, t) => t.log && t.log.state !== "takes rows" && t.log.state !== "none"},
@@ -260,7 +261,7 @@ function show(status) {
   $("version").textContent = "coldpath " + status.version;
   const recorder = status.recorder;
   $("facts").textContent = !recorder ? status.region :
-    `recorder ${recorder.alive ? recorder.state + ", pid " + recorder.pid : "absent"} · heartbeat ${seconds(recorder.heartbeat_age_s)} ago · ClickHouse ${recorder.clickhouse}${recorder.mode === "direct" ? "" : " · mode " + recorder.mode} · ${status.region}`;
+    `recorder ${recorder.alive ? recorder.state + ", pid " + recorder.pid : "absent"} · heartbeat ${seconds(recorder.heartbeat_age_s)} ago · ClickHouse ${recorder.clickhouse}${recorder.alive && recorder.heartbeat_age_s < 3 ? "" : " when it was last seen"}${recorder.mode === "direct" ? "" : " · mode " + recorder.mode} · ${status.region}`;
   tiles(status);
   rows(status);
   if (charts) { charts.add(second(status)); charts.draw(); }

@@ -59,15 +59,16 @@ class Doctor(unittest.TestCase):
         recorder.run("coldpath", "pause", "quotes", check=True)
         recorder.run("coldpath", "pause", "trades", check=True)
         recorder.run("coldpath", "put", "trades", input=b'{"price": "1"}\n', check=True)
+        self.assertRegex(recorder.run("coldpath", "top", "--once").stdout.decode(), r"(?m)^trades +critical .* 1 +\? ")
         recorder.stop(signal.SIGKILL)
         self.assertRegex(recorder.run("coldpath", "monitor", "--once").stdout.decode(),
                          r'(?m)^recorder_oldest_unshipped_timestamp_seconds\{table="trades"\} [1-9]')  # in its ring or its log
-        self.assertRegex(recorder.run("coldpath", "status").stdout.decode(), r"(?m)^clickhouse .+ when it was last seen")
+        self.assertRegex(recorder.run("coldpath", "status").stdout.decode(), r"(?m)^clickhouse .+ when it was last seen, .+ ago")
         killed, paused, _ = [check for check in self.ask(recorder, 2) if check["check"] == "recorder"]
         self.assertIn("it was killed", killed["found"])
         self.assertIn("start coldpathd", killed["remedy"])
         # Each with its own remedy.
-        self.assertIn("coldpath resume quotes", paused["found"])
+        self.assertIn("coldpath resume quotes, once a recorder runs", paused["found"])
         self.assertNotIn("start coldpathd", paused["remedy"])
 
     def test_window(self):

@@ -253,7 +253,7 @@ class Faults(unittest.TestCase):
         self.put("quotes", QUOTE.format(price=1), 10)
         self.seen(("ClickHouse does not answer", "coldpath query 'SELECT 1'"), lambda m: m["recorder_sink_state"] == 2,
                   "CLICKHOUSE DOWN", "coldpath query 'SELECT 1'", "ColdpathClickHouseUnreachable", "coldpath query 'SELECT 1'")
-        self.wait_for("the canary", lambda: self.told(("the canary is stale", "coldpath status")))
+        self.wait_for("the canary", lambda: self.told(("the canary is stale", "hold")))
         self.wait_for("its alert", lambda: "coldpath status" in self.prometheus.alerts().get("ColdpathCanaryStale", {"annotations": {"remedy": ""}})["annotations"]["remedy"])
 
     def dead(self):

@@ -125,6 +125,10 @@ static void test_steering(void **state)
     table.counters.paused_since_ns = 0;
     table.forced = 1; /* held where nothing is shed: full rings speak for themselves */
     check(&before, NULL);
+    table.counters.paused_since_ns = cp_realtime_ns();
+    header.heartbeat_ns -= (uint64_t)CP_HEALTH_STALE_MS * CP_NS_PER_MS + CP_NS_PER_S;
+    check(&before, "heartbeat"); /* comes first: nobody obeys a resume now */
+    setup(NULL);
     table.forced = 3;
     check(&before, "t: held on rung 2 of its pressure ladder, rows are shed: coldpath degrade t auto");
 }

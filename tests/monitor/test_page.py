@@ -150,6 +150,7 @@ class Page(unittest.TestCase):
         self.recorder.process.send_signal(signal.SIGSTOP)
         try:
             self.page.wait(f"{STATE} === 'bad' && document.getElementById('word').textContent === 'RECORDER STUCK'", 8)
+            self.assertIn("when it was last seen", self.page.evaluate("document.getElementById('facts').innerText"))
         finally:
             self.recorder.process.send_signal(signal.SIGCONT)
         self.all_well()
