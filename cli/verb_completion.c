@@ -13,15 +13,18 @@ typedef struct completion_args {
     const char *shell;
 } completion_args;
 
-/* The choices that a verb's arguments name in small letters: "put|wal|recover" of "put|wal|recover [FILE]". */
+/* The choices that a verb's arguments name in small letters: "all" of "TABLE|all", "ls show" of "ls|show [TABLE]". */
 static void words_write(const char *arguments)
 {
-    const char *bar = strchr(arguments, '|');
-    const char *end = arguments + strcspn(arguments, " ");
-    if (!bar || bar > end || !islower((unsigned char)arguments[0]))
-        return;
-    for (const char *c = arguments; c < end; c++)
-        putchar(*c == '|' ? ' ' : *c);
+    static const char between[] = " |[]";
+    size_t len;
+    for (const char *word = arguments + strspn(arguments, between); *word;
+         word += len + strspn(word + len, between)) {
+        len = strcspn(word, between);
+        const bool choice = word[len] == '|' || (word > arguments && word[-1] == '|');
+        if (choice && islower((unsigned char)*word))
+            printf(" %.*s", (int)len, word);
+    }
 }
 
 static bool takes_table(const cp_verb *verb)

@@ -85,7 +85,10 @@ static int report(const steer_args *args, const cp_command_reply *reply)
     else
         cp_message("%" PRIu32 " of %" PRIu32 " %s %s%s", reply->changed, reply->tables,
                    reply->tables == 1 ? "table" : "tables", done[args->kind],
-                   reply->changed < reply->tables ? "; the rest already was" : "");
+                   reply->changed == reply->tables ? ""
+                   : reply->changed > 0            ? "; the rest was so already"
+                   : reply->tables == 1            ? ": it was so already"
+                                                   : ": they were so already");
     return CP_EXIT_OK;
 }
 

@@ -12,6 +12,9 @@ import support
 
 class Completion(unittest.TestCase):
     def setUp(self):
+        empty = tempfile.TemporaryDirectory()  # bash offers files, too
+        self.addCleanup(empty.cleanup)
+        self.empty = empty.name
         self.environment = os.environ | {"PATH": f"{support.BIN}:{os.environ['PATH']}"}
         self.verbs = [verb["name"] for verb in json.loads(self.coldpath("help", "--json"))["verbs"]]
 
@@ -23,7 +26,7 @@ class Completion(unittest.TestCase):
         words = line.split(" ")
         script = (f'source <(coldpath completion bash); COMP_WORDS=({" ".join(repr(word) for word in words)}); COMP_CWORD={len(words) - 1}; '
                   '_coldpath; printf "%s\\n" "${COMPREPLY[@]}"')
-        done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, env=self.environment, check=True)
+        done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, env=self.environment, check=True, cwd=self.empty)
         self.assertEqual(done.stderr, "")
         return done.stdout.split()
 
@@ -32,13 +35,15 @@ class Completion(unittest.TestCase):
         self.assertEqual(set(self.bash("coldpath sta")), {"status", "stat"})
         self.assertEqual(self.bash("coldpath bench re"), ["recover"])
         self.assertIn("doctor", self.bash("coldpath help d"))
+        for line, words in (("quarantine r", "retry"), ("wal v", "verify"), ("schema a", "apply"), ("degrade quotes au", "auto"), ("pause al", "all")):
+            self.assertEqual(self.bash(f"coldpath {line}"), [words])
         self.assertIn("--interval", self.bash("coldpath top --i"))
 
     def test_bash_loads_it_in_a_function(self):
         """As bash-completion does with the installed file, at the first TAB: what the script declares has to outlive that function."""
         script = ('load() { source <(coldpath completion bash); }; load; COMP_WORDS=(coldpath bench re); COMP_CWORD=2; '
                   '_coldpath; printf "%s\\n" "${COMPREPLY[@]}"')
-        done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, env=self.environment, check=True)
+        done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, env=self.environment, check=True, cwd=self.empty)
         self.assertEqual((done.stdout.split(), done.stderr), (["recover"], ""))
 
     def test_options(self):

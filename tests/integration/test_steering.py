@@ -71,6 +71,7 @@ class Steering(unittest.TestCase):
         self.assertEqual((answer["table"], answer["tables"], answer["changed"]), ("lossy", 1, 1))
         self.assertEqual(self.ask("pause", "critical")["changed"], 1)
         self.assertEqual(self.ask("pause", "lossy")["changed"], 0)
+        self.assertIn("0 of 1 table paused: it was so already", self.recorder.run("coldpath", "pause", "lossy").stderr.decode())
         before = self.held("lossy"), self.held("critical")
         self.put("lossy", "plain", "critical")
         self.wait_held("plain")
@@ -82,7 +83,7 @@ class Steering(unittest.TestCase):
         self.assertIsNone(self.table("plain")["paused_since"])
         metrics = self.recorder.run("coldpath", "monitor", "--once").stdout.decode()
         self.assertIn('recorder_paused{table="lossy"} 1', metrics)
-        self.assertIn("recorder_commands_total 3", metrics)
+        self.assertIn("recorder_commands_total 4", metrics)
         # It holds across a restart, which does not wait for what is held back.
         self.recorder.restart()
         self.assertRegex(self.recorder.read_log(), 'msg="stopped" .* clean=true')
