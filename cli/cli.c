@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -119,7 +120,7 @@ void cp_json_add_double(json_object *object, const char *key, double value)
 {
     char text[64];
     snprintf(text, sizeof text, "%.6g", value);
-    cp_json_add(object, key, json_must(json_object_new_double_s(value, text)));
+    cp_json_add(object, key, isfinite(value) ? json_must(json_object_new_double_s(value, text)) : NULL);
 }
 
 /* Texts of servers and files may be cut in the midst of a character, or be none: a parser would refuse the whole document. */

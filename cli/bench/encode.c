@@ -128,7 +128,7 @@ static int way_measure(bench *b, cp_bench_way way, uint64_t length_ns, double *n
         best = taken < best ? taken : best;
         report->batches += way == CP_BENCH_NATIVE || way == CP_BENCH_NATIVE_ZSTD;
     } while (cp_boottime_ns() < end);
-    *ns = (double)best / report->rows;
+    *ns = (double)(best ? best : 1) / report->rows; /* a few rows may take less than a step of the clock */
     return CP_OK;
 }
 

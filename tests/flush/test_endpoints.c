@@ -25,6 +25,7 @@ typedef struct fixture {
     fake_server *second;
     atomic_ullong shown; /* held rows of the first endpoint */
     atomic_uint first_health;
+    atomic_uint second_health;
     atomic_bool second_chosen;
 } fixture;
 
@@ -37,6 +38,7 @@ static void on_endpoints(void *ctx, const cp_endpoint_view *views, uint32_t coun
     assert_true((views[0].health == CP_ENDPOINT_DOWN) == (views[0].reason[0] != '\0'));
     atomic_store(&f->shown, views[0].held_rows);
     atomic_store(&f->first_health, (unsigned)views[0].health);
+    atomic_store(&f->second_health, (unsigned)views[1].health);
     atomic_store(&f->second_chosen, views[1].chosen);
 }
 
@@ -157,6 +159,8 @@ static void refuses_everything(const fake_step *step, unsigned long group)
     fake_server_set_group(f->first, group);
     fake_server_set_group(f->second, group);
     start(f);
+    FLUSH_WAIT_FOR(atomic_load(&f->second_health) ==
+                   CP_ENDPOINT_HEALTHY); /* or there is nowhere else to go */
     flush_fixture_submit(&f->sends, 10);
     flush_wait_delivered(&f->sends, 10);
     assert_int_equal(fake_server_inserts(f->first), 1);
