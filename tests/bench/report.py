@@ -201,7 +201,7 @@ def part_e2e(r):
     cpu = r["cpu_ns_per_row"]
     engine = (f", the engine {spread(cpu['engine'], '{:.0f}')}; for a ready file the engine takes {spread(cpu['engine_native'], '{:.0f}')}"
               if "engine" in cpu else "")
-    return [f"`coldpath bench e2e --compression {r['compression']} --batch {r['batch_rows']}`, {r['rows']:,} rows of {r['rows_of']}, from the "
+    return [f"`coldpath bench e2e` with `--compression {r['compression']} --batch {r['batch_rows']}`, {r['rows']:,} rows of {r['rows_of']}, from the "
             f"first put until a SELECT counts them all: {spread(r['rows_per_s'], '{:.2f} M', 1e-6)} rows/s, {spread(r['rate_to_native'])} of the "
             f"engine's own INSERT of the same rows as one Native file in the same round. CPU time, ns per row: the producer "
             f"{spread(cpu['producer'], '{:.0f}')}, the recorder {spread(cpu['recorder'], '{:.0f}')}{engine}. A row put alone is visible after "
@@ -220,7 +220,7 @@ def part_bodies(results):
                 for way, f in r["ways"].items()]
         json_ratio = (f", and takes {spread(r['cpu_rate_to_json'], '{:.0f}')} times as many rows per CPU second, the engine's included, as "
                       "JSONEachRow written in C in batches of 250" if "cpu_rate_to_json" in r else "")
-        lines += [f"`coldpath bench ship --compression {r['compression']}`, rows in memory to rows visible, in batches of {r['batch_rows']:,}: "
+        lines += [f"`coldpath bench ship` with `--compression {r['compression']}`, rows in memory to rows visible, in batches of {r['batch_rows']:,}: "
                   f"the recorder's flusher runs at {spread(r['rate_to_native'])} of one ready Native file, {spread(r['rate_to_batches'])} of "
                   f"ready batches{json_ratio}.", ""]
         lines += table(["", "rows/s", "rows per CPU s of the client", "with the engine's", "bytes per row"], rows)
