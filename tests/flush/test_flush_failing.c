@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
@@ -50,29 +49,12 @@ enum {
 static char dir[64];
 static cp_error err;
 
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            failing_end();                                                                                   \
-            fail_msg("%s (%s failed; %s)", #condition, failing_what(), err.text);                            \
-        }                                                                                                    \
-    } while (0)
+#define CHECK(condition) FAILING_CHECK(condition, err.text)
 
 static int checked(int rc)
 {
     CHECK(rc >= 0 || err.text[0]);
     return rc;
-}
-
-static int open_files(void)
-{
-    int count = 0;
-    DIR *fds = opendir("/proc/self/fd");
-    assert_non_null(fds);
-    while (readdir(fds))
-        count++;
-    closedir(fds);
-    return count;
 }
 
 static int setup(void **state)
@@ -169,7 +151,7 @@ static void test_quarantine_files(void **state)
             bool moved = false;
             begin();
             assert_int_equal(cp_quarantine_init(&quarantine, dir, "t", LIMIT, &err), CP_OK);
-            const int files = open_files();
+            const int files = failing_open_files();
             failing_begin();
             put[0] = quarantine_put(&quarantine, 64);
             put[1] = quarantine_put(&quarantine, 128);
@@ -188,7 +170,7 @@ static void test_quarantine_files(void **state)
             }
             (void)quarantine_count(EVERYWHERE, false);
             failing_end();
-            CHECK(open_files() == files);
+            CHECK(failing_open_files() == files);
             CHECK(failing_happened() || (put[0] && put[1] && put[2]));
             const uint64_t promised = (uint64_t)put[0] + put[1] + put[2];
             const uint64_t found = quarantine_count(EVERYWHERE, true);
@@ -245,13 +227,13 @@ static void test_held_files(void **state)
             assert_true(cp_held_path(path, below, "t", "token"));
             cp_held_header header = {
                 .endpoint = 5, .schema_hash = 7, .rows = 2, .table = "t", .token = "token"};
-            const int files = open_files();
+            const int files = failing_open_files();
             failing_begin();
             const bool written = checked(cp_held_write(path, below, &header, chunks, 1, &err)) == CP_OK;
             const bool read = written && held_is_whole(path, 0, 0);
             const bool set = written && checked(cp_held_set_piece(path, piece, &err)) == CP_OK;
             failing_end();
-            CHECK(open_files() == files);
+            CHECK(failing_open_files() == files);
             CHECK(failing_happened() || (written && read && set));
             if (written)
                 CHECK(held_is_whole(path, set ? 1 : 0, 1));
@@ -430,9 +412,9 @@ static void sweep(const scenario *what, failing_mode mode, unsigned least)
         server_start(&first, what->steps, what->step_count, what->counts, what->count_count);
         if (what->two)
             server_start(&second, NULL, 0, NULL, 0);
-        const int files = open_files();
+        const int files = failing_open_files();
         settle(what, &first, what->two ? &second : NULL, mode);
-        CHECK(open_files() == files);
+        CHECK(failing_open_files() == files);
         server_stop(&first);
         if (what->two)
             server_stop(&second);
@@ -536,11 +518,11 @@ static void test_a_retry(void **state)
         config_make(&first, NULL);
         cp_table *table = flush_table_parse(DDL);
         quarantine_fill(table);
-        const int files = open_files();
+        const int files = failing_open_files();
         failing_begin();
         const bool done = retry_run(table, &result);
         failing_end();
-        CHECK(open_files() == files);
+        CHECK(failing_open_files() == files);
         CHECK(done || failing_happened());
         for (int i = 0; !result.done && i < 2;
              i++) /* all done but the end of it: the second one says that there is none */

@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,24 +93,7 @@ static void begin(void)
     f.err = (cp_error){0};
 }
 
-static int open_files(void)
-{
-    int count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    assert_non_null(dir);
-    while (readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
-}
-
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            failing_end();                                                                                   \
-            fail_msg("%s (%s failed; %s)", #condition, failing_what(), f.err.text);                          \
-        }                                                                                                    \
-    } while (0)
+#define CHECK(condition) FAILING_CHECK(condition, f.err.text)
 
 /* What fails says so. */
 static void checked(int rc)
@@ -237,11 +219,11 @@ static void sweep(failing_mode mode)
     FAILING_SWEEP(mode, DEPTH)
     {
         begin();
-        const int files = open_files();
+        const int files = failing_open_files();
         failing_begin();
         live();
         failing_end();
-        CHECK(open_files() == files);
+        CHECK(failing_open_files() == files);
         check_rows();
         turns++;
     }

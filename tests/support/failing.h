@@ -43,6 +43,18 @@ void failing_end(void);
 const char *failing_what(void);
 bool failing_happened(void);
 
+/* Ends the turn and the test when the condition does not hold. text: what the code under test said last. */
+#define FAILING_CHECK(condition, text)                                                                       \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            failing_end();                                                                                   \
+            fail_msg("%s (%s failed; %s)", #condition, failing_what(), text);                                \
+        }                                                                                                    \
+    } while (0)
+
+/* This process's open descriptors, and what it takes to count them. */
+int failing_open_files(void);
+
 /* For the wrapped calls, whose stack frame it is: counts one, and says whether it is to fail. */
 bool failing_call(const char *name, const void *frame);
 /* Likewise for one that may move less than it was asked to. */

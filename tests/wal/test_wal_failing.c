@@ -46,29 +46,12 @@ typedef struct life {
 
 static life f;
 
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            failing_end();                                                                                   \
-            fail_msg("%s (%s failed; %s)", #condition, failing_what(), f.err.text);                          \
-        }                                                                                                    \
-    } while (0)
+#define CHECK(condition) FAILING_CHECK(condition, f.err.text)
 
 static int checked(int code)
 {
     CHECK(code >= 0 || f.err.text[0]);
     return code;
-}
-
-static int open_files(void)
-{
-    int count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    assert_non_null(dir);
-    while (readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
 }
 
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *at)
@@ -263,11 +246,11 @@ static void sweep_log(failing_mode mode, cp_wal_backend backend)
     FAILING_SWEEP(mode, DEPTH)
     {
         begin(backend);
-        const int files = open_files();
+        const int files = failing_open_files();
         failing_begin();
         live();
         failing_end();
-        CHECK(open_files() == files);
+        CHECK(failing_open_files() == files);
         if (!failing_happened())
             CHECK(f.durable == RECORDS && f.delivered == RECORDS / 2);
         check_log();
@@ -419,11 +402,11 @@ static void sweep_giving_up(uint64_t lo, uint64_t hi, uint64_t lost)
         {
             log_restore();
             f.err = (cp_error){0};
-            const int files = open_files();
+            const int files = failing_open_files();
             failing_begin();
             const int code = give_up(lo, hi);
             failing_end();
-            CHECK(open_files() == files);
+            CHECK(failing_open_files() == files);
             CHECK(code == CP_OK || failing_happened());
             if (code != CP_OK)
                 CHECK(give_up(lo, hi) == CP_OK);
