@@ -6,19 +6,27 @@
 #include "base/error.h"
 #include "schema/row.h"
 
+/* Counts a bad row and describes the first. Apart from record_index, which then has no cp_error of its own: to clear its
+ * text for each row cost the drain three times what the rest of the row does. */
+static __attribute__((cold, noinline)) void record_reject(cp_chunk *chunk, const cp_table *table, uint64_t at,
+                                                          uint32_t size, cp_error *rejected)
+{
+    cp_error reason = {0};
+    if (chunk->rejected++ > 0)
+        return;
+    (void)cp_row_check(table, chunk->data + at + CP_RECORD_HEADER, size, &reason);
+    cp_error_set(rejected, CP_E_CORRUPT, "row at position %llu: %s", (unsigned long long)(chunk->begin + at),
+                 reason.text);
+}
+
 /* Adds the record at `at` to the index, or to the rejected. */
 static void record_index(cp_chunk *chunk, const cp_table *table, uint64_t at, uint32_t size,
                          cp_error *rejected)
 {
-    const uint8_t *row = chunk->data + at + CP_RECORD_HEADER;
-    cp_error reason = {0};
-    if (cp_row_check(table, row, size, chunk->rejected ? NULL : &reason) == CP_OK) {
+    if (cp_row_check(table, chunk->data + at + CP_RECORD_HEADER, size, NULL) == CP_OK)
         chunk->row_at[chunk->row_count++] = (uint32_t)at + CP_RECORD_HEADER;
-        return;
-    }
-    if (chunk->rejected++ == 0)
-        cp_error_set(rejected, CP_E_CORRUPT, "row at position %llu: %s",
-                     (unsigned long long)(chunk->begin + at), reason.text);
+    else
+        record_reject(chunk, table, at, size, rejected);
 }
 
 cp_parse_result cp_records_parse(cp_chunk *chunk, const cp_table *table, uint32_t row_max, uint64_t copied,
