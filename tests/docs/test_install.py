@@ -1,6 +1,6 @@
 """The documents' way from a clone to an installed recorder: ./quickstart; a build without tests, its .deb, its installation, a program
-built against that; then /etc/coldpath, the units and what is typed about them, by the programs of the package. Every command stands as in
-README and docs (documents.py).
+built against that; then /etc/coldpath, the units and what is typed about them, by the programs of the package; then tests in that tree.
+Every command stands as in README and docs (documents.py).
 
 The build is a real one, of its own flags; only objects that the build under test has already, of the same command line but for
 fail points, and of which none depends on base/failpoint.h, are copied from there."""
@@ -34,13 +34,13 @@ fi
 """
 
 
-def compile_commands(build, source):
-    """Object: how it is compiled, whatever directories it is in."""
+def compile_commands(build, source, fail_points=False):
+    """Object: how it is compiled, whatever directories it is in; and, unless told, whether with fail points."""
     known = {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
         # From the compiler on: what stands before it is a launcher.
         command = re.sub(r"^.*?(?=\S+ -D|\S+ -I)", "", entry["command"]).replace(str(build), "B").replace(str(source), "S")
-        known[re.search(r" -o (\S+)", command)[1]] = command.replace("-DCOLDPATH_FAILPOINTS ", "")
+        known[re.search(r" -o (\S+)", command)[1]] = command if fail_points else command.replace("-DCOLDPATH_FAILPOINTS ", "")
     return known
 
 
@@ -145,6 +145,13 @@ class Install(unittest.TestCase):
         host.note("docker stop")
         host.shell("systemctl stop coldpathd")
         host.run("journalctl -u coldpathd", said='msg="stopped".*clean=true')
+
+    def test_5_tests_after_quickstart(self):
+        """tests/run in the tree that was configured without tests: what they need besides is built in, too."""
+        self.host.shell(". deploy/setup.sh && setup_configure release ON")
+        commands = compile_commands(self.host.there / "build", self.host.there, fail_points=True)
+        self.assertIn("-DCOLDPATH_FAILPOINTS ", commands["tests/recorder/CMakeFiles/test_lane.dir/test_lane.c.o"])
+        self.assertTrue((self.host.there / "build/python").is_dir())
 
     def unit_user(self):
         """As the unit's user, who is nobody here; without root, and so without a choice, as whoever this is."""
