@@ -24,6 +24,7 @@ enum {
     FLOOR_COPIES = 400000,
     SATURATED_PUTS = 400000,
     PINGPONG_TRIPS = 100000,
+    LUMPS = 100,
     ROW_BYTES_MAX = 512,
     CALIBRATE_NS = 2 * CP_NS_PER_MS,
     LINE_PAIR = 2 * CP_CACHE_LINE /* the prefetcher fetches lines in pairs */
@@ -44,7 +45,9 @@ typedef struct bench_line {
     uint8_t padding[LINE_PAIR - sizeof(uint64_t)];
 } bench_line;
 
-typedef enum figure { FLOOR, FLOOR_PACED, P50, P99, P999, MAX, SATURATED, FIGURES } figure;
+typedef enum figure { FLOOR, FLOOR_PACED, P50, P99, P999, MAX, SATURATED, DRAIN, FIGURES } figure;
+
+typedef enum consumer_task { TASK_DRAIN, TASK_PINGPONG, TASK_LUMPS } consumer_task;
 
 typedef struct bench {
     const cp_bench_put_options *options;
@@ -61,7 +64,11 @@ typedef struct bench {
     bool stop; /* atomic */
     bench_line ping;
     bench_line pong;
-    int pingpong; /* atomic: the consumer thread plays ping-pong instead of draining */
+    consumer_task task;   /* atomic: what the consumer thread does */
+    uint32_t lumps_put;   /* atomic: so many are in their ring, and */
+    uint32_t lumps_taken; /*   so many out of it again */
+    uint64_t lumps_ns;    /* the consumer's: for all of them */
+    uint32_t scatter;     /* of cp_put_timer_scatter */
     double samples[CP_BENCH_SIZES][FIGURES][CP_BENCH_MAX_ROUNDS];
     double pingpong_samples[CP_BENCH_MAX_ROUNDS];
 } bench;
@@ -99,7 +106,7 @@ static void consumer_rejected(void *ctx, uint32_t table, uint32_t slot, uint32_t
 static void play_pong(bench *b)
 {
     uint64_t seen = 0;
-    while (__atomic_load_n(&b->pingpong, __ATOMIC_ACQUIRE)) {
+    while (__atomic_load_n(&b->task, __ATOMIC_ACQUIRE) == TASK_PINGPONG) {
         const uint64_t ping = __atomic_load_n(&b->ping.value, __ATOMIC_ACQUIRE);
         if (ping != seen) {
             seen = ping;
@@ -108,14 +115,33 @@ static void play_pong(bench *b)
     }
 }
 
+/* Leaves the rings alone until a lump is there, then takes all of it, due or not. */
+static void take_lumps(bench *b)
+{
+    cp_drain_set_urgent(b->drain, true);
+    while (__atomic_load_n(&b->task, __ATOMIC_ACQUIRE) == TASK_LUMPS) {
+        if (__atomic_load_n(&b->lumps_put, __ATOMIC_ACQUIRE) == b->lumps_taken)
+            continue;
+        const uint64_t start = cp_boottime_ns();
+        while (cp_drain_turn(b->drain, start) > 0)
+            ;
+        b->lumps_ns += cp_boottime_ns() - start;
+        __atomic_store_n(&b->lumps_taken, b->lumps_taken + 1, __ATOMIC_RELEASE);
+    }
+    cp_drain_set_urgent(b->drain, false);
+}
+
 static void *consumer_run(void *argument)
 {
     bench *b = argument;
     const struct timespec nap = {.tv_sec = 0, .tv_nsec = CONSUMER_NAP_NS};
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
     while (!__atomic_load_n(&b->stop, __ATOMIC_ACQUIRE)) {
-        if (__atomic_load_n(&b->pingpong, __ATOMIC_ACQUIRE))
+        const consumer_task task = __atomic_load_n(&b->task, __ATOMIC_ACQUIRE);
+        if (task == TASK_PINGPONG)
             play_pong(b);
+        else if (task == TASK_LUMPS)
+            take_lumps(b);
         if (cp_drain_turn(b->drain, cp_boottime_ns()) == 0)
             nanosleep(&nap, NULL);
     }
@@ -128,7 +154,7 @@ static double pingpong(bench *b)
 {
     __atomic_store_n(&b->pong.value, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&b->ping.value, 0, __ATOMIC_RELEASE);
-    __atomic_store_n(&b->pingpong, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&b->task, TASK_PINGPONG, __ATOMIC_RELEASE);
     uint64_t start = 0;
     const uint64_t warm_up = PINGPONG_TRIPS / 10;
     for (uint64_t i = 1; i <= PINGPONG_TRIPS + warm_up; i++) {
@@ -139,7 +165,7 @@ static double pingpong(bench *b)
             ;
     }
     const uint64_t taken = cp_boottime_ns() - start;
-    __atomic_store_n(&b->pingpong, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&b->task, TASK_DRAIN, __ATOMIC_RELEASE);
     return (double)taken / PINGPONG_TRIPS / 2;
 }
 
@@ -169,10 +195,11 @@ static double floor_saturated(bench *b, uint32_t bytes, const uint8_t *row)
     return (double)(cp_boottime_ns() - start) / FLOOR_COPIES;
 }
 
-static void wait_until_tick(uint64_t tick)
+static void wait_until_tick(bench *b, uint64_t tick)
 {
     while ((int64_t)(cp_put_timer_now() - tick) < 0)
         ;
+    cp_put_timer_scatter(&b->scatter);
 }
 
 static uint64_t ticks_per_pace(const bench *b)
@@ -190,7 +217,7 @@ static void floor_bursts(bench *b, uint32_t bytes, const uint8_t *row, uint64_t 
     uint64_t next = cp_put_timer_now();
     for (uint64_t i = 0; i < bursts; i++) {
         next += pace * CP_BENCH_BURST;
-        wait_until_tick(next);
+        wait_until_tick(b, next);
         const uint64_t begin = cp_put_timer_now();
         for (uint64_t k = 0; k < CP_BENCH_BURST; k++) {
             uint8_t *to = area_at(b, i * CP_BENCH_BURST + k, bytes);
@@ -208,7 +235,7 @@ static void put_bursts(bench *b, cp_ring *ring, uint32_t bytes, const uint8_t *r
     uint64_t next = cp_put_timer_now();
     for (uint64_t i = 0; i < bursts; i++) {
         next += pace * CP_BENCH_BURST;
-        wait_until_tick(next);
+        wait_until_tick(b, next);
         const uint64_t begin = cp_put_timer_now();
         for (uint64_t k = 0; k < CP_BENCH_BURST; k++)
             (void)cp_put(ring, row, bytes);
@@ -222,7 +249,7 @@ static void put_singles(bench *b, cp_ring *ring, uint32_t bytes, const uint8_t *
     uint64_t next = cp_put_timer_now();
     for (uint64_t i = 0; i < count; i++) {
         next += pace;
-        wait_until_tick(next);
+        wait_until_tick(b, next);
         const uint64_t begin = cp_put_timer_now();
         (void)cp_put(ring, row, bytes);
         cp_put_timer_record(&b->timer, begin, cp_put_timer_now());
@@ -244,6 +271,24 @@ static void wait_until_empty(const cp_ring *ring)
     const struct timespec nap = {.tv_sec = 0, .tv_nsec = CP_NS_PER_MS};
     while (cp_position(ring, CP_CONSUMED) != ring->write)
         nanosleep(&nap, NULL);
+}
+
+/* Mean per row. The consumer has nothing else to do then; a lump may be taken in several turns. */
+static double drain_lumps(bench *b, cp_ring *ring, uint32_t bytes, const uint8_t *row)
+{
+    const uint32_t rows = CP_BENCH_LUMP / (uint32_t)cp_record_size_(bytes);
+    b->lumps_put = b->lumps_taken = 0;
+    b->lumps_ns = 0;
+    __atomic_store_n(&b->task, TASK_LUMPS, __ATOMIC_RELEASE);
+    for (uint32_t lump = 1; lump <= LUMPS; lump++) {
+        for (uint32_t i = 0; i < rows; i++)
+            (void)cp_put(ring, row, bytes);
+        __atomic_store_n(&b->lumps_put, lump, __ATOMIC_RELEASE);
+        while (__atomic_load_n(&b->lumps_taken, __ATOMIC_ACQUIRE) != lump)
+            __builtin_ia32_pause();
+    }
+    __atomic_store_n(&b->task, TASK_DRAIN, __ATOMIC_RELEASE);
+    return (double)b->lumps_ns / LUMPS / rows;
 }
 
 static void measure_size(bench *b, uint32_t size, uint32_t round, cp_bench_put_report *report)
@@ -273,23 +318,40 @@ static void measure_size(bench *b, uint32_t size, uint32_t round, cp_bench_put_r
     wait_until_empty(ring);
     samples[SATURATED][round] = put_saturated(ring, bytes, row);
     wait_until_empty(ring);
+    samples[DRAIN][round] = drain_lumps(b, ring, bytes, row);
     report->timer_ns = times.overhead_ns;
     report->step_ns = times.step_ns;
     report->sizes[size].puts += 2 * count + SATURATED_PUTS;
 }
 
+/* Of each round, and of those the median and the spread. */
+static cp_bench_figure ratio_of(const double *figures, const double *to, uint32_t rounds)
+{
+    double ratios[CP_BENCH_MAX_ROUNDS];
+    for (uint32_t i = 0; i < rounds; i++)
+        ratios[i] = to[i] > 0 ? figures[i] / to[i] : 0;
+    return cp_bench_figure_of(ratios, rounds);
+}
+
+/* Ratios first: figures are sorted. */
 static void bench_summarise(bench *b, cp_bench_put_report *report)
 {
     for (uint32_t size = 0; size < CP_BENCH_SIZES; size++) {
         cp_bench_put_result *result = &report->sizes[size];
+        double(*samples)[CP_BENCH_MAX_ROUNDS] = b->samples[size];
         result->bytes = bench_tables[size].bytes;
-        result->floor_ns = cp_bench_figure_of(b->samples[size][FLOOR], report->rounds);
-        result->floor_paced_ns = cp_bench_figure_of(b->samples[size][FLOOR_PACED], report->rounds);
-        result->p50_ns = cp_bench_figure_of(b->samples[size][P50], report->rounds);
-        result->p99_ns = cp_bench_figure_of(b->samples[size][P99], report->rounds);
-        result->p999_ns = cp_bench_figure_of(b->samples[size][P999], report->rounds);
-        result->max_ns = cp_bench_figure_of(b->samples[size][MAX], report->rounds);
-        result->saturated_ns = cp_bench_figure_of(b->samples[size][SATURATED], report->rounds);
+        result->p50_over_floor = ratio_of(samples[P50], samples[FLOOR_PACED], report->rounds);
+        result->p999_over_pingpong = ratio_of(samples[P999], b->pingpong_samples, report->rounds);
+        result->saturated_over_floor = ratio_of(samples[SATURATED], samples[FLOOR], report->rounds);
+        result->drain_over_floor = ratio_of(samples[DRAIN], samples[FLOOR], report->rounds);
+        result->floor_ns = cp_bench_figure_of(samples[FLOOR], report->rounds);
+        result->floor_paced_ns = cp_bench_figure_of(samples[FLOOR_PACED], report->rounds);
+        result->p50_ns = cp_bench_figure_of(samples[P50], report->rounds);
+        result->p99_ns = cp_bench_figure_of(samples[P99], report->rounds);
+        result->p999_ns = cp_bench_figure_of(samples[P999], report->rounds);
+        result->max_ns = cp_bench_figure_of(samples[MAX], report->rounds);
+        result->saturated_ns = cp_bench_figure_of(samples[SATURATED], report->rounds);
+        result->drain_ns = cp_bench_figure_of(samples[DRAIN], report->rounds);
     }
     report->pingpong_ns = cp_bench_figure_of(b->pingpong_samples, report->rounds);
 }

@@ -5,14 +5,18 @@
  *                private area of the ring's size     what it drains is dropped and acknowledged at once
  *     paced      one put every pace_ns, each timed
  *     saturated  puts as fast as they are taken
+ *     lump       CP_BENCH_LUMP bytes of rows      ──► drain: the lump is taken out, row by row checked and indexed in
+ *                put while nobody looks              chunks, timed by itself
  *   both: ping-pong of one cache line
  *
- * Reading the time stamp counter costs and resolves about 10 ns on many hosts, as much as a put. So the median is taken
+ * Reading the time stamp counter costs and resolves about 10 ns on many hosts, more than a put. So the median is taken
  * over bursts of CP_BENCH_BURST puts (or copies), one burst every CP_BENCH_BURST paces, timed together and divided; the
- * tail, where 10 ns do not matter, over single puts, one every pace.
+ * tail over single puts, one every pace. Both are interpolated within the counter's step, after a wait of random length that
+ * spreads their beginnings over it (base/put_timer.h): a median is good to 0.09 of a step, divided by CP_BENCH_BURST, a tail to
+ * half a step.
  *
- * Measurements of all sizes are interleaved in rounds, and the median round is reported with the spread over the rounds:
- * machines are shared and drift. The cost of reading the counter is taken off every sample. */
+ * Measurements of all sizes are interleaved in rounds, ratios are formed within a round, and the median round is reported with the
+ * spread over the rounds: machines are shared and drift. The cost of reading the counter is taken off every figure. */
 #ifndef CP_CLI_BENCH_PUT_H
 #define CP_CLI_BENCH_PUT_H
 
@@ -23,7 +27,11 @@
 #include "base/put_timer.h"
 #include "cli/bench/figure.h"
 
-enum { CP_BENCH_SIZES = 3, CP_BENCH_BURST = 8 };
+enum {
+    CP_BENCH_SIZES = 3,
+    CP_BENCH_BURST = 16,
+    CP_BENCH_LUMP = 256 * 1024 /* what the recorder's drain lets gather */
+};
 
 typedef struct cp_bench_put_options {
     uint32_t rounds;
@@ -45,6 +53,11 @@ typedef struct cp_bench_put_result {
     cp_bench_figure p999_ns;
     cp_bench_figure max_ns;
     cp_bench_figure saturated_ns; /* mean per put, full rings waited out */
+    cp_bench_figure drain_ns;     /* mean per row, out of the ring into a chunk */
+    cp_bench_figure p50_over_floor;
+    cp_bench_figure p999_over_pingpong;
+    cp_bench_figure saturated_over_floor;
+    cp_bench_figure drain_over_floor;
     uint64_t puts;
 } cp_bench_put_result;
 

@@ -285,8 +285,11 @@ static json_object *size_json(const cp_bench_put_result *result)
     cp_json_add_double(paced, "max", result->max_ns.high);
     cp_json_add(item, "paced", paced);
     cp_json_add_double(item, "saturated_ns", result->saturated_ns.median);
-    cp_json_add_double(item, "paced_p50_over_floor", result->p50_ns.median / result->floor_paced_ns.median);
-    cp_json_add_double(item, "saturated_over_floor", result->saturated_ns.median / result->floor_ns.median);
+    cp_json_add_double(item, "drain_ns", result->drain_ns.median);
+    cp_json_add_double(item, "paced_p50_over_floor", result->p50_over_floor.median);
+    cp_json_add_double(item, "paced_p999_over_pingpong", result->p999_over_pingpong.median);
+    cp_json_add_double(item, "saturated_over_floor", result->saturated_over_floor.median);
+    cp_json_add_double(item, "drain_over_floor", result->drain_over_floor.median);
     cp_json_add_uint(item, "puts", result->puts);
     cp_bench_figure_add(spread, "floor_ns", &result->floor_ns);
     cp_bench_figure_add(spread, "floor_paced_ns", &result->floor_paced_ns);
@@ -294,6 +297,11 @@ static json_object *size_json(const cp_bench_put_result *result)
     cp_bench_figure_add(spread, "paced_p99_ns", &result->p99_ns);
     cp_bench_figure_add(spread, "paced_p999_ns", &result->p999_ns);
     cp_bench_figure_add(spread, "saturated_ns", &result->saturated_ns);
+    cp_bench_figure_add(spread, "drain_ns", &result->drain_ns);
+    cp_bench_figure_add(spread, "paced_p50_over_floor", &result->p50_over_floor);
+    cp_bench_figure_add(spread, "paced_p999_over_pingpong", &result->p999_over_pingpong);
+    cp_bench_figure_add(spread, "saturated_over_floor", &result->saturated_over_floor);
+    cp_bench_figure_add(spread, "drain_over_floor", &result->drain_over_floor);
     cp_json_add(item, "spread", spread);
     return item;
 }
@@ -319,17 +327,21 @@ static int print_json(const bench_args *args, const cp_bench_put_report *report)
 
 static int print_table(const bench_args *args, const cp_bench_put_report *report)
 {
-    printf("%-6s | %8s %8s %6s | %6s %6s %9s | %8s %8s %6s\n", "row", "floor", "p50", "ratio", "p99", "p99.9",
-           "max", "floor", "flat out", "ratio");
+    printf("%-6s | %7s %7s %6s | %6s %6s %9s | %7s %8s %6s | %6s %6s\n", "row", "floor", "p50", "ratio",
+           "p99", "p99.9", "max", "floor", "flat out", "ratio", "drain", "ratio");
     for (uint32_t i = 0; i < CP_BENCH_SIZES; i++) {
         const cp_bench_put_result *r = &report->sizes[i];
-        printf("%-4u B | %8.1f %8.1f %6.2f | %6.0f %6.0f %9.0f | %8.1f %8.1f %6.2f\n", r->bytes,
-               r->floor_paced_ns.median, r->p50_ns.median, r->p50_ns.median / r->floor_paced_ns.median,
-               r->p99_ns.median, r->p999_ns.median, r->max_ns.high, r->floor_ns.median,
-               r->saturated_ns.median, r->saturated_ns.median / r->floor_ns.median);
+        printf("%-4u B | %7.2f %7.2f %6.2f | %6.1f %6.1f %9.0f | %7.2f %8.1f %6.2f | %6.1f %6.2f\n", r->bytes,
+               r->floor_paced_ns.median, r->p50_ns.median, r->p50_over_floor.median, r->p99_ns.median,
+               r->p999_ns.median, r->max_ns.high, r->floor_ns.median, r->saturated_ns.median,
+               r->saturated_over_floor.median, r->drain_ns.median, r->drain_over_floor.median);
     }
-    printf("ns per put; floor: memcpy of the row; medians of %u rounds\n"
-           "one cache line between the CPUs: %.0f ns; timer: %.1f ns taken off, steps of %.1f ns\n",
+    printf("ns per put; floor: memcpy of the row; drain: ns per row out of its ring; medians of %u rounds, "
+           "as are the "
+           "ratios\n"
+           "one cache line between the CPUs: %.0f ns; timer: %.1f ns taken off, steps of %.1f ns, within "
+           "which is "
+           "interpolated\n",
            report->rounds, report->pingpong_ns.median, report->timer_ns, report->step_ns);
     cp_bench_host_print(&args->host);
     return cp_output_finish();

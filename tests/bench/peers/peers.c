@@ -3,7 +3,7 @@
  *     peers [--rounds N] [--pace NS] [--cpus P,C] [--only NAME]      one JSON object on standard output
  *
  * Each round and peer: put at a pace, in bursts of 16 for the median (a single put is shorter than the timer's step) and one by
- * one for the tail; then flat out. The row lies still and the copies go round a ring of 8 MiB. Figures are nanoseconds per put,
+ * one for the tail, both interpolated within the timer's step after a wait of random length (base/put_timer.h); then flat out. The row lies still and the copies go round a ring of 8 MiB. Figures are nanoseconds per put,
  * a list per round; peers.py makes medians and ratios of them. */
 #include <sched.h>
 #include <stdio.h>
@@ -42,11 +42,13 @@ static double samples[PEERS][FIGURES][MAX_ROUNDS];
 static double pings[MAX_ROUNDS];
 static bool usable[PEERS];
 static cp_put_timer timer;
+static uint32_t scatter;
 
 static void wait_until(uint64_t tick)
 {
     while ((int64_t)(cp_put_timer_now() - tick) < 0)
         ;
+    cp_put_timer_scatter(&scatter);
 }
 
 static uint64_t ticks_per(uint64_t ns)
