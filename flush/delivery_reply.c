@@ -223,6 +223,12 @@ static bool leaves_doubt(const cp_http_reply *reply, cp_error_class class)
             (class == CP_CLASS_TRANSIENT || class == CP_CLASS_THROTTLE || class == CP_CLASS_UNKNOWN));
 }
 
+static void may_be_stored(cp_delivery *delivery)
+{
+    delivery->tied = true;
+    cp_delivery_doubt_open_(delivery);
+}
+
 void cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns)
 {
     if (delivery->state == CP_DELIVERY_COUNTING) {
@@ -233,6 +239,8 @@ void cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64
     const cp_error_class class = cp_error_classify(reply);
     cp_failpoint(cp_pieces_in_use(&delivery->pieces) ? CP_FP_PIECE_REPLIED : CP_FP_BATCH_REPLIED);
     delivery->malformed += class == CP_CLASS_MALFORMED;
+    if (reply->unanswered)
+        may_be_stored(delivery);
     if (class == CP_CLASS_OK) {
         rows_taken(delivery, reply, now_ns);
         return;
@@ -249,10 +257,8 @@ void cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64
     } else if (too_big) {
         rows_split(delivery, reply, now_ns);
     } else {
-        if (leaves_doubt(reply, class)) {
-            delivery->tied = true;
-            cp_delivery_doubt_open_(delivery);
-        }
+        if (leaves_doubt(reply, class))
+            may_be_stored(delivery);
         send_later(delivery, reply, class, NULL, now_ns);
     }
 }

@@ -50,6 +50,7 @@ struct cp_http_exchange {
     uint64_t taken;     /* of it, bytes that are on their way */
     uint64_t taken_ns;  /* when that last grew; boot-time clock */
     bool stalled;       /* given up, for it did not */
+    unsigned sends;     /* how often libcurl has begun to send the request */
     bool sized;         /* the reply's head says where its body ends */
     bool head_ended;    /* with the empty line */
 };
@@ -311,6 +312,18 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx)
     return bytes;
 }
 
+/* A connection stands, and the request is about to be sent on it. */
+static int on_send(void *ctx, char *to, char *from, int to_port, int from_port)
+{
+    cp_http_exchange *exchange = ctx;
+    (void)to;
+    (void)from;
+    (void)to_port;
+    (void)from_port;
+    exchange->sends++;
+    return CURL_PREREQFUNC_OK;
+}
+
 /* libcurl asks about once a second, and when bytes move. A server that takes no more of a body is not waited for; one that has
  * taken all of it may think for as long as the request may last. */
 static int on_transfer(void *ctx, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
@@ -344,6 +357,8 @@ static int exchange_set_up(cp_http_exchange *exchange)
     rc |= curl_easy_setopt(exchange->easy, CURLOPT_NOPROGRESS, 0L);
     rc |= curl_easy_setopt(exchange->easy, CURLOPT_XFERINFOFUNCTION, on_transfer);
     rc |= curl_easy_setopt(exchange->easy, CURLOPT_XFERINFODATA, exchange);
+    rc |= curl_easy_setopt(exchange->easy, CURLOPT_PREREQFUNCTION, on_send);
+    rc |= curl_easy_setopt(exchange->easy, CURLOPT_PREREQDATA, exchange);
     rc |= curl_easy_setopt(exchange->easy, CURLOPT_TIMEOUT_MS, (long)config->request_timeout_ms);
     exchange->configured = exchange->http->configured;
     return rc == CURLE_OK ? CP_OK : CP_E_NOMEM;
@@ -415,6 +430,7 @@ int cp_http_start(cp_http_exchange *exchange, const char *url, const void *body,
     exchange->taken = 0;
     exchange->taken_ns = cp_boottime_ns();
     exchange->stalled = false;
+    exchange->sends = 0;
     exchange->sized = false;
     exchange->head_ended = false;
     exchange->net_text[0] = '\0';
@@ -469,6 +485,7 @@ static void exchange_finish(cp_http_exchange *exchange, CURLcode net, cp_http_do
         .body_size = exchange->reply_size,
         .cut = kept < exchange->reply_size,
         .whole = exchange->sized && exchange->head_ended,
+        .unanswered = exchange->sends > (net == CURLE_OK ? 1u : 0u),
         .body = exchange->reply,
         .net_text = "",
     };

@@ -7,7 +7,8 @@
  * X-ClickHouse-User and X-ClickHouse-Key headers, never in the URL.
  *
  * When a kept-alive connection turns out dead before a byte of the reply, libcurl sends the request once more on a new
- * one by itself: the same bytes under the same token, so no other than a retry of ours.
+ * one by itself: the same bytes under the same token, so no other than a retry of ours. What it says then is of the last one,
+ * perhaps that the connection was refused; `unanswered` says that one before may have arrived.
  *
  * An exchange is one reusable request and reply; any number are under way at a time. One thread; cp_http_wake: any. */
 #ifndef CP_FLUSH_HTTP_H
@@ -34,6 +35,7 @@ typedef struct cp_http_reply {
     size_t body_size;      /* bytes of the reply's body, kept or not */
     bool cut;              /* body holds less than body_size */
     bool whole;       /* the head ended, and said how long the body is: nothing of the reply can be missing */
+    bool unanswered;  /* a request was begun to be sent, and had no reply: it may have been obeyed */
     const char *body; /* NUL-terminated */
     const char *net_text; /* curl's words for net; "" when 0 */
 } cp_http_reply;

@@ -26,6 +26,9 @@ struct fake_server {
     _Atomic bool stopping;
     _Atomic unsigned passes; /* held inserts that may go */
     _Atomic bool away;
+    _Atomic bool deaf;      /* nobody is to listen */
+    _Atomic bool listening; /* the acceptor's word */
+    struct sockaddr_in address;
     _Atomic unsigned long group;
     pthread_t acceptor;
     struct {
@@ -246,6 +249,12 @@ static bool answer(connection *c)
     case FAKE_REPLY:
         reply(c, step.status, step.headers, step.body ? step.body : "");
         return true;
+    case FAKE_KILLED:
+        atomic_store(&c->server->away, true);
+        atomic_store(&c->server->deaf, true);
+        while (atomic_load(&c->server->listening) && !atomic_load(&c->server->stopping))
+            usleep(1000);
+        return false;
     case FAKE_DIES:
         atomic_store(&c->server->away, true);
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
@@ -295,10 +304,42 @@ static unsigned place_find(fake_server *server)
     return server->worker_count < CONNECTIONS ? server->worker_count++ : CONNECTIONS;
 }
 
+static void listen_begin(fake_server *server)
+{
+    socklen_t size = sizeof server->address;
+    server->listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (server->listener < 0 ||
+        setsockopt(server->listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) < 0 ||
+        bind(server->listener, (struct sockaddr *)&server->address, size) < 0 ||
+        listen(server->listener, 16) < 0 ||
+        getsockname(server->listener, (struct sockaddr *)&server->address, &size) < 0) {
+        perror("fake server");
+        abort();
+    }
+    atomic_store(&server->listening, true);
+}
+
+/* Stops to listen, or begins again, as it is told. False: nobody listens. */
+static bool listens(fake_server *server)
+{
+    const bool deaf = atomic_load(&server->deaf);
+    if (deaf && atomic_load(&server->listening)) {
+        close(server->listener);
+        atomic_store(&server->listening, false);
+    } else if (!deaf && !atomic_load(&server->listening)) {
+        listen_begin(server);
+    }
+    if (deaf)
+        usleep(POLL_MS * 1000);
+    return !deaf;
+}
+
 static void *acceptor_main(void *arg)
 {
     fake_server *server = arg;
     while (!atomic_load(&server->stopping)) {
+        if (!listens(server))
+            continue;
         struct pollfd p = {.fd = server->listener, .events = POLLIN};
         if (poll(&p, 1, POLL_MS) <= 0)
             continue;
@@ -330,16 +371,9 @@ fake_server *fake_server_start(const fake_step *steps, unsigned count, const cha
     server->settings = settings;
     snprintf(server->version, sizeof server->version, "%s", version);
     pthread_mutex_init(&server->lock, NULL);
-    server->listener = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    if (server->listener < 0 || bind(server->listener, (struct sockaddr *)&address, size) < 0 ||
-        listen(server->listener, 16) < 0 ||
-        getsockname(server->listener, (struct sockaddr *)&address, &size) < 0) {
-        perror("fake server");
-        abort();
-    }
-    snprintf(server->url, sizeof server->url, "http://127.0.0.1:%d", ntohs(address.sin_port));
+    server->address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    listen_begin(server);
+    snprintf(server->url, sizeof server->url, "http://127.0.0.1:%d", ntohs(server->address.sin_port));
     pthread_create(&server->acceptor, NULL, acceptor_main, server);
     return server;
 }
@@ -347,6 +381,8 @@ fake_server *fake_server_start(const fake_step *steps, unsigned count, const cha
 void fake_server_set_away(fake_server *server, bool away)
 {
     atomic_store(&server->away, away);
+    if (!away)
+        atomic_store(&server->deaf, false);
 }
 
 void fake_server_let_go(fake_server *server)
@@ -400,7 +436,8 @@ void fake_server_stop(fake_server *server)
     pthread_join(server->acceptor, NULL);
     for (unsigned i = 0; i < server->worker_count; i++)
         pthread_join(server->workers[i].thread, NULL);
-    close(server->listener);
+    if (atomic_load(&server->listening))
+        close(server->listener);
     pthread_mutex_destroy(&server->lock);
     free(server);
 }

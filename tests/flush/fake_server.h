@@ -15,7 +15,8 @@ typedef enum fake_act {
     FAKE_SILENT, /* takes the request and never answers */
     FAKE_HELD,   /* takes the request, and answers as FAKE_OK when it is let go */
     FAKE_DRIP,   /* answers a byte per 50 ms, without ever ending */
-    FAKE_DIES    /* as FAKE_RESET, and then is away */
+    FAKE_DIES,   /* as FAKE_RESET, and then is away */
+    FAKE_KILLED  /* likewise, and nobody listens any more: connections are refused */
 } fake_act;
 
 typedef struct fake_step {
@@ -62,7 +63,7 @@ fake_insert fake_server_insert(fake_server *server, unsigned index);
 void fake_server_set_counts(fake_server *server, const fake_count *counts, unsigned count);
 unsigned fake_server_counted(fake_server *server);
 
-/* Away: every request is reset without an answer. */
+/* Away: every request is reset without an answer. Not away: also listens again after FAKE_KILLED. */
 void fake_server_set_away(fake_server *server, bool away);
 
 /* Lets one held insert go. */

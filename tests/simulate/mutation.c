@@ -26,6 +26,7 @@ const sim_mutation sim_mutations[] = {
     {"quarantine", "a refused row counts as settled when it is in the quarantine", 0, false},
     {"endpoint", "what may have been stored at an endpoint is sent there, and nowhere else", 0, false},
     {"tied", "what is under way follows to another endpoint only when it is surely not stored", 0, false},
+    {"unanswered", "what libcurl has sent once more by itself may have been stored the first time", 0, false},
     {"aside", "a batch is set aside durably before ring and log go on", 0, false},
     {"keys", "a row that may be lost with its host stands for no other that has its key", 0, false},
     {NULL, NULL, 0, false},
@@ -56,6 +57,16 @@ bool __wrap_cp_intent_load(const cp_control *control, uint32_t table, cp_abi_int
 cp_error_class __real_cp_error_classify(const cp_http_reply *reply);
 cp_error_class __wrap_cp_error_classify(const cp_http_reply *reply);
 bool __real_cp_doubt_countable(const cp_table *table);
+void __real_cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns);
+void __wrap_cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns);
+
+void __wrap_cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns)
+{
+    cp_http_reply seen = *reply;
+    seen.unanswered &= !sim_mutation_is("unanswered");
+    __real_cp_delivery_reply(delivery, &seen, now_ns);
+}
+
 bool __wrap_cp_doubt_countable(const cp_table *table);
 
 void __wrap_cp_lane_prepare(cp_lane *lane, const cp_batch_intent *batch)

@@ -18,8 +18,9 @@
 enum {
     HANDLES = 48,
     MESSAGES = 64,
-    OUTLIVES = 700,                  /* permille of messages that go on when their sender gives up */
-    SLOW_S = 40,                     /* at most, of a slow one; the sink's window of tokens covers more */
+    KEPT = 500,     /* permille of requests that go out on a connection that was used before */
+    OUTLIVES = 700, /* permille of messages that go on when their sender gives up */
+    SLOW_S = 40,    /* at most, of a slow one; the sink's window of tokens covers more */
     PROGRESS_NS = 1000 * 1000 * 1000 /* libcurl tells about once a second */
 };
 
@@ -52,6 +53,9 @@ typedef struct handle {
     curl_write_callback on_body, on_head;
     void *body_ctx, *head_ctx, *progress_ctx;
     curl_xferinfo_callback on_progress;
+    curl_prereq_callback on_send;
+    void *send_ctx;
+    bool again; /* without an answer libcurl sends it once more */
     long timeout_ms, connect_ms;
     uint64_t started_ns, progress_ns, ends_ns;
     CURLcode ends_with; /* at ends_ns, when nothing comes before */
@@ -213,6 +217,13 @@ static void ends_by(handle *h, uint64_t at_ns, CURLcode code)
     }
 }
 
+/* The connection stands: it may be sent. */
+static bool goes_out(handle *h)
+{
+    char nowhere[] = "";
+    return !h->on_send || h->on_send(h->send_ctx, nowhere, nowhere, 0, 0) == CURL_PREREQFUNC_OK;
+}
+
 static void send_out(handle *h)
 {
     const sim_weather *weather = &sim_network[sim_sink_host(h->url)];
@@ -231,6 +242,8 @@ static void send_out(handle *h)
         ends_by(h, sim.now_ns + latency, CURLE_COULDNT_CONNECT);
     } else if (weather->unreachable) {
         ends_by(h, sim.now_ns + (uint64_t)h->connect_ms * CP_NS_PER_MS, CURLE_OPERATION_TIMEDOUT);
+    } else if (!goes_out(h)) {
+        ends_by(h, sim.now_ns, CURLE_ABORTED_BY_CALLBACK);
     } else if (sim_luck(weather->stalled)) {
         h->taken = h->size / 2;
     } else if (sim_luck(weather->reset_before)) {
@@ -301,12 +314,26 @@ static void progress(handle *h)
         finish(h, CURLE_ABORTED_BY_CALLBACK);
 }
 
+/* The connection had been kept, and ended before a byte of the reply. */
+static void send_again(handle *h)
+{
+    sim_trace("network: sent once more by libcurl");
+    message *before = h->sent;
+    h->url = before->url; /* the sender's may be gone */
+    h->again = false;
+    send_out(h);
+    message_drop(before);
+}
+
 static void handle_move(handle *h)
 {
     const message *sent = h->sent;
     if (!h->active || h->done)
         return;
-    if (sent && sent->phase == ANSWERED && sent->at_ns <= sim.now_ns && sent->at_ns <= h->ends_ns)
+    if (sent && sent->phase == ANSWERED && sent->at_ns <= sim.now_ns && sent->at_ns <= h->ends_ns &&
+        !sent->has_reply && h->again)
+        send_again(h);
+    else if (sent && sent->phase == ANSWERED && sent->at_ns <= sim.now_ns && sent->at_ns <= h->ends_ns)
         finish(h, sent->has_reply ? reply_deliver(h, &sent->reply, sent->cut) : sent->code);
     else if (sim.now_ns >= h->ends_ns)
         finish(h, h->ends_with);
@@ -381,6 +408,9 @@ static void option_pointer(handle *h, CURLoption option, void *value)
     case CURLOPT_XFERINFODATA:
         h->progress_ctx = value;
         break;
+    case CURLOPT_PREREQDATA:
+        h->send_ctx = value;
+        break;
     default:
         break;
     }
@@ -410,6 +440,8 @@ CURLcode curl_easy_setopt(CURL *easy, CURLoption option, ...)
         h->on_head = va_arg(args, curl_write_callback);
     else if (option == CURLOPT_XFERINFOFUNCTION)
         h->on_progress = va_arg(args, curl_xferinfo_callback);
+    else if (option == CURLOPT_PREREQFUNCTION)
+        h->on_send = va_arg(args, curl_prereq_callback);
     else if (!option_number(h, option, args))
         option_pointer(h, option, va_arg(args, void *));
     va_end(args);
@@ -453,6 +485,7 @@ CURLMcode curl_multi_add_handle(CURLM *handle_, CURL *easy)
 {
     (void)handle_;
     ((handle *)easy)->active = true;
+    ((handle *)easy)->again = sim_luck(KEPT);
     send_out(easy);
     return CURLM_OK;
 }
