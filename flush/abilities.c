@@ -42,7 +42,8 @@ enum {
     SETTINGS_ROOM = 1024,    /* all wishes as URL text */
     VERSION_ROOM = 64,
     SQL_ROOM = 256 * 1024, /* names of CP_MAX_SINK_TABLES tables, escaped */
-    URL_ROOM = 1200
+    URL_ROOM = 1200,
+    FIELD_VIEWS = 3 /* of a table's line */
 };
 
 typedef enum probe_step { STEP_SERVER, STEP_WINDOW, STEP_TABLES, STEP_GROUPS, STEP_COUNT } probe_step;
@@ -52,6 +53,7 @@ typedef struct known_table {
     _Atomic int guarantee;
     cp_counting counting;
     bool replicated;
+    bool views;
     uint64_t group;
 } known_table;
 
@@ -65,7 +67,7 @@ struct cp_abilities {
     bool probing;
     probe_step step;
     uint32_t failures;
-    uint32_t lists; /* of tables, that came */
+    uint32_t lists; /* of tables, that came or were refused */
     uint64_t retry_at;
     uint32_t known_wishes; /* a bit each */
     unsigned major;
@@ -194,7 +196,8 @@ static int step_start(cp_abilities *abilities)
         break;
     case STEP_TABLES:
         sql_of_tables(abilities, "], concat(database, '.', name)) AS i, engine, extract(engine_full, "
-                                 "'non_replicated_deduplication_window = ([0-9]+)') FROM system.tables "
+                                 "'non_replicated_deduplication_window = ([0-9]+)'), "
+                                 "length(dependencies_table) FROM system.tables "
                                  "WHERE i > 0 FORMAT TabSeparated");
         break;
     default:
@@ -281,12 +284,20 @@ static cp_counting counting_of(const char *engine)
     return CP_COUNTING_NOT;
 }
 
+/* The line's index-th field, from 0 on; the line's end when it has none. */
+static const char *field_of(const char *line, unsigned index)
+{
+    const char *at = line;
+    for (; index > 0 && *(at += strcspn(at, "\t\n")) == '\t'; index--)
+        at++;
+    return index == 0 ? at : line + strcspn(line, "\n");
+}
+
 static void take_tables(cp_abilities *abilities, const char *body)
 {
-    abilities->lists++;
     for (uint32_t i = 0; i < abilities->table_count; i++) {
         atomic_store_explicit(&abilities->tables[i].guarantee, CP_GUARANTEE_UNKNOWN, memory_order_relaxed);
-        abilities->tables[i].replicated = false;
+        abilities->tables[i].replicated = abilities->tables[i].views = false;
     }
     for (const char *line = body; *line;) {
         unsigned index = 0;
@@ -299,6 +310,7 @@ static void take_tables(cp_abilities *abilities, const char *body)
                                   memory_order_relaxed);
             table->counting = counting_of(engine);
             table->replicated = strncmp(engine, "Replicated", 10) == 0;
+            table->views = strtoul(field_of(line, FIELD_VIEWS), NULL, 10) > 0;
         }
         line += strcspn(line, "\n");
         line += *line == '\n';
@@ -372,6 +384,7 @@ cp_probe_result cp_abilities_reply(cp_abilities *abilities, const cp_http_reply 
         return probe_failed(abilities, reply, now_ns);
     if (abilities->step == STEP_WINDOW && good)
         abilities->default_window = strtoul(reply->body, NULL, 10);
+    abilities->lists += abilities->step == STEP_TABLES && reply->net == 0;
     if (abilities->step == STEP_TABLES && good)
         take_tables(abilities, reply->body);
     if (abilities->step == STEP_GROUPS)
@@ -460,6 +473,11 @@ cp_guarantee cp_abilities_guarantee(const cp_abilities *abilities, uint32_t tabl
     if (table >= abilities->table_count)
         return CP_GUARANTEE_UNKNOWN;
     return (cp_guarantee)atomic_load_explicit(&abilities->tables[table].guarantee, memory_order_relaxed);
+}
+
+bool cp_abilities_has_views(const cp_abilities *abilities, uint32_t table)
+{
+    return table < abilities->table_count && abilities->tables[table].views;
 }
 
 uint32_t cp_abilities_lists(const cp_abilities *abilities)

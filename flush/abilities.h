@@ -12,7 +12,7 @@
  *     1. version() and which of the settings we would like exist: only those are sent, for an unknown one fails the
  *        insert with error 115. Without this step nothing is known.
  *     2. the server's default of non_replicated_deduplication_window   } for the guarantee that is
- *     3. engine and own window of each table                          } displayed; old servers may refuse
+ *     3. engine, own window and materialized views of each table      } displayed; old servers may refuse
  *     4. of replicated tables, the path in Keeper: what replicas of one table have in common
  *
  * Bodies are compressed with zstd from 21.1 on; older servers get them plain. One thread; guarantee: any. */
@@ -96,7 +96,10 @@ cp_counting cp_abilities_counting(const cp_abilities *abilities, uint32_t table)
  * them. 0: the table is not replicated, or the server does not say. */
 uint64_t cp_abilities_group(const cp_abilities *abilities, uint32_t table);
 
-/* How often the server has said which tables it has. */
+/* True when the table has materialized views, as far as is known: an insert that a view refuses is refused after its table has the rows. */
+bool cp_abilities_has_views(const cp_abilities *abilities, uint32_t table);
+
+/* How often the server was asked which tables it has and has answered, be it with an error. */
 uint32_t cp_abilities_lists(const cp_abilities *abilities);
 
 /* The guarantee for a table. Any thread. */

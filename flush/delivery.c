@@ -141,6 +141,7 @@ void cp_delivery_free(cp_delivery *delivery)
     cp_native_free(delivery->native);
     cp_chunk_queue_free(delivery->queue);
     free(delivery->doubt.sql);
+    free(delivery->doubt.refusal_body);
     free(delivery->url);
     free(delivery);
 }

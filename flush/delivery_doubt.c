@@ -7,12 +7,15 @@
  *     before     before what is in doubt is sent again, and before a piece of such a batch is sent at all
  *     after      when the same bytes under the same token were acknowledged
  *     refused    when they were refused for what they hold: twice the same count, SETTLE_MS apart
+ *     view       when they were refused though nothing was in doubt, and the table has materialized views: what a view refuses is in
+ *                the table already. Whether it has any the server is asked anew, once for a batch
  *
  *                 all are there     none is                                  some are
  *     before      settled           sent, same token                         sent, same token; a new piece is halved
  *     after       settled           sent, fresh token "…/again-1", -2, -3;   on in pieces
  *                                   then quarantined
  *     refused     settled           sent once more, and the answer counts    on in pieces
+ *     view        settled           refused, as if nobody had asked           on in pieces
  *
  * When a count is final. "All" always is: what is found is stored. After an acknowledgement so are the others, of a plain MergeTree: an
  * earlier request under the token that is still running has, for each partition, either stored its part before the retry
@@ -57,14 +60,15 @@ int cp_delivery_doubt_create_(cp_delivery *delivery)
         return CP_OK;
     doubt->sql_room = cp_doubt_sql_room(delivery->table, config->database);
     doubt->sql = malloc(doubt->sql_room);
-    return doubt->sql ? CP_OK : CP_E_NOMEM;
+    doubt->refusal_body = malloc(CP_HTTP_REPLY_BYTES + 1);
+    return doubt->sql && doubt->refusal_body ? CP_OK : CP_E_NOMEM;
 }
 
 void cp_delivery_doubt_begin_(cp_delivery *delivery, bool batch)
 {
     cp_delivery_doubt_ *doubt = &delivery->doubt;
     doubt->why = CP_DOUBT_NONE_;
-    doubt->open = doubt->refused = doubt->cleared = doubt->looked = false;
+    doubt->open = doubt->refused = doubt->cleared = doubt->looked = doubt->listing = false;
     doubt->fresh = doubt->tries = doubt->failures = 0;
     if (batch)
         doubt->pieces = doubt->given_up = false;
@@ -161,19 +165,39 @@ static bool engine_ask(cp_delivery *delivery, cp_doubt_why_ why, uint64_t now_ns
     return true;
 }
 
-/* The engine was asked for: now it is known, or is not going to be. */
+/* As the server has said last. */
+static bool has_views(const cp_delivery *delivery)
+{
+    return cp_abilities_has_views(delivery->at->abilities, delivery->index);
+}
+
+/* None of the rows is there: the refusal that was kept is taken as it came. */
+static void refusal_believe(cp_delivery *delivery, uint64_t now_ns)
+{
+    cp_delivery_doubt_ *doubt = &delivery->doubt;
+    doubt->why = CP_DOUBT_NONE_;
+    doubt->refused = true;
+    delivery->tied = doubt->was_tied;
+    delivery->state = CP_DELIVERY_SENDING;
+    cp_delivery_reply(delivery, &doubt->refusal, now_ns);
+}
+
+/* The server was asked for its tables: now it is known what a count is worth, or is not going to be. */
 static void engine_asked(cp_delivery *delivery, uint64_t now_ns)
 {
     cp_delivery_doubt_ *doubt = &delivery->doubt;
     const cp_counting worth = counting(delivery);
     const bool answered =
         doubt->asked == delivery->at && doubt->lists != cp_abilities_lists(delivery->at->abilities);
-    if (worth == CP_COUNTING_UNKNOWN && !answered) {
+    doubt->listing &= !answered;
+    if (doubt->listing || (worth == CP_COUNTING_UNKNOWN && !answered)) {
         (void)engine_ask(delivery, doubt->why, now_ns);
     } else if (doubt->why == CP_DOUBT_AFTER_ && worth != CP_COUNTING_FINAL) {
         doubt->why = CP_DOUBT_NONE_;
         cp_delivery_taken_(delivery, now_ns);
-    } else if (worth == CP_COUNTING_UNKNOWN || worth == CP_COUNTING_NOT) {
+    } else if (doubt->why == CP_DOUBT_VIEW_ && (worth <= CP_COUNTING_NOT || !has_views(delivery))) {
+        refusal_believe(delivery, now_ns);
+    } else if (worth <= CP_COUNTING_NOT) {
         doubt->refused |= doubt->why == CP_DOUBT_REFUSED_;
         send_now(delivery);
     } else {
@@ -206,11 +230,33 @@ bool cp_delivery_doubt_after_(cp_delivery *delivery, uint64_t now_ns)
     return true;
 }
 
-bool cp_delivery_doubt_refused_(cp_delivery *delivery, uint64_t now_ns)
+/* A refusal, with nothing in doubt before it. True: a view may have refused, and it is kept until that is known. */
+static bool view_ask(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns)
 {
     cp_delivery_doubt_ *doubt = &delivery->doubt;
-    if (!doubt->open || doubt->refused || counting(delivery) == CP_COUNTING_NOT)
+    const bool whole = !cp_pieces_in_use(&delivery->pieces);
+    if (!whole && !has_views(delivery))
         return false;
+    doubt->refusal = *reply;
+    doubt->refusal.net_text = "";
+    doubt->refusal.body = doubt->refusal_body;
+    snprintf(doubt->refusal_body, CP_HTTP_REPLY_BYTES + 1, "%s", reply->body);
+    doubt->was_tied = delivery->tied;
+    delivery->tied = true;
+    doubt->listing = whole;
+    if (whole)
+        return engine_ask(delivery, CP_DOUBT_VIEW_, now_ns);
+    count_start(delivery, CP_DOUBT_VIEW_, now_ns);
+    return true;
+}
+
+bool cp_delivery_doubt_refused_(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns)
+{
+    cp_delivery_doubt_ *doubt = &delivery->doubt;
+    if (doubt->refused || counting(delivery) == CP_COUNTING_NOT)
+        return false;
+    if (!doubt->open)
+        return view_ask(delivery, reply, now_ns);
     doubt->looked = false;
     if (engine_unknown(delivery))
         return engine_ask(delivery, CP_DOUBT_REFUSED_, now_ns);
@@ -277,6 +323,17 @@ static void counted_refused(cp_delivery *delivery, uint64_t distinct, uint64_t n
     }
 }
 
+static void view_refused(const cp_delivery *delivery)
+{
+    char text[CP_DELIVERY_TEXT];
+    char quoted[CP_DELIVERY_TEXT + 100];
+    cp_http_reply_text(&delivery->doubt.refusal, text, sizeof text);
+    cp_log(CP_LOG_WARN, "ClickHouse refused rows and holds them: a materialized view does not take them",
+           "table=%s rows=%u code=%d error=%s consequence=\"the view lacks them\"", delivery->table->name,
+           rows_in_doubt(delivery), delivery->doubt.refusal.exception_code,
+           cp_log_quote(quoted, sizeof quoted, text));
+}
+
 static void counted(cp_delivery *delivery, const cp_doubt_count *count, uint64_t now_ns)
 {
     cp_delivery_doubt_ *doubt = &delivery->doubt;
@@ -288,9 +345,13 @@ static void counted(cp_delivery *delivery, const cp_doubt_count *count, uint64_t
                "table=%s rows=%u held=%lu distinct=%lu remedy=\"coldpath audit names them\"",
                delivery->table->name, rows, (unsigned long)count->held, (unsigned long)count->distinct);
     if (count->distinct >= rows) {
+        if (doubt->why == CP_DOUBT_VIEW_)
+            view_refused(delivery);
         if (doubt->why != CP_DOUBT_AFTER_)
             cp_delivery_found_(delivery, now_ns);
         cp_delivery_taken_(delivery, now_ns);
+    } else if (doubt->why == CP_DOUBT_VIEW_ && count->distinct == 0) {
+        refusal_believe(delivery, now_ns);
     } else if (doubt->why == CP_DOUBT_REFUSED_) {
         counted_refused(delivery, count->distinct, now_ns);
     } else if (doubt->why == CP_DOUBT_AFTER_ && count->distinct == 0) {

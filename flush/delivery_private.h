@@ -27,7 +27,8 @@ typedef enum cp_doubt_why_ {
     CP_DOUBT_NONE_,
     CP_DOUBT_BEFORE_,
     CP_DOUBT_AFTER_,
-    CP_DOUBT_REFUSED_
+    CP_DOUBT_REFUSED_,
+    CP_DOUBT_VIEW_
 } cp_doubt_why_;
 
 typedef struct cp_delivery_doubt_ {
@@ -49,6 +50,10 @@ typedef struct cp_delivery_doubt_ {
     cp_span spans[CP_MAX_TABLE_SLOTS]; /* of the piece: places only */
     char *sql;
     size_t sql_room;
+    cp_http_reply refusal; /* VIEW: to be believed, if none of the rows is there */
+    char *refusal_body;    /* CP_HTTP_REPLY_BYTES and a NUL */
+    bool was_tied;
+    bool listing; /* VIEW: the list of tables that says whether there are views has not come yet */
 } cp_delivery_doubt_;
 
 typedef struct cp_delivery_progress_ {
@@ -173,7 +178,7 @@ void cp_delivery_doubt_spans_(cp_delivery *delivery, cp_chunk *const *chunks, ui
 /* Before a send, and after its answer: true when the rows are counted first, and the answer decides how it goes on. */
 bool cp_delivery_doubt_before_(cp_delivery *delivery, uint64_t now_ns);
 bool cp_delivery_doubt_after_(cp_delivery *delivery, uint64_t now_ns);
-bool cp_delivery_doubt_refused_(cp_delivery *delivery, uint64_t now_ns);
+bool cp_delivery_doubt_refused_(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns);
 
 /* Takes the reply to a count. */
 void cp_delivery_doubt_reply_(cp_delivery *delivery, const cp_http_reply *reply, uint64_t now_ns);

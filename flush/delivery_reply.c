@@ -250,7 +250,7 @@ void cp_delivery_reply(cp_delivery *delivery, const cp_http_reply *reply, uint64
                           (class == CP_CLASS_MALFORMED &&
                            (cp_pieces_in_use(&delivery->pieces) || delivery->malformed > MALFORMED_TRIES)));
     const bool too_big = class == CP_CLASS_SPLIT && rows_under_way(delivery) > 1;
-    if ((refused || too_big) && cp_delivery_doubt_refused_(delivery, now_ns))
+    if ((refused || too_big) && cp_delivery_doubt_refused_(delivery, reply, now_ns))
         return; /* if they are there already, they need not be taken */
     if (refused) {
         rows_refused(delivery, reply, class, now_ns);

@@ -96,6 +96,26 @@ class Doubt(unittest.TestCase):
         for tokens in self.each("DELETE WHERE number % 3 = 1 SETTINGS mutations_sync = 2"):
             self.assertGreaterEqual(len(tokens), ROWS // 3)
 
+    def test_refused_by_a_view(self):
+        """ClickHouse stores rows before its materialized views refuse them. In the same batch the table itself refuses a row."""
+        for critical in (False, True):
+            with self.subTest(critical=critical), tempfile.TemporaryDirectory(prefix="coldpath-doubt-") as directory, \
+                    ChdbServer() as server:
+                ddl = pathlib.Path(directory) / "orders.sql"
+                ddl.write_text(DDL.format(partition="number % 3"))
+                table = {"ddl": str(ddl), "flush": {"interval": "50ms"}} | ({"class": "critical"} if critical else {})
+                with Recorder(server, {"orders": table}, extra={"clickhouse": {"retry_min": "10ms", "retry_max": "50ms"}}) as recorder:
+                    server.query("ALTER TABLE test.orders ADD CONSTRAINT sound CHECK number != 7")
+                    server.query("CREATE TABLE test.seen (number UInt64, ok UInt8) ENGINE = MergeTree ORDER BY number")
+                    server.query("CREATE MATERIALIZED VIEW test.seen_mv TO test.seen AS "
+                                 "SELECT number, throwIf(number = 100) AS ok FROM test.orders")
+                    rows = "".join(f"{number}\n" for number in range(ROWS)).encode()
+                    recorder.run("coldpath", "put", "orders", "--format", "csv", input=rows, check=True)
+                    status = recorder.wait_delivered(WAIT_SECONDS)["tables"][0]
+                    self.assertEqual(self.held(server), (ROWS - 1, ROWS - 1), recorder.read_log()[-3000:])
+                    self.assertEqual((status["rows_delivered"], status["rows_quarantined"]), (ROWS - 1, 1), status)
+                    self.assertIn("a materialized view does not take them", recorder.read_log())
+
 
 if __name__ == "__main__":
     if not engine_present():
