@@ -509,11 +509,20 @@ static uint32_t source_take(void *ctx, cp_chunk *const **chunks, uint64_t *lo)
     return count;
 }
 
+/* A batch that was cut before: as many rows as another configuration allowed. */
+static uint32_t batch_read(cp_log_lane *log_lane, cp_wal_reader *reader, uint64_t lo, uint64_t hi,
+                           cp_error *err)
+{
+    cp_batch_policy policy = log_lane->table->batch;
+    policy.max_rows = UINT32_MAX;
+    return cp_log_buffer_fill(log_lane->buffer, &policy, reader, lo, hi, err);
+}
+
 static uint32_t source_again(void *ctx, uint64_t lo, uint64_t hi, cp_chunk *const **chunks, cp_error *err)
 {
     cp_log_lane *log_lane = ctx;
     *chunks = log_lane->buffer->pointers;
-    return cp_log_buffer_fill(log_lane->buffer, &log_lane->table->batch, log_lane->reader, lo, hi, err);
+    return batch_read(log_lane, log_lane->reader, lo, hi, err);
 }
 
 /* ---- checkpoint -------------------------------------------------------------------------------------------------- */
@@ -618,14 +627,16 @@ static int resume_intent(cp_log_lane *log_lane, const cp_wal_intent *intent, cp_
     int rc = cp_wal_reader_create(&reader, log_lane->wal, intent->lo, err);
     if (rc < 0)
         return rc;
-    const uint32_t count = buffer_fill(log_lane, reader, intent->lo, intent->hi, 1);
+    const uint32_t count = batch_read(log_lane, reader, intent->lo, intent->hi, err);
     cp_wal_reader_free(reader);
     if (count != intent->hi - intent->lo + 1)
-        return cp_error_set(
-            err, CP_E_TOO_BIG,
-            "table %s: a batch of %llu rows that was under way cannot be read whole: set flush.max_rows and "
-            "flush.max_bytes back to what they were until it is delivered",
-            log_lane->table->name, (unsigned long long)intent->rows);
+        return err->code < 0
+                   ? err->code
+                   : cp_error_set(
+                         err, CP_E_TOO_BIG,
+                         "table %s: a batch of %llu rows that was under way cannot be read whole: set "
+                         "flush.max_bytes back to what it was until it is delivered",
+                         log_lane->table->name, (unsigned long long)intent->rows);
     uint64_t rows = 0;
     for (uint32_t i = 0; i < count; i++)
         rows += log_lane->buffer->chunks[i].row_count;

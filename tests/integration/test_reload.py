@@ -106,6 +106,19 @@ class Reload(unittest.TestCase):
         self.assertEqual(self.recorder.stop(), 0)  # ships them
         self.assertEqual(self.held(), (200, 200))
 
+    def test_a_larger_batch_is_read_again(self):
+        """A batch as large as a reload allows, refused for one of its rows: the log is read again, all of it."""
+        self.make(tables=TABLES | {"trades": TABLES["trades"] | {"flush": LAZY | {"rows": 10, "max_rows": 10}}})
+        self.recorder.run("coldpath", "pause", "trades", check=True)
+        self.server.query("ALTER TABLE test.trades ADD CONSTRAINT sound CHECK trade_id != 77")
+        for first in range(0, 200, 20):  # a record of the log each
+            self.put("trades", first, 20)
+        self.assertEqual(self.change_table("trades", {"flush": LAZY | {"interval": "10ms"}})[0], 0)
+        self.recorder.run("coldpath", "resume", "trades", check=True)
+        status = self.recorder.wait_delivered(30)["tables"]
+        self.assertEqual(self.held()[1], 199, self.recorder.read_log()[-3000:])
+        self.assertEqual([table["rows_quarantined"] for table in status if table["table"] == "trades"], [1])
+
     def test_needs_restart(self):
         self.make()
         self.put("quotes", 0, 10)
