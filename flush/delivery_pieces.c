@@ -174,8 +174,11 @@ int cp_delivery_rest_write_(cp_delivery *delivery, const char *path, const char 
     int rc = cp_held_sender_room(delivery->env->held, delivery->index, size, delivery->quarantine.limit, err);
     if (rc == CP_OK)
         rc = cp_held_write(path, dir, header, rows.chunks, rows.count, err);
-    for (uint32_t i = 0; rc == CP_OK && i < rows.count; i++)
-        span_of_chunk(&delivery->batch, rows.chunks[i])->held += rows.chunks[i]->row_count;
+    for (uint32_t i = 0; rc == CP_OK && i < rows.count; i++) {
+        cp_span *span = span_of_chunk(&delivery->batch, rows.chunks[i]);
+        assert(span); /* the batch was made of them */
+        span->held += rows.chunks[i]->row_count;
+    }
     return rc;
 }
 
