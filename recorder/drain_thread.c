@@ -17,6 +17,8 @@ enum {
     RETIRE_POLL_NS = 2 * CP_NS_PER_MS
 };
 
+#define LOG_GRACE_NS (2 * (uint64_t)CP_NS_PER_S) /* for what was appended last; it is in its ring still */
+
 /* The next nap: none after work, else twice the last, up to a bound that is higher when nothing has come for
  * long. */
 static uint64_t next_nap(uint64_t nap, uint64_t now, uint64_t last_work_ns)
@@ -61,6 +63,16 @@ static bool step_logs(cp_drain_thread *thread, uint64_t now, uint64_t *quiet_sin
     if (moved || !pending)
         *quiet_since = now;
     return moved || (pending && now - *quiet_since < LOG_PATIENCE_NS);
+}
+
+/* An io_uring is no other thread's to wait on. */
+static void finish_logs(cp_drain_thread *thread)
+{
+    const uint64_t deadline = cp_boottime_ns() + LOG_GRACE_NS;
+    for (uint32_t i = 0; i < thread->work.table_count; i++) {
+        if (thread->work.logs[i])
+            cp_log_lane_finish(thread->work.logs[i], deadline);
+    }
 }
 
 static void step_ladders(cp_drain_thread *thread, uint64_t now)
@@ -113,6 +125,7 @@ static void *run(void *argument)
         nap = pending ? NAP_MIN_NS : next_nap(nap, now, last_work_ns);
         pause_for(thread, nap);
     }
+    finish_logs(thread);
     return NULL;
 }
 

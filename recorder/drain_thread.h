@@ -1,6 +1,6 @@
 /* The thread that turns the drain: all that has to be done often, and must never wait.
  *
- *     start ──► logs started ──┬──► retire ladders, when asked ──► drain ──► logs ──► ladders ──► heartbeat ──► nap ──┐
+ *     start ──► logs started ──┬──► retire ladders, when asked ──► drain ──► logs ──► ladders ──► heartbeat ──► nap ──┬──► logs finished
  *                              └──────────────────────────────────────────────────────────────────────────────────────┘
  *
  * It turns as often as there is work. When there is none, adaptive polling naps, from 50 µs up to 2 ms and, after a quiet

@@ -274,20 +274,25 @@ int cp_log_lane_open(cp_log_lane **out, const cp_config *config, uint32_t table,
         rc = unique_open(log_lane, region, err);
     if (rc < 0) {
         cp_error_prefix(err, "the log of table %s", log_lane->table->name);
-        cp_log_lane_close(log_lane, 0);
+        cp_log_lane_close(log_lane);
         return rc;
     }
     *out = log_lane;
     return CP_OK;
 }
 
-void cp_log_lane_close(cp_log_lane *log_lane, uint64_t deadline_ns)
+void cp_log_lane_finish(cp_log_lane *log_lane, uint64_t deadline_ns)
+{
+    cp_wal_finish(log_lane->wal, deadline_ns);
+}
+
+void cp_log_lane_close(cp_log_lane *log_lane)
 {
     if (!log_lane)
         return;
     cp_wal_reader_free(log_lane->reader);
     cp_wal_reader_free(log_lane->ahead_reader);
-    cp_wal_close(log_lane->wal, deadline_ns);
+    cp_wal_close(log_lane->wal, 0);
     cp_unique_close(log_lane->unique);
     free(log_lane);
 }

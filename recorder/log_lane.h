@@ -64,7 +64,10 @@ void cp_log_lane_left(const cp_log_lane *log_lane, uint64_t *rows, uint64_t *lsn
 /* Makes the next record open another segment of the log. Any thread. */
 void cp_log_lane_rotate(cp_log_lane *log_lane);
 
-/* After both threads have ended: what was appended gets until deadline_ns to become durable. NULL is allowed. */
-void cp_log_lane_close(cp_log_lane *log_lane, uint64_t deadline_ns);
+/* Drain thread, last: what was appended gets until deadline_ns (boot-time clock) to become durable. */
+void cp_log_lane_finish(cp_log_lane *log_lane, uint64_t deadline_ns);
+
+/* After both threads have ended. NULL is allowed. */
+void cp_log_lane_close(cp_log_lane *log_lane);
 
 #endif

@@ -373,7 +373,7 @@ void cp_recorder_free(cp_recorder *recorder)
     for (uint32_t i = 0; recorder->resumed && i < recorder->config->table_count; i++)
         cp_resumed_free(recorder->resumed[i]);
     for (uint32_t i = 0; recorder->logs && i < recorder->config->table_count; i++)
-        cp_log_lane_close(recorder->logs[i], cp_boottime_ns() + STOP_GRACE_NS);
+        cp_log_lane_close(recorder->logs[i]);
     cp_log_buffer_destroy(&recorder->log_buffer);
     for (uint32_t i = 0; recorder->ladders && i < recorder->config->table_count; i++)
         cp_ladder_lane_free(recorder->ladders[i]);

@@ -114,9 +114,7 @@ static int memory_take(cp_wal *wal)
 
 static void wal_free(cp_wal *wal)
 {
-    cp_io *const instances[] = {wal->io, wal->sink_io, wal->files};
-    if (wal->io && wal->file >= 0)
-        wal->io->ops->close(wal->io, wal->file);
+    cp_io *const instances[] = {wal->sink_io, wal->files};
     if (wal->sink_io)
         cp_wal_checkpoint_close(&wal->checkpoint);
     if (wal->files && wal->lock >= 0)
@@ -221,19 +219,30 @@ int cp_wal_open(cp_wal **out, const cp_wal_config *config, cp_error *err)
     return cp_wal_open_with(out, config, &none, err);
 }
 
-void cp_wal_close(cp_wal *wal, uint64_t deadline_ns)
+void cp_wal_finish(cp_wal *wal, uint64_t deadline_ns)
 {
-    if (!wal)
+    if (!wal->io)
         return;
     uint64_t now_ns = 0;
     const struct timespec stalled = {.tv_nsec =
                                          STEP_WAIT_NS}; /* nothing is under way that could be waited for */
-    while (wal->io && wal->frame_count > 0 && (now_ns = cp_boottime_ns()) < deadline_ns) {
+    while (wal->frame_count > 0 && (now_ns = cp_boottime_ns()) < deadline_ns) {
         if (!cp_wal_step_wait(wal, now_ns, STEP_WAIT_NS) && wal->writes == 0 && !wal->syncing)
             nanosleep(&stalled, NULL);
     }
-    if (wal->io)
-        cp_wal_settle(wal);
+    cp_wal_settle(wal);
+    if (wal->file >= 0)
+        wal->io->ops->close(wal->io, wal->file);
+    wal->file = -1;
+    wal->io->ops->destroy(wal->io);
+    wal->io = NULL;
+}
+
+void cp_wal_close(cp_wal *wal, uint64_t deadline_ns)
+{
+    if (!wal)
+        return;
+    cp_wal_finish(wal, deadline_ns);
     if (wal->thread_started) {
         pthread_mutex_lock(&wal->mutex);
         wal->stop = true;

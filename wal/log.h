@@ -14,9 +14,9 @@
  * Without a free segment (limit reached, no space) nothing is acknowledged, so that the ring applies its policy. Nothing
  * undelivered is ever deleted. cp_wal_status says which it is.
  *
- * Threads: open and close belong to the owner, before and after the others. start, append and step: the drain thread.
- * checkpoint and release: the flusher's. A reader: the thread that made it. durable, status: any. A maintenance
- * thread of the log's own prepares segments. Running allocates nothing. */
+ * Threads: open and close belong to the owner, before and after the others. start, append, step, status and finish: the drain
+ * thread, whose an io_uring is for good. checkpoint and release: the flusher's. A reader: the thread that made it. durable: any. A
+ * maintenance thread of the log's own prepares segments. Running allocates nothing. */
 #ifndef CP_WAL_LOG_H
 #define CP_WAL_LOG_H
 
@@ -84,8 +84,8 @@ typedef struct cp_wal cp_wal;
  * which, and nothing was touched; CP_E_ABI: another version's; CP_E_CONFIG; CP_E_PERM, CP_E_IO, CP_E_NOMEM. */
 int cp_wal_open(cp_wal **out, const cp_wal_config *config, cp_error *err);
 
-/* Ends the log: what was appended gets until deadline_ns (boot-time clock) to become durable; a last checkpoint says how far it
- * is. NULL is allowed. */
+/* Ends the log; a last checkpoint says how far it is. Where one thread does all, it need not finish first: deadline_ns is as there.
+ * NULL is allowed. */
 void cp_wal_close(cp_wal *wal, uint64_t deadline_ns);
 
 /* ---- what recovery found; stable until start ---- */
@@ -116,6 +116,10 @@ bool cp_wal_step(cp_wal *wal, uint64_t now_ns);
 
 /* As step, but waits up to wait_ns when writes are under way. For those who have nothing else to do. */
 bool cp_wal_step_wait(cp_wal *wal, uint64_t now_ns, uint64_t wait_ns);
+
+/* Ends the writer: what was appended gets until deadline_ns (boot-time clock) to become durable, and what is under way then is waited
+ * for. Nothing is appended or stepped after it. */
+void cp_wal_finish(cp_wal *wal, uint64_t deadline_ns);
 
 /* ---- flusher thread ---- */
 

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,9 @@
 #include "tests/wal/scratch.h"
 #include "wal/log_private.h"
 
-enum { RECORDS = 150, KILLS = 8 };
+enum { RECORDS = 150, KILLS = 8, LAST_WORDS = 5 };
+
+#define PATIENCE_NS (10 * (uint64_t)CP_NS_PER_S)
 
 static cp_wal_backend backend_of(void **state)
 {
@@ -393,6 +396,35 @@ static void test_two_recorders(void **state)
     scratch_destroy(&s);
 }
 
+/* A drain thread's life. */
+static void *write_and_finish(void *argument)
+{
+    scratch *s = argument;
+    cp_error err = {0};
+    if (cp_wal_start(s->wal, &err) == CP_OK && scratch_append(s, 1, LAST_WORDS))
+        cp_wal_finish(s->wal, cp_boottime_ns() + PATIENCE_NS);
+    return NULL;
+}
+
+/* What is under way when the writer is told to end becomes durable; whoever closes the log later need not be its thread. */
+static void test_the_writer_finishes(void **state)
+{
+    scratch s;
+    cp_error err = {0};
+    pthread_t writer;
+    scratch_init(&s, backend_of(state));
+    assert_int_equal(cp_wal_open(&s.wal, &s.config, &err), CP_OK);
+    assert_int_equal(pthread_create(&writer, NULL, write_and_finish, &s), 0);
+    assert_int_equal(pthread_join(writer, NULL), 0);
+    assert_int_equal(cp_wal_durable(s.wal), LAST_WORDS);
+    assert_int_equal(s.reported, LAST_WORDS);
+    scratch_close(&s);
+    scratch_open(&s);
+    assert_int_equal(scratch_read(&s, 1, LAST_WORDS, &err), CP_OK);
+    scratch_close(&s);
+    scratch_destroy(&s);
+}
+
 int main(void)
 {
     static cp_wal_backend backends[] = {CP_WAL_IO_URING, CP_WAL_POSIX};
@@ -410,6 +442,7 @@ int main(void)
             cmocka_unit_test_prestate(test_rotation, &backends[i]),
             cmocka_unit_test_prestate(test_rotation_at_the_limit, &backends[i]),
             cmocka_unit_test_prestate(test_two_recorders, &backends[i]),
+            cmocka_unit_test_prestate(test_the_writer_finishes, &backends[i]),
         };
         print_message("backend: %s\n", i ? "posix" : "io_uring");
         failed += cmocka_run_group_tests(tests, NULL, NULL);
