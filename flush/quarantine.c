@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/error.h"
 #include "flush/quarantine_record.h"
 
@@ -50,8 +51,12 @@ int cp_quarantine_make_directories_(const char *path, cp_error *err)
     snprintf(part, sizeof part, "%s/", path);
     for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        if (mkdir(part, 0700) < 0 && errno != EEXIST)
+        const bool made = mkdir(part, 0700) == 0;
+        if (!made && errno != EEXIST)
             return fail_errno(err, "make", part);
+        const int synced = made ? cp_dir_sync_parent(part) : 0;
+        if (synced < 0)
+            return cp_error_errno(err, CP_E_IO, -synced, "quarantine: sync the name of %s", part);
         *slash = '/';
     }
     return CP_OK;

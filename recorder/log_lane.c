@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/log.h"
@@ -141,6 +142,9 @@ static int make_directories(const char *path, cp_error *err)
         if (made ? chmod(part, mode) < 0 : errno != EEXIST)
             return cp_error_errno(err, cp_error_code_of_errno(errno), errno,
                                   "make %s for the logs of critical tables", part);
+        const int synced = made ? cp_dir_sync_parent(part) : 0;
+        if (synced < 0)
+            return cp_error_errno(err, cp_error_code_of_errno(-synced), -synced, "sync the name of %s", part);
         *slash = '/';
     }
     return CP_OK;

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "wal/log_private.h"
@@ -153,11 +154,20 @@ static cp_wal *wal_new(const cp_wal_config *config, const cp_wal_seams *seams)
     return wal;
 }
 
+/* With a name that lasts; also of one that is there, since a predecessor may have been killed in here. */
 static int directory_make(const cp_wal *wal, cp_error *err)
 {
-    if (wal->seams.io_create || mkdir(wal->dir, 0750) == 0 || errno == EEXIST)
+    if (wal->seams.io_create)
         return CP_OK;
-    return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot make the directory %s",
+    const bool made = mkdir(wal->dir, 0750) == 0;
+    if (!made && errno != EEXIST)
+        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot make the directory %s",
+                              wal->dir);
+    const int result = cp_dir_sync_parent(wal->dir);
+    if (result == 0 ||
+        (!made && result == -EACCES)) /* of a parent that is not ours to read somebody else took care */
+        return CP_OK;
+    return cp_error_errno(err, cp_error_code_of_errno(-result), -result, "cannot sync the name of %s",
                           wal->dir);
 }
 

@@ -1,7 +1,6 @@
 #include "wal/repair.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/trash.h"
@@ -255,31 +255,49 @@ static void rebuild_destroy(rebuild *b)
 
 /* ---- a damaged segment ----------------------------------------------------------------------------------------- */
 
-/* Gives the file a second name below damaged/, which it keeps when the first is taken. */
-static int damaged_keep(const cp_wal_repair *repair, const cp_wal_view_segment *segment, cp_error *err)
+/* A path below the log's directory, with room for a time behind it. */
+typedef char kept_path[sizeof((cp_wal_view *)NULL)->dir + 128];
+
+/* Gives the file a second name, which it keeps when the first is taken: durable before that happens. The directory in `to` is made. */
+static int file_keep(const cp_wal_repair *repair, const cp_wal_view_segment *segment, kept_path to,
+                     cp_error *err)
 {
-    char from[sizeof repair->view->dir + 32];
-    char dir[sizeof from];
-    char to[sizeof from + 32];
+    kept_path from;
     snprintf(from, sizeof from, "%s/%06u.seg", repair->view->dir, segment->slot);
-    snprintf(dir, sizeof dir, "%s/" CP_WAL_DAMAGED_DIR, repair->view->dir);
-    snprintf(to, sizeof to, "%s/%06u.seg-%" PRIu64, dir, segment->slot, segment->origin.id);
-    if (mkdir(dir, 0750) < 0 && errno != EEXIST)
-        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot make %s", dir);
+    char *slash = strrchr(to, '/');
+    *slash = '\0';
+    if (mkdir(to, 0750) < 0 && errno != EEXIST)
+        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot make %s", to);
+    *slash = '/';
     int result = link(from, to);
     if (result < 0 && errno == EEXIST) { /* of an earlier repair */
         const size_t length = strlen(to);
-        snprintf(to + length, sizeof to - length, "-%" PRIu64, cp_realtime_ns());
+        snprintf(to + length, sizeof(kept_path) - length, "-%" PRIu64, cp_realtime_ns());
         result = link(from, to);
     }
     if (result < 0)
         return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot keep %s as %s", from, to);
-    const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    result = fd < 0 ? -1 : fsync(fd);
-    const int errnum = errno;
-    if (fd >= 0)
-        close(fd);
-    return result < 0 ? cp_error_errno(err, CP_E_IO, errnum, "cannot sync %s", dir) : CP_OK;
+    result = cp_dir_sync_parent(to);
+    if (result == 0)
+        result = repair->io->ops->sync_dir(repair->io); /* the directory is perhaps new */
+    return result < 0 ? cp_error_errno(err, CP_E_IO, -result, "cannot sync the name %s", to) : CP_OK;
+}
+
+static int damaged_keep(const cp_wal_repair *repair, const cp_wal_view_segment *segment, cp_error *err)
+{
+    kept_path to;
+    snprintf(to, sizeof to, "%s/" CP_WAL_DAMAGED_DIR "/%06u.seg-%" PRIu64, repair->view->dir, segment->slot,
+             segment->origin.id);
+    return file_keep(repair, segment, to, err);
+}
+
+static int purged_keep(const cp_wal_repair *repair, const cp_wal_view_segment *segment, cp_error *err)
+{
+    kept_path to;
+    char name[64];
+    snprintf(name, sizeof name, "%06u.seg-%" PRIu64, segment->slot, segment->origin.id);
+    const int code = cp_trash_path(to, sizeof to, repair->view->dir, name, "purged", cp_realtime_ns(), err);
+    return code == CP_OK ? file_keep(repair, segment, to, err) : code;
 }
 
 /* The header as it stands in the file: the copy that the view's origin is of. */
@@ -292,33 +310,6 @@ static int header_load(rebuild *b, int file, const cp_wal_view_segment *segment)
     if (got != CP_WAL_FIRST_FRAME || b->header->head.crc != segment->origin.header_crc)
         return cp_error_set(b->err, CP_E_IO, "%06u.seg: its header cannot be read again", segment->slot);
     return CP_OK;
-}
-
-/* The same below trash/. */
-static int purged_keep(const cp_wal_repair *repair, const cp_wal_view_segment *segment, cp_error *err)
-{
-    char from[sizeof repair->view->dir + 32];
-    char to[sizeof from + 96];
-    char name[64];
-    snprintf(from, sizeof from, "%s/%06u.seg", repair->view->dir, segment->slot);
-    snprintf(name, sizeof name, "%06u.seg-%" PRIu64, segment->slot, segment->origin.id);
-    int code = cp_trash_path(to, sizeof to, repair->view->dir, name, "purged", cp_realtime_ns(), err);
-    char *slash = code == CP_OK ? strrchr(to, '/') : NULL;
-    if (!slash)
-        return code;
-    *slash = '\0';
-    if (mkdir(to, 0750) < 0 && errno != EEXIST)
-        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot make %s", to);
-    *slash = '/';
-    if (link(from, to) < 0)
-        return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "cannot keep %s as %s", from, to);
-    *slash = '\0';
-    const int fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const int result = fd < 0 ? -1 : fsync(fd);
-    const int errnum = errno;
-    if (fd >= 0)
-        close(fd);
-    return result < 0 ? cp_error_errno(err, CP_E_IO, errnum, "cannot sync %s", to) : CP_OK;
 }
 
 /* Writes it anew without what is damaged, or, with a range, without that. */

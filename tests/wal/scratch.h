@@ -33,9 +33,9 @@ void scratch_destroy(scratch *s);
 void scratch_open(scratch *s);
 void scratch_close(scratch *s);
 
-/* Appends records first … last; their content follows from their LSN. False when one found no room in five seconds. */
+/* Appends records first … last; their content follows from their LSN. False when one found no room for long. */
 bool scratch_append(scratch *s, uint64_t first, uint64_t last);
-/* Steps until everything up to lsn is durable; false after five seconds. */
+/* Steps until everything up to lsn is durable; false when that takes too long. */
 bool scratch_wait(scratch *s, uint64_t lsn);
 /* Reads back first … last and compares; returns the first bad code. */
 int scratch_read(scratch *s, uint64_t first, uint64_t last, cp_error *err);

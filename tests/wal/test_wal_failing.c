@@ -296,6 +296,27 @@ static void test_short_reads_and_writes(void **state)
     sweep_log(FAILING_SHORT, CP_WAL_POSIX);
 }
 
+/* Nobody is told of a record in a log whose directory may be gone when the host has lost its power. */
+static void test_a_new_directory_has_a_durable_name(void **state)
+{
+    (void)state;
+    char dir[sizeof f.s.dir + 8];
+    int names = 0;
+    FAILING_SWEEP(FAILING_EIO, DEPTH)
+    {
+        begin(CP_WAL_POSIX);
+        snprintf(dir, sizeof dir, "%s/new", f.s.dir);
+        f.s.config.dir = dir;
+        failing_begin();
+        const int code = cp_wal_open_with(&f.s.wal, &f.s.config, &f.seams, &f.err);
+        failing_end();
+        names += code < 0 && strncmp(failing_what(), "fsync", 5) == 0 && strstr(f.err.text, "the name of");
+        if (code == CP_OK)
+            log_close();
+    }
+    assert_int_equal(names, 1);
+}
+
 /* ---- giving records up -------------------------------------------------------------------------------------------- */
 
 typedef struct kept_file {
@@ -452,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_all_calls_fail_from_one_on),
         cmocka_unit_test(test_all_calls_fail_from_one_on_with_io_uring),
         cmocka_unit_test(test_short_reads_and_writes),
+        cmocka_unit_test(test_a_new_directory_has_a_durable_name),
         cmocka_unit_test(test_repair),
         cmocka_unit_test(test_purge),
     };
