@@ -152,10 +152,12 @@ static void describe_holders(const cp_region *region, const cp_abi_table *table,
     text[0] = '\0';
     for (uint32_t slot = 0; slot < table->slots && used < size - 1; slot++) {
         cp_ring_map map;
+        cp_abi_ring header;
         if (cp_ring_map_open(&map, region->dir, table, slot, CP_RING_READ, NULL) < 0)
             continue;
-        used += (size_t)snprintf(text + used, size - used, "%s%.*s (pid %u)", used ? ", " : "",
-                                 CP_ABI_PRODUCER_NAME - 1, map.header->producer, map.header->pid);
+        if (pread(map.fd, &header, sizeof header, 0) == (ssize_t)sizeof header)
+            used += (size_t)snprintf(text + used, size - used, "%s%.*s (pid %u)", used ? ", " : "",
+                                     CP_ABI_PRODUCER_NAME - 1, header.producer, header.pid);
         cp_ring_map_close(&map);
     }
 }
@@ -195,7 +197,7 @@ static int ring_take_slot(const cp_region *region, uint32_t table, cp_ring *ring
         if (__atomic_load_n(&priv->ack->fault, __ATOMIC_RELAXED) != CP_RING_SOUND)
             continue;
         rc = cp_ring_map_open(&priv->map, region->dir, entry, slot, CP_RING_WRITE, err);
-        if (rc == CP_OK && priv->map.epoch != priv->ack->epoch) {
+        if (rc == CP_OK && priv->map.epoch != __atomic_load_n(&priv->ack->epoch, __ATOMIC_ACQUIRE)) {
             cp_ring_map_close(&priv->map);
             rc = cp_control_state(&region->control) == CP_RECORDER_RETIRED
                      ? cp_error_set(err, CP_E_RETIRED, "%s: the region was just replaced; attach again",

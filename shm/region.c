@@ -190,6 +190,7 @@ static int require_empty(const char *dir, const cp_control *old, uint32_t table,
     const cp_abi_table *entry = &old->directory[table];
     cp_ring_map map;
     cp_abi_ack ack;
+    struct cp_ring_hot hot;
     const int rc = cp_ring_map_open(&map, dir, entry, slot, CP_RING_READ, err);
     if (rc == CP_E_ABSENT || rc == CP_E_CORRUPT)
         return CP_OK; /* nothing there that could be read */
@@ -197,9 +198,13 @@ static int require_empty(const char *dir, const cp_control *old, uint32_t table,
         return cp_error_prefix(err, "cannot look into slot %u of table %s, which the configuration changes",
                                slot, entry->name);
     cp_ack_read(cp_control_ack(old, table, slot), &ack);
-    const bool pending = __atomic_load_n(&map.hot->published, __ATOMIC_ACQUIRE) != ack.consumed;
+    const ssize_t got = pread(map.fd, &hot, sizeof hot, CP_ABI_RING_HOT_OFFSET);
+    const int errnum = errno;
     cp_ring_map_close(&map);
-    if (!pending)
+    if (got < 0)
+        return cp_error_errno(err, CP_E_IO, errnum, "cannot look into slot %u of table %s", slot,
+                              entry->name);
+    if (got != (ssize_t)sizeof hot || hot.published == ack.consumed)
         return CP_OK;
     return cp_error_set(
         err, CP_E_BUSY,
@@ -329,12 +334,13 @@ static int make_rings(const cp_region_spec *spec, unsigned gid, cp_control *new,
     return CP_OK;
 }
 
+/* Of tables that are gone, and of slots that a table has no more. */
 static void remove_dropped_rings(const char *dir, const cp_control *old, const cp_control *new)
 {
     for (uint32_t i = 0; i < old->table_count; i++) {
-        if (cp_control_find(new, old->directory[i].name) >= 0)
-            continue;
-        for (uint32_t slot = 0; slot < old->directory[i].slots; slot++) {
+        const int successor = cp_control_find(new, old->directory[i].name);
+        uint32_t slot = successor < 0 ? 0 : new->directory[successor].slots;
+        for (; slot < old->directory[i].slots; slot++) {
             char path[CP_MAX_REGION_PATH];
             if (cp_ring_path(path, dir, old->directory[i].name, slot, NULL) == CP_OK)
                 unlink(path);
@@ -370,20 +376,20 @@ static int fill_region(const cp_region_spec *spec, unsigned gid, const cp_contro
     return rc;
 }
 
-static uint32_t retire(cp_control *control)
+/* Exchanges the control files. The old one is retired first: once renamed over, nobody could find it to tell its producers. */
+static int exchange(cp_control *old, const char *from, const char *to, cp_error *err)
 {
-    if (!control->header)
-        return CP_RECORDER_NONE;
-    const uint32_t state =
-        __atomic_exchange_n(&control->header->state, CP_RECORDER_RETIRED, __ATOMIC_ACQ_REL);
-    cp_failpoint(CP_FP_REGION_RETIRED);
-    return state;
-}
-
-static void unretire(cp_control *control, uint32_t state)
-{
-    if (control->header)
-        __atomic_store_n(&control->header->state, state, __ATOMIC_RELEASE);
+    uint32_t state = CP_RECORDER_NONE;
+    if (old->header) {
+        state = __atomic_exchange_n(&old->header->state, CP_RECORDER_RETIRED, __ATOMIC_ACQ_REL);
+        cp_failpoint(CP_FP_REGION_RETIRED);
+    }
+    if (rename(from, to) == 0)
+        return CP_OK;
+    const int errnum = errno;
+    if (old->header)
+        __atomic_store_n(&old->header->state, state, __ATOMIC_RELEASE);
+    return cp_error_errno(err, CP_E_IO, errnum, "rename %s to %s", from, to);
 }
 
 /* Whoever may put may read it. */
@@ -407,12 +413,9 @@ static int put_in_place(cp_region_owner *owner, const cp_region_spec *spec, unsi
     snprintf(to, sizeof to, "%s/control", spec->dir);
     rc = fill_region(spec, gid, &owner->control, &new, locks, err);
     cp_failpoint(CP_FP_REGION_FILLED);
-    /* Retired first: once renamed over, nobody could find the old file to tell its producers. */
-    const uint32_t old_state = retire(&owner->control);
-    if (rc == CP_OK && rename(from, to) < 0)
-        rc = cp_error_errno(err, CP_E_IO, errno, "rename %s to %s", from, to);
+    if (rc == CP_OK)
+        rc = exchange(&owner->control, from, to, err);
     if (rc < 0) {
-        unretire(&owner->control, old_state);
         unlink(from);
         cp_control_close(&new);
         return rc;

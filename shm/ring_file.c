@@ -141,12 +141,16 @@ static int ring_make_ready(cp_ring_map *map, const char *path, cp_error *err)
     return CP_OK;
 }
 
+/* Reads it rather than to look into the mapping: the producer may have made the file shorter since its size was asked for, and nobody
+ * is guarded here. */
 static int ring_check_header(cp_ring_map *map, const cp_abi_table *table, uint32_t slot, const char *path,
                              cp_error *err)
 {
     cp_abi_ring copy;
-    memcpy(&copy, map->header, sizeof copy);
-    if (copy.magic != CP_ABI_RING_MAGIC)
+    const ssize_t got = pread(map->fd, &copy, sizeof copy, 0);
+    if (got < 0)
+        return cp_error_errno(err, CP_E_IO, errno, "read %s", path);
+    if (got != (ssize_t)sizeof copy || copy.magic != CP_ABI_RING_MAGIC)
         return cp_error_set(err, CP_E_CORRUPT, "%s is no ring file", path);
     if (copy.abi_major != CP_ABI_MAJOR)
         return cp_error_set(err, CP_E_ABI, "%s has ABI version %u, this program speaks %d", path,

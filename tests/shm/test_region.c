@@ -20,7 +20,7 @@
 
 #define DDL "CREATE TABLE plain (ts Int64, value Float64) ENGINE = MergeTree ORDER BY ts"
 
-enum { RING_SIZE = CP_RING_MIN_SIZE };
+enum { RING_SIZE = CP_RING_MIN_SIZE, FLICKERS = 20000 };
 
 typedef struct plain_row {
     int64_t ts;
@@ -146,6 +146,21 @@ static void test_more_slots_keep_the_rows(void **state)
     cp_detach(region);
 }
 
+/* The files of the others would hold their memory for good. */
+static void test_fewer_slots_leave_no_rings(void **state)
+{
+    region_fixture *fixture = *state;
+    cp_error err = {0};
+    char path[256];
+    cp_region_release(&fixture->owner);
+    fixture->spec.slots = 1;
+    assert_int_equal(own_again(fixture, &err), CP_OK);
+    snprintf(path, sizeof path, "%s/plain.0.ring", fixture->dir);
+    assert_int_equal(access(path, F_OK), 0);
+    snprintf(path, sizeof path, "%s/plain.1.ring", fixture->dir);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
 /* Its counts are ahead of its position. Who takes the region over has to know, though it is made anew. */
 static void test_a_half_written_acknowledgement_stays_one(void **state)
 {
@@ -171,7 +186,7 @@ static void test_a_changed_table_waits_for_its_rows(void **state)
     cp_error err = {0};
     put_rows(fixture, 1);
     cp_region_release(&fixture->owner);
-    fixture->spec.ring_size = 2 * RING_SIZE;
+    fixture->spec.ring_size = 2ull * RING_SIZE;
     assert_int_equal(own_again(fixture, &err), CP_E_BUSY);
     assert_non_null(strstr(err.text, "still holds rows"));
     fixture->spec.ring_size = RING_SIZE; /* the old configuration still runs */
@@ -181,7 +196,7 @@ static void test_a_changed_table_waits_for_its_rows(void **state)
     fixture->owner.control.pressure[0].forced = 1;
     fixture->owner.control.counters[0].delivered_rows = 1;
     cp_region_release(&fixture->owner);
-    fixture->spec.ring_size = 2 * RING_SIZE;
+    fixture->spec.ring_size = 2ull * RING_SIZE;
     assert_int_equal(own_again(fixture, &err), CP_OK);
     assert_int_equal(fixture->owner.control.directory[0].ring_size, 2 * RING_SIZE);
     /* What an operator held back is held back still; the counts begin anew with the rings. */
@@ -427,6 +442,37 @@ static void test_a_truncated_ring_is_survived(void **state)
     cp_observer_close(&observer);
 }
 
+/* Makes the file shorter and longer again until it is ended. */
+static pid_t flicker(const char *path, off_t size)
+{
+    const pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    while (truncate(path, 0) == 0 && truncate(path, size) == 0)
+        ;
+    _exit(1);
+}
+
+/* A file that changes its size between the look at it and the first byte read costs a look, never who looks. */
+static void test_a_ring_that_flickers_is_survived(void **state)
+{
+    const region_fixture *fixture = *state;
+    const cp_abi_table *entry = &fixture->owner.control.directory[0];
+    char path[256];
+    snprintf(path, sizeof path, "%s/plain.0.ring", fixture->dir);
+    const pid_t pid = flicker(path, CP_ABI_RING_DATA_OFFSET + RING_SIZE);
+    assert_true(pid > 0);
+    for (int i = 0; i < FLICKERS; i++) {
+        cp_ring_map map;
+        cp_error err = {0};
+        const int rc = cp_ring_map_open(&map, fixture->dir, entry, 0, CP_RING_READ, &err);
+        assert_true(rc == CP_OK || rc == CP_E_CORRUPT);
+        cp_ring_map_close(&map);
+    }
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 static void test_the_observer_balances(void **state)
 {
     region_fixture *fixture = *state;
@@ -455,6 +501,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_region_that_is_not_in_place, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_recorder_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_more_slots_keep_the_rows, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fewer_slots_leave_no_rings, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_half_written_acknowledgement_stays_one, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_changed_table_waits_for_its_rows, setup, teardown),
         cmocka_unit_test_setup_teardown(test_schema_mismatch_is_refused, setup, teardown),
@@ -467,6 +514,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_broken_slot_is_passed_over, setup, teardown),
         cmocka_unit_test_setup_teardown(test_impossible_positions_are_faults, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_truncated_ring_is_survived, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_ring_that_flickers_is_survived, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_observer_balances, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
