@@ -3,8 +3,8 @@
  * A region is a directory. Each file in it has exactly one writer; everyone else maps it read-only.
  *
  *   <region>/control              written by the recorder
- *   <region>/<table>.<slot>.ring  written by the producer that holds the slot
  *   <region>/errors               likewise: what went wrong, each kind once (cp_abi_errors)
+ *   <region>/<table>.<slot>.ring  written by the producer that holds the slot
  *   <region>/recorder.lock        an empty file; the recorder holds an OFD lock on it while it lives
  *
  * control:
@@ -22,7 +22,7 @@
  *     ├──────────────────────────────┤  intents_offset
  *     │ cp_abi_intent × tables 8768 B│  the batch that is being sent
  *     ├──────────────────────────────┤  measures_offset
- *     │ cp_abi_measures × tables 4 KiB│  how long things took: histograms
+ *     │ cp_abi_measures × tables 4224 B│  how long things took: histograms
  *     ├──────────────────────────────┤  latency_offset
  *     │ cp_abi_latency × tables  2 KiB│  likewise, of rows
  *     ├──────────────────────────────┤  endpoints_offset

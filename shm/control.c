@@ -135,8 +135,10 @@ static int control_map(cp_control *control, int fd, uint64_t size, bool writable
 static int control_adopt(cp_control *control, const char *path, cp_error *err)
 {
     cp_abi_control copy;
+    const uint64_t magic =
+        __atomic_load_n(&control->header->magic, __ATOMIC_ACQUIRE); /* vouches for the rest */
     memcpy(&copy, control->header, sizeof copy);
-    copy.magic = __atomic_load_n(&control->header->magic, __ATOMIC_ACQUIRE);
+    copy.magic = magic;
     int rc = control_check_geometry(control, &copy, path, err);
     if (rc == CP_OK)
         rc = control_copy_directory(control, copy.directory_offset, path, err);

@@ -47,6 +47,7 @@ static int file_map(cp_error_log *log, int fd, const char *path, cp_error *err)
         return cp_error_errno(err, cp_error_code_of_errno(errno), errno, "map %s", path);
     log->device = status.st_dev;
     log->inode = status.st_ino;
+    log->pid = (uint32_t)getpid();
     log->header = base;
     log->entries = (cp_abi_error *)(void *)((uint8_t *)base + CP_ABI_ERRORS_HEADER);
     return CP_OK;
@@ -182,7 +183,6 @@ static void entry_fill(cp_abi_error *entry, const cp_error_event *event, bool fr
     entry->count++;
     entry->last_ns = event->now_ns;
     entry->change = change;
-    entry->recorder_pid = (uint32_t)getpid();
     snprintf(entry->detail, sizeof entry->detail, "%s", event->detail);
     snprintf(entry->remedy, sizeof entry->remedy, "%s", event->remedy);
 }
@@ -196,10 +196,12 @@ static void event_note(cp_error_log *log, const cp_error_event *event)
     const uint64_t change = log->header->changes + 1;
     if (!same && entry->count > 0)
         __atomic_store_n(&log->header->displaced, log->header->displaced + 1, __ATOMIC_RELAXED);
-    __atomic_store_n(&entry->sequence, entry->sequence + 1, __ATOMIC_RELAXED);
+    const uint32_t sequence = entry->sequence | 1u; /* odd already: left in the midst by a SIGBUS */
+    __atomic_store_n(&entry->sequence, sequence, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);
     entry_fill(entry, event, !same, change);
-    __atomic_store_n(&entry->sequence, entry->sequence + 1, __ATOMIC_RELEASE);
+    entry->recorder_pid = log->pid;
+    __atomic_store_n(&entry->sequence, sequence + 1, __ATOMIC_RELEASE);
     __atomic_store_n(&log->header->changes, change, __ATOMIC_RELEASE);
 }
 

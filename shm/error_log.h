@@ -18,6 +18,7 @@ typedef struct cp_error_log {
     cp_abi_error *entries;
     uint64_t device; /* which file it is: stat(2) */
     uint64_t inode;
+    uint32_t pid; /* this process's: to ask each time would be a system call */
 } cp_error_log;
 
 /* What happened. The texts are cut to what an entry holds. */

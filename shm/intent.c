@@ -14,7 +14,8 @@ static void intent_set(cp_abi_intent *intent, cp_intent_state state)
 void cp_intent_begin(cp_abi_intent *intent, const char *token, uint64_t rows, const cp_abi_intent_span *spans,
                      uint32_t count)
 {
-    intent_set(intent, CP_INTENT_NONE);
+    /* An exchange, since what follows a release store may pass it: an ENDED intent would get this one's token. */
+    (void)__atomic_exchange_n(&intent->state, (uint32_t)CP_INTENT_NONE, __ATOMIC_ACQ_REL);
     intent->span_count = count;
     intent->rows = rows;
     intent->piece_first = intent->piece_rows = 0;

@@ -9,6 +9,7 @@
 static uint32_t slot_take(cp_wal *wal)
 {
     uint32_t slot = UINT32_MAX;
+    const uint64_t salt = cp_wal_random(wal); /* a system call */
     pthread_mutex_lock(&wal->mutex);
     cp_wal_segment *segment = cp_wal_segments_first(&wal->segments, CP_SEGMENT_READY);
     if (segment) {
@@ -17,7 +18,7 @@ static uint32_t slot_take(cp_wal *wal)
         segment->epoch = wal->epoch;
         segment->previous_id = wal->tail.segment_id;
         segment->origin = (cp_wal_origin){.id = wal->next_id++,
-                                          .salt = cp_wal_random(wal),
+                                          .salt = salt,
                                           .size = segment->file_size,
                                           .base_lsn = atomic_load(&wal->durable) + 1};
         wal->active = segment->origin;

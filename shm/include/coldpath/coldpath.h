@@ -77,7 +77,7 @@ CP_PUBLIC int cp_attach(cp_region **out, const char *path, cp_error *err);
 /* Unmaps it. All its rings must have been closed. NULL is allowed. */
 CP_PUBLIC void cp_detach(cp_region *region);
 
-/* True while a recorder holds the region. One system call. */
+/* True while a recorder holds the region. Opens a file, asks for its lock, and closes it. */
 CP_PUBLIC bool cp_region_recorder_alive(const cp_region *region);
 
 /* False when the region's files were removed, or removed and made anew, while they were mapped: nobody reads then what is put. A
@@ -141,7 +141,7 @@ static inline uint64_t cp_commit(cp_ring *ring)
     ring->claimed = 0;
     ring->write = end;
     __atomic_store_n(&ring->hot->published, end, __ATOMIC_RELEASE);
-    __atomic_store_n(&ring->hot->rows, ring->rows, __ATOMIC_RELAXED);
+    __atomic_store_n(&ring->hot->rows, ring->rows, __ATOMIC_RELEASE); /* never ahead of the position */
     return end;
 }
 
