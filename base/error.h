@@ -17,18 +17,6 @@ int cp_error_prefix(cp_error *err, const char *fmt, ...) CP_PRINTF(2, 3);
  * ENOMEM → CP_E_NOMEM, all else → CP_E_IO. */
 int cp_error_code_of_errno(int errnum);
 
-#ifdef __clang_analyzer__
-/* The static analyzer does not look into error.c; without this it takes `return cp_error_set(…)` for a success. */
-static inline int cp_error_code_(int returned, int code)
-{
-    (void)returned;
-    return code;
-}
-#define cp_error_set(err, code, ...) cp_error_code_(cp_error_set((err), (code), __VA_ARGS__), (code))
-#define cp_error_errno(err, code, errnum, ...)                                                               \
-    cp_error_code_(cp_error_errno((err), (code), (errnum), __VA_ARGS__), (code))
-#endif
-
 /* The analyzer cannot see that these return what is below 0, and would follow callers into what they do after success. */
 #if defined(__clang_analyzer__) && !defined(CP_BASE_ERROR_C)
 #define cp_error_set(err, code, ...)                                                                         \

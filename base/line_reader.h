@@ -32,9 +32,11 @@ int cp_line_reader_open(cp_line_reader **out, const char *path, size_t line_max,
 void cp_line_reader_set_spill(cp_line_reader *reader, FILE *spill);
 
 /* Fetches the next line. Returns 1 with *line, 0 at the end, or
- *   CP_E_TOO_BIG  the line was over the limit and is skipped: line->number and line->len (its whole length)
- * say which; read on CP_E_CORRUPT  the gzip data is damaged or cut short: nothing more can be read CP_E_IO
- * read(2) failed (EINTR included, so that a signal can end a read): nothing more can be read CP_E_NOMEM */
+ *
+ *   CP_E_TOO_BIG   the line was over the limit and is skipped: line->number and line->len (its whole length) say which; read on
+ *   CP_E_CORRUPT   the gzip data is damaged or cut short: nothing more can be read
+ *   CP_E_IO        read(2) failed (EINTR included, so that a signal can end a read): nothing more can be read
+ *   CP_E_NOMEM */
 int cp_line_reader_next(cp_line_reader *reader, cp_line *line, cp_error *err);
 
 /* True when fd is open on the same file as the input, by device and inode: writing there would destroy what is

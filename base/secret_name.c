@@ -31,8 +31,10 @@ static bool is_begun(const char *name, size_t len)
 bool cp_secret_arguments_check(int argc, char *const *argv)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strncmp(argv[i], "--", 2) != 0)
+            continue;
         const char *name = argv[i] + 2;
-        const size_t len = strncmp(argv[i], "--", 2) == 0 ? strcspn(name, "=") : 0;
+        const size_t len = strcspn(name, "=");
         const bool is_word = len > 0 && strcspn(name, " \t\n") >= len;
         if (!is_word || !(cp_secret_is_named(name, len) || is_begun(name, len)))
             continue;

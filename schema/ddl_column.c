@@ -1,9 +1,9 @@
 /* One column of a CREATE TABLE:
  *
- *     name type [NULL | NOT NULL] [DEFAULT | MATERIALIZED | ALIAS | EPHEMERAL expr] [CODEC(…)] [TTL expr]
- * [COMMENT '…'] [STATISTICS(…)] [SETTINGS(…)] [COLLATE x] [PRIMARY KEY]
+ *     name type [NULL | NOT NULL] [DEFAULT | MATERIALIZED | ALIAS | EPHEMERAL expr] [COMMENT '…'] [CODEC(…)]
+ *          [STATISTICS(…)] [TTL expr] [COLLATE x] [PRIMARY KEY] [SETTINGS(…)]
  *
- * with what follows the type in any order. */
+ * in this order, as ClickHouse wants it. */
 #include <stdlib.h>
 #include <string.h>
 

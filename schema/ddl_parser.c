@@ -2,8 +2,7 @@
  *
  *     CREATE TABLE [IF NOT EXISTS] [database.]name [UUID '…'] [ON CLUSTER cluster]
  *         ( column | INDEX … | CONSTRAINT … | PROJECTION … | PRIMARY KEY … , … )
- *         ENGINE [=] engine, ORDER BY, PARTITION BY, PRIMARY KEY, SAMPLE BY, TTL, SETTINGS, COMMENT in any
- * order [;]
+ *         ENGINE [=] engine, ORDER BY, PARTITION BY, PRIMARY KEY, SAMPLE BY, TTL, SETTINGS, COMMENT in any order [;]
  *
  * Nothing recurses deeper than that: types and expressions are loops. */
 #include "schema/ddl_parser.h"

@@ -4,13 +4,17 @@
  * Building: begin, set columns in any order, end. Values are checked against the column's type: range,
  * precision, enum names, UTF-8 is not required. Text forms are ClickHouse's own for TSV/CSV, unescaped:
  *
- *   numbers     decimal; floats also nan, inf, -inf, exponents      Bool       true false 1 0
- *   Date        2026-01-31 or days since 1970                       UUID       8-4-4-4-12 hex digits
- *   DateTime    2026-01-31 23:59:59 (UTC unless the column names a zone), or seconds since 1970; also with T
- * and a zone (Z, +02:00); DateTime64 with a fraction, or an integer count of the column's ticks Decimal
- * digits with a point; more digits than the scale are an error, not a rounding Enum        the name, or its
- * number                             IPv4, IPv6 as usual Array       [1, 2, NULL] with strings in single
- * quotes          String     the bytes as they are
+ *   numbers      decimal; floats also nan, inf, -inf, exponents
+ *   Bool         true, false, 1, 0
+ *   Date         2026-01-31, or days since 1970
+ *   DateTime     2026-01-31 23:59:59, or seconds since 1970; also with T and a zone (Z, +02:00), which it must have where the
+ *                column names another zone than UTC; DateTime64 with a fraction, or a count of the column's ticks
+ *   Decimal      digits with a point; more digits than the scale are an error, not a rounding
+ *   Enum         the name, or its number
+ *   UUID         8-4-4-4-12 hex digits
+ *   IPv4, IPv6   as usual
+ *   Array        [1, 2, NULL], with strings in single quotes
+ *   String       the bytes as they are
  */
 #ifndef CP_SCHEMA_ROW_H
 #define CP_SCHEMA_ROW_H

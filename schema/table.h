@@ -10,11 +10,9 @@
  *
  *   - a scalar takes its type's value_size at offset;
  *   - a String or Array takes a cp_ref at offset, pointing into the tail;
- *   - a Nullable scalar has one flag byte at null_offset (1 = NULL); the flags follow the last column, in
- * order;
- *   - an Array's elements lie at a multiple of the element's alignment (from the row's start); of an
- * Array(Nullable) the flag bytes, one each, follow the last element directly; of an Array(String) the
- * elements are cp_refs.
+ *   - a Nullable scalar has one flag byte at null_offset (1 = NULL); the flags follow the last column, in order;
+ *   - an Array's elements lie at a multiple of the element's alignment (from the row's start); of an Array(Nullable) the flag
+ *     bytes, one each, follow the last element directly; of an Array(String) the elements are cp_refs.
  *
  * Columns called _cp_epoch (UInt64), _cp_slot (UInt16) and _cp_position (UInt64) are provenance: the recorder
  * fills them with where the row came from, (ring epoch, producer slot, ring position) being unique for every

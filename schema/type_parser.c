@@ -1,8 +1,7 @@
 /* The grammar of types:
  *
  *     type    = [Array(] [LowCardinality(] [Nullable(] scalar [)] [)] [)] [NULL | NOT NULL]
- *     scalar  = name [words] [( arguments )]           "DOUBLE PRECISION", "INT(11) UNSIGNED", "Decimal(18,
- * 8)"
+ *     scalar  = name [words] [( arguments )]           "DOUBLE PRECISION", "INT(11) UNSIGNED", "Decimal(18, 8)"
  *
  * The wrappers are a loop with a count of open parentheses, not a recursion, so that no text can exhaust the
  * stack. ClickHouse's own names are matched as it does, most of them case-sensitive; SQL's aliases in any
