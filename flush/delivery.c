@@ -172,7 +172,8 @@ static void queue_look(cp_delivery *delivery)
 {
     const cp_chunk *chunk;
     while ((chunk = cp_chunk_queue_peek(delivery->queue, delivery->seen)) != NULL) {
-        delivery->seen++;
+        if (delivery->seen++ == 0)
+            delivery->queued_oldest = chunk->first_seen_ns;
         delivery->queued_rows += chunk->row_count;
         delivery->queued_bytes += chunk->byte_count;
         delivery->queued_pressing += chunk->pressing;
@@ -190,6 +191,7 @@ static void queue_take(cp_delivery *delivery, uint32_t count)
         delivery->queued_bytes -= chunk->byte_count;
         delivery->queued_pressing -= chunk->pressing;
     }
+    delivery->queued_oldest = delivery->seen ? cp_chunk_queue_peek(delivery->queue, 0)->first_seen_ns : 0;
 }
 
 /* Takes the oldest chunk off the queue and gives it back. */
@@ -225,18 +227,12 @@ static void queue_shed(cp_delivery *delivery)
         queue_release_one(delivery);
 }
 
-/* first_seen_ns of the chunk at the head; 0: nothing queued. */
-static uint64_t queue_oldest(const cp_delivery *delivery)
-{
-    return delivery->seen ? cp_chunk_queue_peek(delivery->queue, 0)->first_seen_ns : 0;
-}
-
 static void progress_show(cp_delivery *delivery)
 {
     const cp_delivery_progress_ now = {
         .in_flight = delivery->state == CP_DELIVERY_IDLE ? 0 : delivery->batch.rows,
         .queued = delivery->queued_rows,
-        .oldest = queue_oldest(delivery),
+        .oldest = delivery->queued_oldest,
     };
     const cp_delivery_progress_ *shown = &delivery->shown;
     if (now.in_flight == shown->in_flight && now.queued == shown->queued && now.oldest == shown->oldest)
@@ -260,7 +256,7 @@ static uint64_t cut_time(const cp_delivery *delivery, uint64_t now_ns, bool urge
         delivery->queued_bytes >= policy->bytes || delivery->seen >= delivery->queue_capacity ||
         delivery->seen >= CP_BATCH_CHUNKS)
         return 0;
-    return queue_oldest(delivery) + policy->interval_ns;
+    return delivery->queued_oldest + policy->interval_ns;
 }
 
 static cp_batch_intent batch_describe(const cp_delivery *delivery)

@@ -267,6 +267,16 @@ static void in_flight_count(cp_flusher *flusher)
         cp_delivery_at(held)->in_flight += cp_delivery_is_sending(held);
 }
 
+/* An endpoint takes no more for now: its tables are asked again when an answer has made room. All of them at once, since to go through
+ * the schedule for each of them is tables times tables. */
+static void endpoint_is_full(cp_flusher *flusher, const cp_endpoint *endpoint)
+{
+    for (uint32_t i = 0; i < flusher->table_count; i++) {
+        if (cp_delivery_at(flusher->deliveries[i]) == endpoint)
+            cp_schedule_want(&flusher->schedule, i, false);
+    }
+}
+
 /* Does what is due, in the order of the schedule and as far as transfers are left. Returns when to call again. */
 static uint64_t deliveries_step(cp_flusher *flusher, uint64_t now_ns, bool cut, bool urgent)
 {
@@ -284,7 +294,7 @@ static uint64_t deliveries_step(cp_flusher *flusher, uint64_t now_ns, bool cut, 
         cp_delivery *delivery = flusher->deliveries[table];
         cp_endpoint *at = cp_delivery_at(delivery);
         if (room_of(at) == 0) {
-            cp_schedule_want(schedule, (uint32_t)table, false);
+            endpoint_is_full(flusher, at);
             continue;
         }
         if (cp_flusher_may_send_(flusher, (uint32_t)table)) /* still: what others sent counts, too */
@@ -314,11 +324,12 @@ static bool endpoint_is_busy(const void *ctx, const cp_endpoint *endpoint)
 static bool may_end(const cp_flusher *flusher, uint64_t now_ns, uint64_t stop_at)
 {
     bool hope = false;
-    for (uint32_t i = 0; i < flusher->table_count; i++)
-        hope =
-            hope || ((cp_delivery_is_sending(flusher->deliveries[i]) || cp_flusher_may_send_(flusher, i)) &&
-                     cp_delivery_hopes(flusher->deliveries[i], stop_at));
-    return stop_at && (!hope || now_ns >= stop_at);
+    if (stop_at == 0)
+        return false;
+    for (uint32_t i = 0; i < flusher->table_count && !hope; i++)
+        hope = (cp_delivery_is_sending(flusher->deliveries[i]) || cp_flusher_may_send_(flusher, i)) &&
+               cp_delivery_hopes(flusher->deliveries[i], stop_at);
+    return !hope || now_ns >= stop_at;
 }
 
 static void *flusher_main(void *arg)

@@ -30,6 +30,7 @@ struct cp_http {
     const cp_sink_config *config;
     cp_http_headers *headers;
     uint32_t configured; /* how often the configuration has changed */
+    bool started;        /* a request that libcurl has not seen to yet */
 };
 
 struct cp_http_exchange {
@@ -330,14 +331,16 @@ static int on_transfer(void *ctx, curl_off_t down_total, curl_off_t down, curl_o
 {
     cp_http_exchange *exchange = ctx;
     const uint64_t limit_ns = exchange->http->config->stall_timeout_ms * (uint64_t)CP_NS_PER_MS;
-    const uint64_t now_ns = cp_boottime_ns();
+    const uint64_t before = exchange->taken;
     (void)down_total;
     (void)down;
     (void)up_total;
-    if ((uint64_t)up != exchange->taken || (uint64_t)up >= exchange->body_size) {
-        exchange->taken = (uint64_t)up;
+    exchange->taken = (uint64_t)up;
+    if (exchange->taken >= exchange->body_size)
+        return 0;
+    const uint64_t now_ns = cp_boottime_ns();
+    if (exchange->taken != before)
         exchange->taken_ns = now_ns;
-    }
     exchange->stalled = limit_ns > 0 && now_ns - exchange->taken_ns > limit_ns;
     return exchange->stalled;
 }
@@ -454,6 +457,7 @@ int cp_http_start(cp_http_exchange *exchange, const char *url, const void *body,
     exchange->headers->users++;
     exchange->used = true;
     exchange->active = true;
+    http->started = true;
     return CP_OK;
 }
 
@@ -502,6 +506,7 @@ static void exchange_finish(cp_http_exchange *exchange, CURLcode net, cp_http_do
 static void exchanges_move(cp_http *http, cp_http_done *done, void *ctx)
 {
     int running = 0;
+    http->started = false;
     curl_multi_perform(http->multi, &running);
     const CURLMsg *message;
     int left = 0;
@@ -517,7 +522,8 @@ static void exchanges_move(cp_http *http, cp_http_done *done, void *ctx)
 
 void cp_http_poll(cp_http *http, int timeout_ms, cp_http_done *done, void *ctx)
 {
-    exchanges_move(http, done, ctx);
+    if (http->started) /* libcurl asks the kernel about each request under way: not twice for nothing */
+        exchanges_move(http, done, ctx);
     if (curl_multi_poll(http->multi, NULL, 0, timeout_ms, NULL) != CURLM_OK)
         usleep(POLL_FAILED_US);
     exchanges_move(http, done, ctx);
