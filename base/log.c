@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -75,9 +76,21 @@ char *cp_log_quote(char *out, size_t size, const char *text)
     return out;
 }
 
+/* systemd names the journal's stream in the environment, and whatever it started hands that on: what goes elsewhere has to carry its
+ * time itself. */
+static bool is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device;
+    unsigned long long inode;
+    struct stat status;
+    return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+           fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
 static size_t log_prefix(char *line, size_t size, cp_log_level level)
 {
-    if (getenv("JOURNAL_STREAM"))
+    if (is_journal())
         return (size_t)snprintf(line, size, "<%d>level=%s", level_priorities[level], level_names[level]);
     struct timespec now;
     struct tm utc;

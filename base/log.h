@@ -2,7 +2,7 @@
  *
  *   ts=2026-01-02T03:04:05.678Z level=warn msg="insert failed" table=quotes rows=5000 error="Code: 60. …"
  *
- * Under systemd (JOURNAL_STREAM set) lines begin with the syslog priority, "<4>", and carry no time. A line is
+ * Where standard error is systemd's journal (JOURNAL_STREAM names it) lines begin with the syslog priority, "<4>", and carry no time. A line is
  * one write(2); it may be cut at CP_LOG_LINE bytes, never split. Thread-safe. The library never logs.
  *
  * Warnings and errors that say the same of the same thing (message, and what the fields table, slot, key, url, class and code say) are limited

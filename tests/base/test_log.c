@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -93,12 +94,26 @@ static void events_on_a_terminal(void **state)
     assert_memory_equal(caught, "ts=2", 4);
 }
 
+/* As systemd does for what it starts. */
+static void two_events_for_the_journal(void)
+{
+    char stream[64];
+    struct stat status;
+    assert_int_equal(fstat(STDERR_FILENO, &status), 0);
+    snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)status.st_dev,
+             (unsigned long long)status.st_ino);
+    setenv("JOURNAL_STREAM", stream, 1);
+    two_events();
+}
+
 static void events_for_the_journal(void **state)
 {
     (void)state;
-    setenv("JOURNAL_STREAM", "1:2", 1);
     cp_log_set_level(CP_LOG_DEBUG);
+    setenv("JOURNAL_STREAM", "1:2", 1); /* a session's, whose shell has sent standard error elsewhere */
     catch_log(two_events);
+    assert_memory_equal(caught, "ts=2", 4);
+    catch_log(two_events_for_the_journal);
     assert_string_equal(caught, "<7>level=debug msg=\"unseen\"\n<6>level=info msg=\"started\"\n"
                                 "<3>level=error msg=\"failed\" table=quotes rows=5\n");
     unsetenv("JOURNAL_STREAM");
