@@ -2,6 +2,7 @@
  * name, the engine and one setting are exchanged in it. */
 #include "schema/cluster.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,18 @@ static void engine_write(cp_ddl *ddl, const char *database, const char *table, F
         fputs(", ", out);
 }
 
+/* Whether an engine is named behind the columns, which ddl stands at. */
+static bool engine_is_named(cp_ddl ddl)
+{
+    int depth = 0;
+    for (; ddl.tok.kind != CP_DDL_END; cp_ddl_next(&ddl)) {
+        depth += cp_ddl_is_punct(&ddl, '(') - cp_ddl_is_punct(&ddl, ')');
+        if (depth == 0 && cp_ddl_is(&ddl, "ENGINE"))
+            return true;
+    }
+    return false;
+}
+
 static void create_write(const cp_table *table, const char *database, const char *cluster, FILE *out)
 {
     const char *text = table->create;
@@ -83,12 +96,22 @@ static void create_write(const cp_table *table, const char *database, const char
     putc('\n', out);
     size_t at = ddl.tok.begin;
     int depth = 0;
+    bool named = engine_is_named(ddl);
     while (cluster && ddl.tok.kind != CP_DDL_END) {
         depth += cp_ddl_is_punct(&ddl, '(') - cp_ddl_is_punct(&ddl, ')');
         if (depth == 0 && cp_ddl_is(&ddl, plain_window)) {
             fwrite(text + at, 1, ddl.tok.begin - at, out);
             fputs(replicated_window, out);
             at = ddl.tok.end;
+        }
+        if (depth == 0 && !named &&
+            cp_ddl_is_punct(&ddl, ')')) { /* ClickHouse's default would be no replicated one */
+            fwrite(text + at, 1, ddl.tok.end - at, out);
+            fprintf(out, "\nENGINE = Replicated%s(", table->engine);
+            cp_cluster_write_replica(out, database, table->name);
+            putc(')', out);
+            at = ddl.tok.end;
+            named = true;
         }
         if (depth == 0 && cp_ddl_accept(&ddl, "ENGINE"))
             engine_write(&ddl, database, table->name, out, &at);

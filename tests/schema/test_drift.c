@@ -176,6 +176,23 @@ static void cluster_texts(void **state)
     cp_table_free(table);
 }
 
+/* The server's default, which cp_table_parse fills in, is replicated like any other. */
+static void no_engine_in_a_cluster(void **state)
+{
+    (void)state;
+    cp_table *table = table_of("CREATE TABLE t (a Int64 DEFAULT (1), b String) ORDER BY (a, b)");
+    char *local = cp_cluster_create(table, "d", "c");
+    char *plain = cp_cluster_create(table, "d", NULL);
+    assert_string_equal(
+        local,
+        "CREATE TABLE IF NOT EXISTS `d`.`t_local` ON CLUSTER `c`\n(a Int64 DEFAULT (1), b String)\nENGINE = "
+        "ReplicatedMergeTree('/clickhouse/tables/{shard}/d/t_local', '{replica}') ORDER BY (a, b)");
+    assert_null(strstr(plain, "ENGINE"));
+    free(local);
+    free(plain);
+    cp_table_free(table);
+}
+
 /* Every shipped table has a replicated form that parses, with the same rows, and a shard key among its columns. */
 static void shipped_tables_in_a_cluster(void **state)
 {
@@ -348,6 +365,7 @@ int main(void)
         cmocka_unit_test(ttls),
         cmocka_unit_test(types),
         cmocka_unit_test(cluster_texts),
+        cmocka_unit_test(no_engine_in_a_cluster),
         cmocka_unit_test(shipped_tables_in_a_cluster),
         cmocka_unit_test(views),
         cmocka_unit_test(a_column_in_a_cluster),
