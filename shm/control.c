@@ -198,7 +198,12 @@ int cp_control_parse_table(const cp_control *control, uint32_t index, cp_table *
 {
     const cp_abi_table *entry = &control->directory[index];
     cp_table *table = NULL;
-    int rc = cp_table_parse(&table, entry->name, control->text + entry->ddl_offset, entry->ddl_size, err);
+    char *text = malloc(entry->ddl_size + 1u); /* a copy: the file may change while it is read */
+    if (!text)
+        return cp_error_set(err, CP_E_NOMEM, "no memory for the definition of table %s", entry->name);
+    memcpy(text, control->text + entry->ddl_offset, entry->ddl_size);
+    const int rc = cp_table_parse(&table, entry->name, text, entry->ddl_size, err);
+    free(text);
     if (rc < 0)
         return cp_error_prefix(err, "the region's definition of table %s", entry->name);
     if (table->schema_hash != entry->schema_hash || table->row_size != entry->row_size) {

@@ -211,8 +211,9 @@ bool cp_ring_count_rows(const uint8_t *data, uint64_t data_size, uint64_t from, 
     if (left > data_size || left % CP_RECORD_PREFIX != 0 || from % CP_RECORD_PREFIX != 0)
         return false;
     while (left > 0) {
-        uint32_t size;
-        memcpy(&size, data + (from & (data_size - 1)), sizeof size);
+        /* Once: whoever writes there may do so now. */
+        const uint32_t size = __atomic_load_n(
+            (const uint32_t *)(const void *)(data + (from & (data_size - 1))), __ATOMIC_RELAXED);
         const uint64_t need = cp_record_size_(size);
         if (size == 0 || need > left)
             return false;
