@@ -16,6 +16,7 @@ enum {
     CACHED_CONNECTIONS = 64,
     UPLOAD_BUFFER = 512 * 1024, /* curl copies a body through it: larger steps, fewer system calls */
     POLL_FAILED_US = 5000,      /* out of memory or descriptors: do not spin meanwhile */
+    URL_SHOWN = 200,            /* of one that is refused, in an error; parameters may hold a password */
     HEADER_MAX = 1024           /* one of our own headers: credentials are shorter */
 };
 
@@ -96,19 +97,22 @@ int cp_http_check_url(const char *url, char *base, size_t size, cp_error *err)
     if (strchr(url, '@')) /* also where nothing else of it is a URL: none of it is repeated */
         return cp_error_set(err, CP_E_INVAL,
                             "ClickHouse URL holds credentials: give user and password by themselves");
+    const size_t before = strcspn(url, "?#");
+    const int shown = before < URL_SHOWN ? (int)before : URL_SHOWN;
     if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
         return cp_error_set(err, CP_E_INVAL,
-                            "ClickHouse URL \"%.200s\": write http://host:8123 or https://host:8443", url);
+                            "ClickHouse URL \"%.*s\": write http://host:8123 or https://host:8443", shown,
+                            url);
     CURLU *parsed = curl_url();
     if (!parsed)
         return cp_error_set(err, CP_E_NOMEM, "no memory for a URL");
     int rc = CP_OK;
     if (curl_url_set(parsed, CURLUPART_URL, url, 0) != CURLUE_OK || !url_has(parsed, CURLUPART_HOST))
-        rc = cp_error_set(err, CP_E_INVAL, "ClickHouse URL \"%.200s\" is not a valid URL", url);
+        rc = cp_error_set(err, CP_E_INVAL, "ClickHouse URL \"%.*s\" is not a valid URL", shown, url);
     else if (!url_path_is_root(parsed) || url_has(parsed, CURLUPART_QUERY) ||
              url_has(parsed, CURLUPART_FRAGMENT))
-        rc = cp_error_set(err, CP_E_INVAL,
-                          "ClickHouse URL \"%.200s\": only scheme, host and port belong here", url);
+        rc = cp_error_set(err, CP_E_INVAL, "ClickHouse URL \"%.*s\": only scheme, host and port belong here",
+                          shown, url);
     curl_url_cleanup(parsed);
     if (rc < 0)
         return rc;

@@ -119,21 +119,22 @@ static size_t char_bytes(const char *text, size_t left)
     return n;
 }
 
-/* The bytes of line that must not be shown: what follows the colon of a key that would hold a secret, misspelt ones as well, or the word
- * before an @. *from = *to when there are none. */
+/* The bytes of line that must not be shown: what follows the colon of a key that would hold a secret, misspelt ones as well, or the =
+ * of such a parameter of a URL, or the word before an @. *from = *to when there are none. */
 static void find_secret(const char *line, size_t len, size_t *from, size_t *to)
 {
     *from = *to = 0;
-    for (const char *colon = line; (colon = memchr(colon, ':', len - (size_t)(colon - line))) != NULL;
-         colon++) {
-        size_t end = (size_t)(colon - line);
+    for (size_t sign = 0; sign < len; sign++) {
+        size_t end = sign;
+        if (line[sign] != ':' && line[sign] != '=')
+            continue;
         while (end > 0 && strchr(" \t\"'", line[end - 1]))
             end--;
         size_t begin = end;
-        while (begin > 0 && !strchr(" \t\"'{,", line[begin - 1]))
+        while (begin > 0 && !strchr(" \t\"'{,?&", line[begin - 1]))
             begin--;
         if (cp_secret_is_named(line + begin, end - begin)) {
-            *from = (size_t)(colon - line) + 1;
+            *from = sign + 1;
             *to = len;
             return;
         }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "fake_server.h"
+#include "flush/http.h"
 #include "flush_fixture.h"
 
 #define DDL "CREATE TABLE quotes (id UInt32, name LowCardinality(String)) ENGINE = MergeTree ORDER BY id"
@@ -195,12 +196,26 @@ static void test_refused(void **state)
     end(f);
 }
 
+/* What is no address of a server is not repeated where it may hold a password. */
+static void test_urls_are_not_repeated(void **state)
+{
+    static const char *const urls[] = {"http://h:8123/?user=u&password=hunter2", "h?password=hunter2",
+                                       "http://u:hunter2@h", "ftp://h#hunter2"};
+    (void)state;
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        cp_error err = {0};
+        char base[256];
+        assert_int_equal(cp_http_check_url(urls[i], base, sizeof base, &err), CP_E_INVAL);
+        assert_null(strstr(err.text, "hunter2"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_to_another_server), cmocka_unit_test(test_under_way),
         cmocka_unit_test(test_in_doubt),          cmocka_unit_test(test_a_pause_ends),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused),           cmocka_unit_test(test_urls_are_not_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -309,6 +309,7 @@ static void secrets_stay_secret(void **state)
         "clickhouse:\n  PASSWORD: hunter2\n",
         "clickhouse: {url: 'http://u:hunter2@h', database: a b}\n",
         "clickhouse:\n  url: u:hunter2@host\n",
+        "clickhouse:\n  url: http://host:8123/?user=u&password=hunter2\n",
         "clickhouse:\n  password: \"hunter2\\a\"\n",
         "clickhouse:\n  password: \"hunter2\n",
         "clickhouse:\n  password:\n    \"\\ahunter2\"\n",
