@@ -306,7 +306,7 @@ static uint64_t deliveries_step(cp_flusher *flusher, uint64_t now_ns, bool cut, 
     return next_ns;
 }
 
-/* Something is under way to an endpoint that is to leave. */
+/* Something is under way to an endpoint that is to leave, or waits for it. */
 static bool endpoint_is_busy(const void *ctx, const cp_endpoint *endpoint)
 {
     const cp_flusher *flusher = ctx;
@@ -317,8 +317,8 @@ static bool endpoint_is_busy(const void *ctx, const cp_endpoint *endpoint)
         busy = busy || cp_delivery_at(flusher->deliveries[i]) == endpoint;
     }
     const cp_delivery *held = flusher->held ? cp_held_sender_delivery(flusher->held) : NULL;
-    busy = busy || (held && cp_delivery_at(held) == endpoint);
-    return busy;
+    return busy || (held && cp_delivery_at(held) == endpoint) ||
+           (flusher->held && cp_held_sender_waits_for(flusher->held, endpoint->id));
 }
 
 static bool may_end(const cp_flusher *flusher, uint64_t now_ns, uint64_t stop_at)

@@ -209,9 +209,10 @@ static bool held(connection *c)
         if (passes == 0)
             usleep(POLL_MS * 1000);
     }
-    if (passes > 0)
+    const bool answers = passes > 0 && !atomic_load(&c->server->away);
+    if (answers)
         reply(c, 200, NULL, "");
-    return passes > 0;
+    return answers;
 }
 
 /* Answers one request. False: the connection is over. */

@@ -13,10 +13,10 @@ typedef enum fake_act {
     FAKE_REPLY,  /* status, headers, body as given */
     FAKE_RESET,  /* takes the request, then resets the connection */
     FAKE_SILENT, /* takes the request and never answers */
-    FAKE_HELD,   /* takes the request, and answers as FAKE_OK when it is let go */
-    FAKE_DRIP,   /* answers a byte per 50 ms, without ever ending */
-    FAKE_DIES,   /* as FAKE_RESET, and then is away */
-    FAKE_KILLED  /* likewise, and nobody listens any more: connections are refused */
+    FAKE_HELD, /* takes the request, and answers as FAKE_OK when it is let go, or not at all when it is away then */
+    FAKE_DRIP,  /* answers a byte per 50 ms, without ever ending */
+    FAKE_DIES,  /* as FAKE_RESET, and then is away */
+    FAKE_KILLED /* likewise, and nobody listens any more: connections are refused */
 } fake_act;
 
 typedef struct fake_step {

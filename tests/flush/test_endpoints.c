@@ -282,6 +282,36 @@ static void test_no_room(void **state)
     flush_remove_all(dir);
 }
 
+/* A reload leaves the first one out while a batch is on its way there, which is never answered. It is set aside, and waits for the
+ * first, though nothing else is left to be done there and only one endpoint is configured. */
+static void test_set_aside_for_one_left_out(void **state)
+{
+    (void)state;
+    static const fake_step held[] = {{.act = FAKE_HELD}};
+    char dir[] = "/tmp/coldpath-held-XXXXXX";
+    fixture *f = make_with_dir(held, 1, dir, 1 << 20);
+    flush_fixture_start(&f->sends, DDL);
+    flush_fixture_submit(&f->sends, 10);
+    FLUSH_WAIT_FOR(fake_server_inserts(f->first) == 1);
+    cp_error err = {0};
+    cp_sink_config without = f->sends.config;
+    without.url = fake_server_url(f->second);
+    without.others[0] = NULL;
+    assert_int_equal(cp_flusher_configure(f->sends.flusher, &without, &flush_eager, &err), CP_OK);
+    fake_server_set_away(f->first, true);
+    fake_server_let_go(f->first);
+    FLUSH_WAIT_FOR(atomic_load(&f->sends.held) == 10);
+    flush_fixture_submit(&f->sends, 7);
+    flush_wait_delivered(&f->sends, 7);
+    fake_server_set_away(f->first, false);
+    FLUSH_WAIT_FOR(atomic_load(&f->sends.unheld) == 10);
+    assert_int_equal(fake_server_inserts(f->second), 1);
+    const unsigned last = fake_server_inserts(f->first) - 1;
+    assert_string_equal(fake_server_insert(f->first, 0).token, fake_server_insert(f->first, last).token);
+    end(f);
+    flush_remove_all(dir);
+}
+
 static void file_touch(const char *dir, const char *name)
 {
     char path[128];
@@ -375,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_refuses_everything),
         cmocka_unit_test(test_set_aside),
         cmocka_unit_test(test_set_aside_and_restarted),
+        cmocka_unit_test(test_set_aside_for_one_left_out),
         cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_half_written),
         cmocka_unit_test(test_pieces_set_aside),
