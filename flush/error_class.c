@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { TOO_MANY_PARTS = 252 }; /* ClickHouse's code */
+
 static const char *const class_names[CP_CLASS_COUNT] = {
     "ok",     "transient", "in_doubt",   "throttle",      "split",
     "poison", "malformed", "park_table", "park_endpoint", "unknown",
@@ -92,10 +94,20 @@ static cp_error_class class_of_status(long status)
     return CP_CLASS_UNKNOWN;
 }
 
+/* One code for two things: parts that merges do not keep up with, and rows of more partitions than one insert may have, which waiting does
+ * not change. Nothing is stored then. */
+static bool spans_too_many_partitions(const cp_http_reply *reply)
+{
+    return reply->exception_code == TOO_MANY_PARTS && reply->body &&
+           strstr(reply->body, "Too many partitions for single INSERT") != NULL;
+}
+
 cp_error_class cp_error_classify(const cp_http_reply *reply)
 {
     if (reply->net != CURLE_OK)
         return class_of_curl(reply->net);
+    if (spans_too_many_partitions(reply))
+        return CP_CLASS_SPLIT;
     if (reply->exception_code != 0)
         return cp_error_class_of_code(reply->exception_code);
     if (reply->exception_header)

@@ -5,7 +5,7 @@
  * there is one. No class means "drop": whatever is not CP_CLASS_OK keeps the rows.
  *
  *     transient, in doubt, throttle   the same bytes under the same token, later
- *     split                           in smaller pieces
+ *     split                           in smaller pieces; also 252, when it is about the partitions of one insert
  *     poison                          in smaller pieces, down to the row, which goes to the quarantine
  *     malformed                       twice more, after asking the server anew what it is; then as poison
  *     park table, park endpoint       the same, seldom, until somebody has acted

@@ -116,6 +116,16 @@ class Poison(unittest.TestCase):
     def test_rows_without_a_name(self):
         self.large("blind", "ADD COLUMN checked UInt8 MATERIALIZED throwIf(price < 0)", 50, 50_000, 395)
 
+    def test_more_partitions_than_an_insert_may_have(self):
+        rows = 250
+        with ChdbServer() as server, Recorder(server, settings(self.directory.name, "spread"), extra=FAST) as recorder:
+            server.query("DROP TABLE test.spread")
+            server.query(DDL.format(name="test.spread").replace("ORDER BY id", "PARTITION BY id ORDER BY id"))
+            put(recorder, "spread", ((number, 1) for number in range(rows)))
+            status = recorder.wait_delivered(timeout=60)["tables"][0]
+            self.check_held(server, "spread", list(range(rows)))
+            self.assertEqual((status["rows_delivered"], status["rows_quarantined"]), (rows, 0))
+
     def keep_putting(self, recorder, name, first, end, put_rows):
         """Rows first, first + 1 … in small lots, each tenth lot with a few bad ones, until end is set."""
         chance = random.Random(SEED + first)
