@@ -180,6 +180,7 @@ function head() {
   for (const column of COLUMNS) {
     const cell = document.createElement("th");
     cell.scope = "col";
+    cell.setAttribute("role", "columnheader");
     cell.className = column.text ? "text" : "";
     const button = cell.appendChild(document.createElement("button"));
     button.type = "button";
@@ -192,8 +193,11 @@ function head() {
     });
     document.querySelector("#live thead tr").append(cell);
   }
-  for (const title of ["table", ...LEDGER, "balanced"])
-    document.querySelector("#ledger thead tr").append(Object.assign(document.createElement("th"), {scope: "col", textContent: title.replace("_", " ")}));
+  for (const title of ["table", ...LEDGER, "balanced"]) {
+    const cell = Object.assign(document.createElement("th"), {scope: "col", textContent: title.replace("_", " ")});
+    cell.setAttribute("role", "columnheader");
+    document.querySelector("#ledger thead tr").append(cell);
+  }
 }
 
 function sorted(tables) {
@@ -203,10 +207,24 @@ function sorted(tables) {
   return [...tables].sort((a, b) => (rank(a) < rank(b) ? -1 : rank(a) > rank(b) ? 1 : 0) * (sort.down ? -1 : 1));
 }
 
+/* What a narrow screen shows of the head, which is not above the cell there; roles, which the layout takes from a table's parts. */
+function label(cell, title) {
+  cell.dataset.title = title;
+  cell.setAttribute("role", cell.scope === "row" ? "rowheader" : "cell");
+  return cell;
+}
+
+function rowOf() {
+  const row = document.createElement("tr");
+  row.setAttribute("role", "row");
+  return row;
+}
+
 function cellOf(column, table, first) {
   const value = column.value(table);
   const cell = document.createElement(first ? "th" : "td");
   if (first) cell.scope = "row";
+  label(cell, column.title);
   if (column.text) cell.className = "text";
   if (column.alarm && column.alarm(value, table)) cell.className = "alarm";
   else if (column.care && value !== null && column.care(value)) cell.className = "care";
@@ -222,19 +240,19 @@ function cellOf(column, table, first) {
 
 function rows(status) {
   document.querySelector("#live tbody").replaceChildren(...sorted(status.tables).map((table) => {
-    const row = document.createElement("tr");
+    const row = rowOf();
     row.append(...COLUMNS.map((column, i) => cellOf(column, table, i === 0)));
     return row;
   }));
   document.querySelector("#ledger tbody").replaceChildren(...status.tables.map((table) => {
-    const row = document.createElement("tr");
-    row.append(Object.assign(document.createElement("th"), {scope: "row", textContent: table.table}));
+    const row = rowOf();
+    row.append(label(Object.assign(document.createElement("th"), {scope: "row", textContent: table.table}), "table"));
     for (const part of LEDGER) {
       const some = table.ledger[part] > 0;
       const className = some && (part === "dropped" || part === "given_up") ? "alarm" : some && part === "quarantined" ? "care" : "";
-      row.append(Object.assign(document.createElement("td"), {textContent: whole(table.ledger[part]), className}));
+      row.append(label(Object.assign(document.createElement("td"), {textContent: whole(table.ledger[part]), className}), part.replace("_", " ")));
     }
-    row.append(Object.assign(document.createElement("td"), {textContent: table.ledger.balanced ? "yes" : "NO", className: table.ledger.balanced ? "" : "alarm"}));
+    row.append(label(Object.assign(document.createElement("td"), {textContent: table.ledger.balanced ? "yes" : "NO", className: table.ledger.balanced ? "" : "alarm"}), "balanced"));
     return row;
   }));
   const errors = status.tables.filter((t) => t.inserts.last_error).map((t) => t.table + (t.inserts.retrying ? " (retrying): " : ": ") + t.inserts.last_error);

@@ -197,7 +197,18 @@ class Page(unittest.TestCase):
         self.all_well()
         time.sleep(2)
         self.shot("phone-light")
-        self.assertLessEqual(self.page.evaluate("document.documentElement.scrollWidth"), 390)
+        for width in (390, 360):
+            self.page.resize(width, 740, mobile=True, scale=2)
+            deadline = time.monotonic() + 20  # charts follow a change of width a moment later
+            while self.page.evaluate("document.documentElement.scrollWidth") > width and time.monotonic() < deadline:
+                time.sleep(0.1)
+            self.assertLessEqual(self.page.evaluate("document.documentElement.scrollWidth"), width)
+            # Nothing to scroll sideways, nothing cut off, and every figure says what it is of.
+            outside = f"[...document.querySelectorAll('#live td, #live th, #ledger td')].filter(c => c.getBoundingClientRect().right > {width} || c.scrollWidth > c.clientWidth)"
+            self.assertEqual(self.page.evaluate(f"{outside}.map(c => c.textContent)"), [])
+            self.assertEqual(self.page.evaluate("[...document.querySelectorAll('.scroll')].filter(s => s.scrollWidth > s.clientWidth).length"), 0)
+        self.assertIn("delivered/s", self.page.evaluate("getComputedStyle(document.querySelector('#live tbody td:nth-child(4)'), '::before').content"))
+        self.assertGreater(self.page.evaluate("document.querySelector('#live tbody td:nth-child(4)').getBoundingClientRect().height"), 20)
         self.assertEqual(self.page.complaints, [])
 
 
