@@ -2,7 +2,9 @@
 undone; a recorder that is gone, or a name that is wrong, is said."""
 
 import json
+import pathlib
 import signal
+import subprocess
 import sys
 import time
 import unittest
@@ -160,6 +162,29 @@ class Steering(unittest.TestCase):
         self.assertFalse((self.recorder.region / "recorder.socket").stat().st_mode & 0o077)
         self.assertEqual(self.recorder.stop(), 0)
         self.assertFalse((self.recorder.region / "recorder.socket").exists())
+
+    def stop_recorder(self):
+        """Every thread of it: SIGSTOP is sent before all of them stand still."""
+        self.recorder.process.send_signal(signal.SIGSTOP)
+        tasks = pathlib.Path(f"/proc/{self.recorder.process.pid}/task")
+        self.wait(lambda: all((task / "stat").read_text().rpartition(") ")[2].startswith("T") for task in tasks.iterdir()), "a thread goes on")
+
+    def test_stuck_recorder(self):
+        """It is told as soon as its heartbeat shows it; what was sent before may be obeyed, nothing more is sent."""
+        self.stop_recorder()
+        try:
+            said = self.ask("pause", "plain", code=1)
+            self.assertRegex(said, r"stuck or stopped, .* (it was asked, and may yet do it|it was not asked); .*systemctl restart coldpathd")
+            later = [self.recorder.popen("coldpath", *args, stderr=subprocess.PIPE)
+                     for args in (("pause", "lossy"), ("degrade", "lossy", "drop"), ("rotate",), ("flush",), ("reload",))]
+            for process in later:
+                self.assertRegex(process.communicate(timeout=DEADLINE)[1].decode(), r"stuck or stopped, .* it was not asked; .*systemctl restart coldpathd")
+                self.assertEqual(process.returncode, 1)
+        finally:
+            self.recorder.process.send_signal(signal.SIGCONT)
+        if "may yet do it" in said:  # else this host took 3 s for starting a program
+            self.wait(lambda: self.table("plain")["paused_since"] is not None)
+        self.assertIsNone(self.table("lossy")["paused_since"])
 
 
 if __name__ == "__main__":
