@@ -1,6 +1,7 @@
 """The examples in docs/examples are built as a user would build them, and run; the rows are in the region afterwards."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,14 @@ def build_and_run(compiler, *args):
     done = subprocess.run(["./example"], capture_output=True, text=True, check=False,
                           env={k: v for k, v in os.environ.items() if k != "LD_PRELOAD"})
     assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
+
+
+def test_documented(demo):
+    """docs/python.md's program, as it stands there."""
+    program, = re.findall(r"```python\n(.*?)```", (SOURCE / "docs/python.md").read_text(), re.S)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert demo.rows("quotes") == 1
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
