@@ -34,6 +34,15 @@ void cp_place_reachable(cp_config *config)
     }
 }
 
+void cp_place_name_next(const cp_config *config, const char *verb, cp_error *err)
+{
+    const size_t used = strlen(err->text);
+    if (err->code == CP_E_NET && config && config->others[0])
+        snprintf(err->text + used, sizeof err->text - used,
+                 "; what writes goes to no other by itself: COLDPATH_CLICKHOUSE__URL=%s coldpath %s",
+                 config->others[0], verb);
+}
+
 /* A bare name means a directory under $COLDPATH_REGION_DIR, as in cp_attach. */
 static int region_option(const char *region, char path[PATH_MAX], cp_error *err)
 {

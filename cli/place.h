@@ -18,6 +18,10 @@ int cp_place_config(const cp_common *common, cp_config **out, cp_error *err);
  * Where none can, the last one's error is left to the verb. A single endpoint is not asked. */
 void cp_place_reachable(cp_config *config);
 
+/* For verbs that write, and so ask the server that was meant or none: to an error of an endpoint that cannot be reached, *err adds
+ * how the next of clickhouse.url is asked. verb: as it is typed, "init". */
+void cp_place_name_next(const cp_config *config, const char *verb, cp_error *err);
+
 /* The region's directory: --region as it is, else the configuration's. */
 int cp_place_region(const cp_common *common, char path[PATH_MAX], cp_error *err);
 

@@ -178,6 +178,7 @@ static int init_execute(init_run *run)
         rc = init_region(run, &err);
     if (rc == CP_OK && !run->args->no_tables)
         rc = init_tables(run, &err);
+    cp_place_name_next(run->config, "init", &err);
     int status = rc < 0 ? cp_fail(&err) : CP_EXIT_OK;
     int printed = CP_EXIT_OK;
     if (run->answer) {

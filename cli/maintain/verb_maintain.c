@@ -288,6 +288,7 @@ static int maintain_execute(const maintain_args *args)
     int rc = maintain_prepare(&run, &err);
     if (rc == CP_OK)
         rc = tables_maintain(&run, &err);
+    cp_place_name_next(run.config, "maintain", &err);
     int status = rc < 0 ? cp_fail(&err) : run.findings ? CP_EXIT_UNHEALTHY : CP_EXIT_OK;
     if (rc == CP_OK && args->yes && run.unconfirmed > 0) {
         cp_message("%u partitions of critical tables are kept; --confirm=TABLE for each table lets them go",

@@ -194,6 +194,8 @@ static int run_plan(const schema_args *args)
         if (args->action == ACTION_DIFF)
             cp_place_reachable(source.config);
         rc = cp_plan_make(plan, &err);
+        if (args->action != ACTION_DIFF)
+            cp_place_name_next(source.config, "schema apply", &err);
     }
     int status;
     if (rc < 0)

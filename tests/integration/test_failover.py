@@ -387,6 +387,14 @@ class ReadingVerbs(unittest.TestCase):
                     done = recorder.run("coldpath", *arguments)
                     self.assertNotEqual(done.returncode, 0, arguments)
                     self.assertNotIn("asking", done.stderr.decode())
+                    if arguments[0] != "query":
+                        self.assertIn(f"COLDPATH_CLICKHOUSE__URL={server.url} coldpath {' '.join(arguments)}\n", done.stderr.decode())
+                checks = json.loads(recorder.run("coldpath", "doctor", "--json").stdout)["checks"]
+                found = [(check["verdict"], check["found"]) for check in checks if check["check"] == "ClickHouse"]
+                self.assertEqual([verdict for verdict, _ in found], ["wrong", "ok"], found)
+                self.assertIn(refusing, found[0][1])
+                self.assertIn(server.url, found[1][1])
+                self.assertEqual([check["verdict"] for check in checks if check["check"] == "schema"], ["ok"])
                 recorder.settings["clickhouse"] |= {"url": [mute, refusing, server.url], "connect_timeout": "1s"}
                 recorder.write_config()
                 text = recorder.run("coldpath", "query", "SELECT count() FROM orders FORMAT TSV", check=True)
