@@ -5,6 +5,7 @@
 #include <glob.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,23 +116,6 @@ static void look_uring(cp_doctor *doctor, const cp_config *config)
             : "let it through the container's seccomp profile; or wal.backend: posix, and this is silent");
 }
 
-static void look_huge_pages(cp_doctor *doctor)
-{
-    char line[LINE];
-    if (!first_line("/sys/kernel/mm/transparent_hugepage/shmem_enabled", line))
-        return;
-    if (strstr(line, "[never]") || strstr(line, "[deny]")) {
-        cp_doctor_find(doctor, "huge pages", CP_VERDICT_ADVICE,
-                       "shared memory has none: large rings miss the processor's page cache more often");
-        cp_doctor_remedy(
-            doctor,
-            "echo within_size > /sys/kernel/mm/transparent_hugepage/shmem_enabled, or mount /dev/shm with "
-            "huge=within_size");
-    } else {
-        cp_doctor_find(doctor, "huge pages", CP_VERDICT_OK, "for shared memory: %s", line);
-    }
-}
-
 static void look_governor(cp_doctor *doctor)
 {
     glob_t found;
@@ -193,6 +177,53 @@ static bool nearest(const char *path, char out[PATH_MAX])
 static bool is_memory(const struct statfs *fs)
 {
     return fs->f_type == TMPFS_MAGIC || fs->f_type == HUGETLBFS_MAGIC || fs->f_type == RAMFS_MAGIC;
+}
+
+/* The mount that a path is on, and its options; of two at one place the later one hides the earlier. */
+static bool mount_look(const char *path, char dir[PATH_MAX], char options[LINE])
+{
+    char real[PATH_MAX];
+    char text[PATH_MAX];
+    struct mntent entry;
+    size_t deepest = 0;
+    FILE *mounts = realpath(path, real) ? setmntent("/proc/self/mounts", "re") : NULL;
+    while (mounts && getmntent_r(mounts, &entry, text, sizeof text)) {
+        const size_t len = strcmp(entry.mnt_dir, "/") == 0 ? 0 : strlen(entry.mnt_dir);
+        if (strncmp(real, entry.mnt_dir, len) != 0 || (real[len] != '/' && real[len] != '\0') ||
+            len < deepest)
+            continue;
+        deepest = len;
+        snprintf(dir, PATH_MAX, "%s", entry.mnt_dir);
+        snprintf(options, LINE, "%s", entry.mnt_opts);
+    }
+    if (mounts)
+        endmntent(mounts);
+    return deepest > 0;
+}
+
+/* Of a mount its option decides; shmem_enabled is for shared memory without one, but that deny and force overrule all. */
+static void look_huge_pages(cp_doctor *doctor, const char *region)
+{
+    char line[LINE] = "";
+    char path[PATH_MAX];
+    char dir[PATH_MAX];
+    char options[LINE];
+    struct statfs fs;
+    if (!first_line("/sys/kernel/mm/transparent_hugepage/shmem_enabled", line) || !nearest(region, path) ||
+        statfs(path, &fs) < 0 || fs.f_type != TMPFS_MAGIC || !mount_look(path, dir, options))
+        return;
+    const bool denied = strstr(line, "[deny]") != NULL;
+    const bool has =
+        strstr(line, "[force]") || strstr(options, "huge=always") || strstr(options, "huge=within_size");
+    if (has && !denied) {
+        cp_doctor_find(doctor, "huge pages", CP_VERDICT_OK, "%s has them", dir);
+        return;
+    }
+    cp_doctor_find(doctor, "huge pages", CP_VERDICT_ADVICE,
+                   "%s has none: large rings miss the processor's table of pages more often", dir);
+    cp_doctor_remedy(doctor,
+                     "%smount -o remount,huge=within_size %s, before the region is made, and in /etc/fstab",
+                     denied ? "echo never > /sys/kernel/mm/transparent_hugepage/shmem_enabled; " : "", dir);
 }
 
 static void look_file_systems(cp_doctor *doctor, const cp_config *config, const char *region)
@@ -289,7 +320,7 @@ void cp_doctor_host(cp_doctor *doctor, const cp_config *config, const char *regi
     look_uring(doctor, config);
     look_memlock(doctor, config);
     look_files(doctor, config);
-    look_huge_pages(doctor);
+    look_huge_pages(doctor, region);
     look_governor(doctor);
     look_clock(doctor);
 }

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import resource
 import signal
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -63,7 +65,7 @@ class Doctor(unittest.TestCase):
         recorder.stop(signal.SIGKILL)
         self.assertRegex(recorder.run("coldpath", "monitor", "--once").stdout.decode(),
                          r'(?m)^recorder_oldest_unshipped_timestamp_seconds\{table="trades"\} [1-9]')  # in its ring or its log
-        self.assertRegex(recorder.run("coldpath", "status").stdout.decode(), r"(?m)^clickhouse .+ when it was last seen, .+ ago")
+        self.assertRegex(recorder.run("coldpath", "status").stdout.decode(), r"(?m)^clickhouse +when it was last seen, .+ ago: \w+")
         killed, paused, _ = [check for check in self.ask(recorder, 2) if check["check"] == "recorder"]
         self.assertIn("it was killed", killed["found"])
         self.assertIn("start coldpathd", killed["remedy"])
@@ -111,6 +113,24 @@ class Doctor(unittest.TestCase):
         with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
             recorder = self.recorder(start=False, extra={"wal": {"dir": memory}})
             self.assertIn("do not survive", self.wrong(self.ask(recorder, 2))["logs' file system"]["found"])
+
+    @unittest.skipUnless(os.path.exists("/sys/kernel/mm/transparent_hugepage/shmem_enabled"), "a kernel without huge pages")
+    def test_huge_pages(self):
+        """The remedy is a mount that heals."""
+        with tempfile.TemporaryDirectory(prefix="coldpath-huge-") as memory:
+            mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "coldpath-test", memory], capture_output=True, check=False)
+            if mounted.returncode:
+                self.skipTest(mounted.stderr.decode())
+            self.addCleanup(subprocess.run, ["umount", "-l", memory], capture_output=True, check=False)
+            recorder = self.recorder(start=False, extra={"region": {"dir": memory}})
+            find = lambda: next(check for check in self.ask(recorder, 2) if check["check"] == "huge pages")
+            finding = find()
+            self.assertIn(f"{memory} has none", finding["found"])
+            remedy = re.fullmatch(r"mount -o (\S+) (\S+), before.*", finding["remedy"])
+            if subprocess.run(["mount", "-o", remedy[1], remedy[2]], capture_output=True, check=False).returncode:
+                self.skipTest("this kernel mounts none with huge pages")
+            self.assertEqual(find()["verdict"], "ok")
+            subprocess.run(["umount", "-l", memory], check=True)
 
     def test_no_room(self):
         """A log that may grow larger than its disk."""
