@@ -101,7 +101,7 @@ static json_object *parked_json(const cp_abi_counters *counters)
     cp_json_add_string(item, "message", counters->last_error);
     cp_json_add_double(item, "next_probe_s",
                        counters->retry_at_ns > now ? (double)(counters->retry_at_ns - now) / 1e9 : 0);
-    cp_json_add_string(item, "remedy", remedy[0] ? remedy + strlen(CP_ERROR_REMEDY_DASH) : NULL);
+    cp_json_add_string(item, "remedy", remedy[0] ? remedy + strlen(CP_ERROR_REMEDY_MARK) : NULL);
     return item;
 }
 
@@ -262,13 +262,13 @@ static void recorder_print(const cp_observer *observer, const cp_health *health,
     else
         printf("recorder    absent (last: %s)\n",
                cp_recorder_state_name(cp_control_state(&observer->control)));
-    printf("clickhouse  %s", cp_sink_state_name(header->sink_state));
-    if (!health->serving)
-        printf(" when it was last seen, %s ago", age);
-    printf("%s", header->mode == CP_MODE_WAL_FIRST
-                     ? "; mode wal_first: critical tables wait for `coldpath replay`"
-                 : header->mode == CP_MODE_DISABLED ? "; mode disabled: nothing is sent"
-                                                    : "");
+    printf("clickhouse  ");
+    if (!health->serving && health->heartbeat_age_ns != UINT64_MAX)
+        printf("when it was last seen, %s ago: ", age);
+    printf("%s%s", cp_sink_state_name(header->sink_state),
+           header->mode == CP_MODE_WAL_FIRST  ? "; mode wal_first: critical tables wait for `coldpath replay`"
+           : header->mode == CP_MODE_DISABLED ? "; mode disabled: nothing is sent"
+                                              : "");
     cp_status_endpoints_print(&observer->control);
     reload_print(header);
     canary_print(canary);

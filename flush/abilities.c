@@ -352,12 +352,13 @@ static cp_probe_result probe_failed(cp_abilities *abilities, const cp_http_reply
     abilities->retry_at = now_ns + wait;
     char text[512];
     char quoted[600];
+    char remedy[CP_ERROR_REMEDY_TEXT];
     cp_http_reply_text(reply, text, sizeof text);
     cp_log(CP_LOG_WARN, "ClickHouse does not answer",
            "url=%s attempt=%u class=%s code=%d retry_in_ms=%lu error=%s%s", abilities->base,
            abilities->failures, cp_error_class_name(class), reply->exception_code,
            (unsigned long)(wait / CP_NS_PER_MS), cp_log_quote(quoted, sizeof quoted, text),
-           cp_error_remedy(reply->exception_code));
+           cp_error_remedy_field(remedy, sizeof remedy, reply));
     return CP_PROBE_FAILED;
 }
 

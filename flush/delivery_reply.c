@@ -33,6 +33,7 @@ static uint32_t rows_under_way(const cp_delivery *delivery)
 static void attempt_log(const cp_delivery *delivery, const attempt_end *end, const char *text)
 {
     char quoted[CP_DELIVERY_TEXT + 100];
+    char remedy[CP_ERROR_REMEDY_TEXT];
     if (end->class == CP_CLASS_OK) {
         if (delivery->attempts > 1)
             cp_log(CP_LOG_INFO, "insert succeeded again", "table=%s rows=%u attempt=%u",
@@ -46,7 +47,7 @@ static void attempt_log(const cp_delivery *delivery, const attempt_end *end, con
            "table=%s rows=%u attempt=%u class=%s code=%d retry_in_ms=%lu error=%s%s", delivery->table->name,
            end->rows, delivery->attempts, cp_error_class_name(end->class), end->reply->exception_code,
            (unsigned long)(end->retry_in_ns / CP_NS_PER_MS), cp_log_quote(quoted, sizeof quoted, text),
-           cp_error_remedy(end->reply->exception_code));
+           cp_error_remedy_field(remedy, sizeof remedy, end->reply));
 }
 
 /* Tells owner and log how an attempt ended. */

@@ -168,9 +168,19 @@ void cp_error_class_document(FILE *out)
         for (const short *at = code_lists[i].codes; *at; at++) {
             const char *remedy = cp_error_remedy(*at);
             if (*remedy)
-                fprintf(out, "| %d | %s |\n", *at, remedy + strlen(CP_ERROR_REMEDY_DASH));
+                fprintf(out, "| %d | %s |\n", *at, remedy + strlen(CP_ERROR_REMEDY_MARK));
         }
     }
+}
+
+const char *cp_error_remedy_field(char *out, size_t size, const cp_http_reply *reply)
+{
+    const char *remedy = cp_error_remedy_of_reply(reply);
+    if (*remedy)
+        snprintf(out, size, " remedy=\"%s\"", remedy + strlen(CP_ERROR_REMEDY_MARK));
+    else
+        out[0] = '\0';
+    return out;
 }
 
 uint32_t cp_error_row_hint(const char *text)
@@ -187,27 +197,28 @@ const char *cp_error_remedy(int code)
 {
     switch (code) {
     case 60:
-        return " — the table is missing: create it from its DDL";
+        return ": the table is missing: coldpath schema apply makes it";
     case 81:
-        return " — the database is missing: CREATE DATABASE, or name another one";
+        return ": the database is missing: coldpath schema apply makes it, or name another one "
+               "(clickhouse.database)";
     case 192:
     case 193:
     case 194:
     case 516:
-        return " — check user and password";
+        return ": check user and password (clickhouse.user, clickhouse.password_file)";
     case 497:
-        return " — the user lacks a right: GRANT INSERT on the table";
+        return ": the user lacks a right: GRANT INSERT on the table";
     case 164:
     case 452:
-        return " — the user's profile forbids a setting or writing";
+        return ": the user's profile forbids a setting or writing";
     case 16:
     case 10:
     case 53:
-        return " — the table's columns differ from its DDL here";
+        return ": the table's columns differ from its DDL here: coldpath schema diff";
     case 252:
-        return " — too many parts: inserts outrun merges";
+        return ": too many parts: inserts outrun merges";
     case 243:
-        return " — the server's disk is full";
+        return ": the server's disk is full";
     default:
         return "";
     }
@@ -218,15 +229,15 @@ const char *cp_error_remedy_of_reply(const cp_http_reply *reply)
     switch ((CURLcode)reply->net) {
     case CURLE_OK:
         if (reply->exception_code == 0 && reply->status == 404)
-            return " — is this ClickHouse's HTTP port?";
+            return ": is this ClickHouse's HTTP port?";
         return cp_error_remedy(reply->exception_code);
     case CURLE_COULDNT_CONNECT:
-        return " — is ClickHouse running there?";
+        return ": is ClickHouse running there?";
     case CURLE_COULDNT_RESOLVE_HOST:
-        return " — is the host name right?";
+        return ": is the host name right?";
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
-        return " — is ca_file the authority that signed the server's certificate?";
+        return ": is ca_file the authority that signed the server's certificate?";
     default:
         return "";
     }

@@ -53,11 +53,15 @@ void cp_error_class_document(FILE *out);
  * names none. A hint, not to be believed: the message also quotes what the row holds. */
 uint32_t cp_error_row_hint(const char *text);
 
-/* What to do about a code, for messages; it begins with CP_ERROR_REMEDY_DASH, or is "" when nothing useful is known. */
-#define CP_ERROR_REMEDY_DASH " — "
+/* What to do about a code, for messages; it begins with CP_ERROR_REMEDY_MARK, or is "" when nothing useful is known. */
+#define CP_ERROR_REMEDY_MARK ": "
+enum { CP_ERROR_REMEDY_TEXT = 160 }; /* of the longest, as a field */
 const char *cp_error_remedy(int code);
 
 /* Likewise about a reply, or that there was none. */
 const char *cp_error_remedy_of_reply(const cp_http_reply *reply);
+
+/* The same as a field of a log line, with the blank before it; "" when there is none. Into out, which is returned. */
+const char *cp_error_remedy_field(char *out, size_t size, const cp_http_reply *reply);
 
 #endif

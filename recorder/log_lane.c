@@ -312,13 +312,14 @@ int cp_log_lane_start(cp_log_lane *log_lane, cp_error *err)
     cp_wal_status_read(log_lane->wal, &status);
     cp_log(status.buffered || status.not_persistent ? CP_LOG_WARN : CP_LOG_INFO, "log ready",
            "table=%s backend=%s sync=%s direct=%s persistent=%s fdatasync_us=%llu dsync_us=%llu "
-           "waiting_lsns=%llu%s%s",
+           "waiting_lsns=%llu%s%s%s",
            log_lane->table->name, status.backend, status.sync, status.buffered ? "no" : "yes",
            status.not_persistent ? "no" : "yes",
            (unsigned long long)status.calibrated_fdatasync_ns / CP_NS_PER_US,
            (unsigned long long)status.calibrated_dsync_ns / CP_NS_PER_US,
            (unsigned long long)(status.durable_lsn + 1 - log_lane->next), status.note[0] ? " note=" : "",
-           status.note);
+           status.note,
+           status.not_persistent ? " remedy=\"put wal.dir on a disk: rows do not survive the host\"" : "");
     return CP_OK;
 }
 
@@ -369,7 +370,7 @@ static void watch_state(cp_log_lane *log_lane, uint64_t now_ns)
     else
         cp_log(CP_LOG_ERROR, status.state == CP_WAL_STALLED ? "the log is full" : "the log cannot be written",
                "table=%s bytes=%llu limit=%llu durable_lsn=%llu delivered_lsn=%llu error=%s "
-               "consequence=\"rows stay in their rings\"",
+               "consequence=\"rows stay in their rings\" remedy=\"coldpath doctor\"",
                log_lane->table->name, (unsigned long long)status.bytes, (unsigned long long)status.limit,
                (unsigned long long)status.durable_lsn, (unsigned long long)status.delivered_lsn,
                cp_log_quote(quoted, sizeof quoted, status.error));

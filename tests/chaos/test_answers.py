@@ -295,7 +295,7 @@ class Engine(WithRecorder):
 
     def test_a_table_that_is_missing(self):
         self.broken_by(["RENAME TABLE test.{table} TO test.{table}_away"], 60,
-                       ["RENAME TABLE test.{table}_away TO test.{table}"], "park_table", "create it from its DDL")
+                       ["RENAME TABLE test.{table}_away TO test.{table}"], "park_table", "coldpath schema apply makes it")
 
     def test_a_column_that_is_missing(self):
         self.broken_by(["ALTER TABLE test.{table} DROP COLUMN _cp_slot"], 16,

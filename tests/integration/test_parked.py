@@ -39,7 +39,7 @@ class Parked(unittest.TestCase):
             self.server.query("RENAME TABLE test.sick TO test.away")
             put(recorder, "sick", [(number, 1) for number in range(1000)])
             parked = self.wait(lambda: self.table(recorder, "sick")["parked"])
-            self.assertEqual((parked["code"], parked["remedy"]), (60, "the table is missing: create it from its DDL"))
+            self.assertEqual((parked["code"], parked["remedy"]), (60, "the table is missing: coldpath schema apply makes it"))
             self.assertLess(abs(time.time() - parked["since"]), 60)
             self.assertEqual(recorder.status()["recorder"]["clickhouse"], "degraded")
             text = recorder.run("coldpath", "status")
