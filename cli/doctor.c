@@ -68,18 +68,6 @@ static void look_commands(cp_doctor *doctor, const cp_observer *observer)
         doctor, "remove what is in its way (rm, rmdir); rows are recorded meanwhile, and signals obeyed");
 }
 
-static const char *remedy_of(const cp_limit *limit)
-{
-    if (strstr(limit->what, "shared memory"))
-        return "mount it larger (mount -o remount,size=… /dev/shm; in containers --shm-size), or smaller "
-               "ring_size and slots";
-    if (strstr(limit->what, "memory"))
-        return "lower recorder.memory_limit and flush.max_bytes, or give the host more memory";
-    if (strstr(limit->what, "ring"))
-        return "a larger ring_size, or find what holds its rows up: coldpath status";
-    return "free room on that file system, lower wal_limit, or put wal.dir elsewhere";
-}
-
 static void look_limits(cp_doctor *doctor, const cp_config *config, const cp_observer *observer)
 {
     static cp_limits limits;
@@ -90,7 +78,7 @@ static void look_limits(cp_doctor *doctor, const cp_config *config, const cp_obs
         if (!limit->above)
             continue;
         cp_doctor_find(doctor, "room", CP_VERDICT_WRONG, "%s", cp_limit_text(limit, text, sizeof text));
-        cp_doctor_remedy(doctor, "%s", remedy_of(limit));
+        cp_doctor_remedy(doctor, "%s", limit->remedy);
     }
     if (!limits.above)
         cp_doctor_find(doctor, "room", CP_VERDICT_OK, "memory, shared memory and disks hold what may come");
@@ -193,7 +181,7 @@ static void look_tables(cp_doctor *doctor, const cp_plan *plan, uint64_t default
             doctor, "`coldpath schema diff` lists them, `coldpath schema apply` closes what can be closed");
 }
 
-void cp_doctor_server(cp_doctor *doctor, const cp_config *config)
+static void look_endpoint(cp_doctor *doctor, const cp_config *config)
 {
     cp_error err = {0};
     cp_sink_config sink;
@@ -205,8 +193,11 @@ void cp_doctor_server(cp_doctor *doctor, const cp_config *config)
             "'non_replicated_deduplication_window'",
             &window, &err) < 0) {
         cp_doctor_find(doctor, "ClickHouse", CP_VERDICT_WRONG, "%s", err.text);
-        cp_doctor_remedy(doctor,
-                         "`coldpath query 'SELECT 1'` tries the same; rows wait in rings and logs meanwhile");
+        cp_doctor_remedy(
+            doctor, "%s",
+            config->others[0]
+                ? "that server; rows go to the first of clickhouse.url that answers: coldpath status"
+                : "`coldpath query 'SELECT 1'` tries the same; rows wait in rings and logs meanwhile");
         return;
     }
     cp_doctor_find(doctor, "ClickHouse", CP_VERDICT_OK, "%s answers", config->url);
@@ -221,4 +212,30 @@ void cp_doctor_server(cp_doctor *doctor, const cp_config *config)
         cp_doctor_find(doctor, "schema", CP_VERDICT_UNKNOWN, "%s", err.text);
     cp_plan_free(plan);
     free(plan);
+}
+
+/* Which of several was looked at: to the findings from this one on. */
+static void endpoint_name(cp_doctor *doctor, uint32_t from, const char *url)
+{
+    for (uint32_t i = from; i < doctor->count; i++) {
+        char *text = doctor->list[i].found;
+        const size_t used = strlen(text);
+        if (!strstr(text, url))
+            snprintf(text + used, CP_DOCTOR_TEXT - used, " (%s)", url);
+    }
+}
+
+void cp_doctor_server(cp_doctor *doctor, cp_config *config)
+{
+    uint32_t from = doctor->count;
+    look_endpoint(doctor, config);
+    for (uint32_t i = 0; i < CP_MAX_ENDPOINTS - 1 && config->others[i]; i++) {
+        char *before = config->url;
+        endpoint_name(doctor, from, before);
+        from = doctor->count;
+        config->url = config->others[i];
+        config->others[i] = before;
+        look_endpoint(doctor, config);
+        endpoint_name(doctor, from, config->url);
+    }
 }

@@ -41,8 +41,9 @@ void cp_doctor_host(cp_doctor *doctor, const cp_config *config, const char *regi
 /* The region and its recorder; sizes of memory, shared memory and disks against what may be needed. */
 void cp_doctor_region(cp_doctor *doctor, const cp_config *config, const char *region);
 
-/* Whether ClickHouse answers, its clock, deduplication windows, the declared tables against its own. */
-void cp_doctor_server(cp_doctor *doctor, const cp_config *config);
+/* Of each endpoint: whether ClickHouse answers, its clock, deduplication windows, the declared tables against its own. Changes which
+ * of them config prefers. */
+void cp_doctor_server(cp_doctor *doctor, cp_config *config);
 
 /* Whether logind removes the shared memory of a user whose last session ends, as its configuration files say, the later ones
  * overruling; without a word about it, it does. Files that are not there are passed over. */

@@ -13,12 +13,13 @@
 #include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/text_table.h"
+#include "monitor/health.h"
 #include "recorder/config_apply.h"
 
 enum { PROC_LINE = 256, BLOCK = 512 /* what st_blocks counts */, DAY_S = 24 * 3600 };
 
-static cp_limit *limit_add(cp_limits *limits, uint64_t taken, uint64_t limit, const char *fmt, ...)
-    CP_PRINTF(4, 5);
+static cp_limit *limit_add(cp_limits *limits, uint64_t taken, uint64_t limit, const char *remedy,
+                           const char *fmt, ...) CP_PRINTF(5, 6);
 
 static void limit_judge(cp_limits *limits, cp_limit *limit, unsigned permille)
 {
@@ -26,12 +27,13 @@ static void limit_judge(cp_limits *limits, cp_limit *limit, unsigned permille)
     limits->above = limits->above || limit->above;
 }
 
-static cp_limit *limit_add(cp_limits *limits, uint64_t taken, uint64_t limit, const char *fmt, ...)
+static cp_limit *limit_add(cp_limits *limits, uint64_t taken, uint64_t limit, const char *remedy,
+                           const char *fmt, ...)
 {
     cp_limit *added = &limits->list[limits->count++];
     va_list args;
     va_start(args, fmt);
-    *added = (cp_limit){.taken = taken, .limit = limit};
+    *added = (cp_limit){.taken = taken, .limit = limit, .remedy = remedy};
     vsnprintf(added->what, sizeof added->what, fmt, args);
     va_end(args);
     limit_judge(limits, added, CP_LIMIT_WATERMARK_PERMILLE);
@@ -119,6 +121,20 @@ static uint64_t directory_bytes(const char *dir)
     return bytes;
 }
 
+/* ---- what mends ------------------------------------------------------------------------------------------------- */
+
+#define REMEDY_MEMORY "lower recorder.memory_limit and flush.max_bytes, or give the host more memory"
+#define REMEDY_SHARED_MEMORY                                                                                 \
+    "mount it larger (mount -o remount,size=… /dev/shm; in containers --shm-size), or smaller ring_size "  \
+    "and "                                                                                                   \
+    "slots"
+#define REMEDY_LOG         "bring ClickHouse back, or raise wal_limit and restart the recorder"
+#define REMEDY_LOG_NO_DISK "free room on the disk of wal.dir"
+#define REMEDY_LOG_FAILING "mend the disk of wal.dir: coldpath errors has what it says"
+#define REMEDY_DISK        "free room on that file system, lower wal_limit, or put wal.dir elsewhere"
+#define REMEDY_DAY         "raise limits.daily_bytes, then coldpath reload"
+#define REMEDY_RING        "find what holds its rows up: coldpath status; or a larger ring_size"
+
 /* ---- memory ----------------------------------------------------------------------------------------------------- */
 
 static void look_memory(cp_limits *limits, const cp_config *config, const cp_observer *observer)
@@ -128,7 +144,8 @@ static void look_memory(cp_limits *limits, const cp_config *config, const cp_obs
     uint64_t host = proc_bytes("/proc/meminfo", "MemTotal:");
     const uint64_t cgroup = cgroup_memory();
     if (config && host) {
-        cp_limit *limit = limit_add(limits, most, cgroup < host ? cgroup : host, "memory at most");
+        cp_limit *limit =
+            limit_add(limits, most, cgroup < host ? cgroup : host, REMEDY_MEMORY, "memory at most");
         snprintf(limit->note, sizeof limit->note, "rings apart; the host has %s available",
                  cp_human_bytes(text[0], proc_bytes("/proc/meminfo", "MemAvailable:")));
     }
@@ -138,7 +155,7 @@ static void look_memory(cp_limits *limits, const cp_config *config, const cp_obs
     snprintf(path, sizeof path, "/proc/%" PRIu32 "/status", observer->control.header->recorder_pid);
     const uint64_t now = proc_bytes(path, "RssAnon:");
     if (config && now)
-        limit_add(limits, now, most, "memory now");
+        limit_add(limits, now, most, REMEDY_MEMORY, "memory now");
 }
 
 /* ---- shared memory ---------------------------------------------------------------------------------------------- */
@@ -186,7 +203,7 @@ static void look_shared_memory(cp_limits *limits, const cp_config *config, const
     }
     for (uint32_t i = 0; !observer && i < config->table_count; i++)
         need_add(&need, dir, config->tables[i].name, config->tables[i].slots, config->tables[i].ring_size);
-    cp_limit *limit = limit_add(limits, need.first, room, "shared memory, %s", root);
+    cp_limit *limit = limit_add(limits, need.first, room, REMEDY_SHARED_MEMORY, "shared memory, %s", root);
     snprintf(limit->note, sizeof limit->note, "with every slot taken %s are %s",
              cp_human_bytes(text, need.all > room ? need.all - room : room - need.all),
              need.all > room ? "missing" : "left");
@@ -201,9 +218,13 @@ static void look_log(cp_limits *limits, const cp_table_view *table, const cp_abi
     const uint32_t state = __atomic_load_n(&measures->log_state, __ATOMIC_RELAXED);
     const double mean =
         counters->drained_rows ? (double)counters->drained_bytes / (double)counters->drained_rows : 0;
-    cp_limit *limit = limit_add(limits, 0, measures->log_limit, "log of %s", table->entry->name);
+    cp_limit *limit = limit_add(limits, 0, measures->log_limit, REMEDY_LOG, "log of %s", table->entry->name);
     limit->taken = (uint64_t)((double)table->in_log * mean);
     limit->above = state == CP_LOG_STALLED || state == CP_LOG_FAILING;
+    if (state == CP_LOG_FAILING)
+        limit->remedy = REMEDY_LOG_FAILING;
+    else if (state == CP_LOG_STALLED && !cp_health_log_at_limit(measures))
+        limit->remedy = REMEDY_LOG_NO_DISK;
     limit_judge(limits, limit, CP_LIMIT_LOG_PERMILLE);
     snprintf(limit->note, sizeof limit->note, "%sits files have %s",
              state == CP_LOG_STALLED   ? "it takes no rows; "
@@ -227,7 +248,8 @@ static void look_disk(cp_limits *limits, const cp_config *config)
     char root[PATH_MAX];
     struct statvfs fs;
     if (growth > 0 && filesystem_look(config->wal_dir, root, &fs))
-        limit_add(limits, growth, (uint64_t)fs.f_bavail * fs.f_frsize, "disk of the logs, %s", root);
+        limit_add(limits, growth, (uint64_t)fs.f_bavail * fs.f_frsize, REMEDY_DISK, "disk of the logs, %s",
+                  root);
 }
 
 static void look_logs(cp_limits *limits, const cp_config *config, const cp_observer *observer)
@@ -255,7 +277,8 @@ static void look_rings(cp_limits *limits, const cp_observer *observer)
         }
         if (most > table->entry->ring_size)
             most = table->entry->ring_size;
-        limit_add(limits, most, table->entry->ring_size, "ring of %s", table->entry->name)->ring = true;
+        limit_add(limits, most, table->entry->ring_size, REMEDY_RING, "ring of %s", table->entry->name)
+            ->ring = true;
         limits->list[limits->count - 1].judged = true;
     }
 }
@@ -271,7 +294,7 @@ static void look_day(cp_limits *limits, const cp_observer *observer)
     if (most == 0)
         return;
     const uint64_t sent = now_s / DAY_S == day ? __atomic_load_n(&header->sent_bytes, __ATOMIC_RELAXED) : 0;
-    cp_limit *limit = limit_add(limits, sent, most, "bytes sent today (UTC)");
+    cp_limit *limit = limit_add(limits, sent, most, REMEDY_DAY, "bytes sent today (UTC)");
     limit->judged = sent >= most;
     const unsigned minutes = (unsigned)((DAY_S - now_s % DAY_S) / 60);
     snprintf(limit->note, sizeof limit->note, "%sthe next day begins in %u h %u min",
@@ -322,6 +345,10 @@ void cp_limits_print(const cp_limits *limits, FILE *out)
             limit->above ? "TOO MUCH" : "", limit->above && limit->note[0] ? ": " : "", limit->note);
     }
     cp_text_table_print(text, out);
+    for (uint32_t i = 0; i < limits->count; i++) {
+        if (limits->list[i].above)
+            fprintf(out, "%s: %s\n", limits->list[i].what, limits->list[i].remedy);
+    }
 }
 
 json_object *cp_limits_json(const cp_limits *limits)

@@ -36,6 +36,7 @@ typedef struct cp_limit {
     bool judged;              /* the recorder's health has a reason of its own for it */
     bool above;               /* its watermark */
     char note[CP_LIMIT_NOTE]; /* for people, or "" */
+    const char *remedy;       /* what to do when it is above; a literal */
 } cp_limit;
 
 typedef struct cp_limits {
@@ -50,7 +51,7 @@ void cp_limits_look(cp_limits *limits, const cp_config *config, const cp_observe
 /* "log of trades: 60.1 MiB of 64.0 MiB, 3.9 MiB left" */
 char *cp_limit_text(const cp_limit *limit, char *text, size_t size);
 
-/* As a table; without rings that have plenty of room. */
+/* As a table, and below it what to do about each that is above; without rings that have plenty of room. */
 void cp_limits_print(const cp_limits *limits, FILE *out);
 json_object *cp_limits_json(const cp_limits *limits);
 

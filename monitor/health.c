@@ -46,6 +46,11 @@ enum {
     MODE_DISABLED = 2
 };
 
+bool cp_health_log_at_limit(const cp_abi_measures *measures)
+{
+    return measures->log_bytes / CP_HEALTH_LOG_PERCENT >= measures->log_limit / 100;
+}
+
 static void reason_add(cp_health *health, const char *fmt, ...) CP_PRINTF(2, 3);
 
 static void reason_add(cp_health *health, const char *fmt, ...)
@@ -226,7 +231,7 @@ static void judge_delivery(const cp_table_view *table, cp_health *health)
                    "%s: parked, asked again in %" PRIu64
                    " s (what differs: coldpath schema diff; at once: coldpath flush): %.*s",
                    table->entry->name, next, (int)CP_ABI_ERROR_TEXT - 1, counters->last_error);
-    else if (counters->retry_at_ns != 0)
+    else if (counters->retry_at_ns != 0 && health->recorder_alive)
         reason_add(health, "%s: retrying: %.*s", table->entry->name, (int)CP_ABI_ERROR_TEXT - 1,
                    counters->last_error);
 }
@@ -241,21 +246,23 @@ static void judge_log(const cp_observer *observer, uint32_t index, cp_health *he
     const uint32_t state = __atomic_load_n(&measures->log_state, __ATOMIC_RELAXED);
     if (state == CP_LOG_STALLED)
         reason_add(health,
-                   "%s: its log takes no rows (%" PRIu64 " MiB of %" PRIu64
-                   " MiB, or the disk is full), they stay in their rings: free room (coldpath doctor), raise "
-                   "wal_limit, or "
-                   "bring ClickHouse back",
-                   name, measures->log_bytes >> 20, measures->log_limit >> 20);
+                   "%s: its log takes no rows, they stay in their rings: %s (%" PRIu64 " MiB of %" PRIu64
+                   " MiB): %s",
+                   name, cp_health_log_at_limit(measures) ? "it is at its limit" : "its disk is full",
+                   measures->log_bytes >> 20, measures->log_limit >> 20,
+                   cp_health_log_at_limit(measures)
+                       ? "bring ClickHouse back, or raise wal_limit and restart (coldpath doctor)"
+                       : "free room on it (coldpath doctor says where)");
     else if (state == CP_LOG_FAILING)
         reason_add(health,
                    "%s: its log cannot be written, rows stay in their rings: the recorder's log has "
                    "the disk's error (coldpath doctor)",
                    name);
     else if (observer->tables[index].in_log > 0 && measures->log_limit > 0 &&
-             measures->log_bytes / CP_HEALTH_LOG_PERCENT >= measures->log_limit / 100)
+             cp_health_log_at_limit(measures))
         reason_add(health,
-                   "%s: its log has %" PRIu64 " MiB of %" PRIu64
-                   " MiB, and takes no rows when it is full: bring ClickHouse back, or raise wal_limit "
+                   "%s: its log has files of %" PRIu64 " MiB of %" PRIu64
+                   " MiB, and takes no rows when they are full: bring ClickHouse back, or raise wal_limit "
                    "(coldpath wal ls %s)",
                    name, measures->log_bytes >> 20, measures->log_limit >> 20, name);
 }
@@ -269,10 +276,11 @@ static void judge_table(const cp_table_view *table, uint64_t full_before, cp_hea
                    "(coldpath doctor)",
                    name, table->broken_rings);
     if (table->usage_permille >= CP_HEALTH_USAGE_PERMILLE)
-        reason_add(health,
-                   "%s: its fullest ring is %u %% full, and then refuses rows: coldpath top shows what holds "
-                   "them up; a larger ring_size",
-                   name, table->usage_permille / 10);
+        reason_add(
+            health,
+            "%s: its fullest ring is %u %% full, and refuses rows when it is quite full: coldpath top shows "
+            "what holds them up; a larger ring_size",
+            name, table->usage_permille / 10);
     if (table->full > full_before)
         reason_add(health,
                    "%s: rings are full and refuse rows: %" PRIu64 " times within a moment, %" PRIu64

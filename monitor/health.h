@@ -46,6 +46,9 @@ void cp_refusals_note(cp_refusals *refusals, const cp_observer *observer);
 /* Judges the observer's last snapshot; before is what an earlier one noted (or the same one: then nothing grows). */
 void cp_health_judge(const cp_observer *observer, const cp_refusals *before, cp_health *health);
 
+/* Whether a log has nearly all that wal_limit gives it: if it takes no rows, that is why, and not its disk. */
+bool cp_health_log_at_limit(const cp_abi_measures *measures);
+
 /* Whether a recorder that runs can be commanded; if not, *found says what is wrong with its control socket and what mends it. True also
  * when none runs: then that is what is wrong. */
 bool cp_health_takes_commands(const cp_observer *observer, char *found, size_t size);

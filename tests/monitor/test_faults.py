@@ -162,7 +162,7 @@ class Faults(unittest.TestCase):
         for _ in range(100):
             if self.put("trades", TRADE, 20000).returncode:
                 break
-        self.seen(("trades: its log takes no rows", "coldpath doctor"), lambda m: m['recorder_wal_state{table="trades"}'] == 2,
+        self.seen(("trades: its log takes no rows", "it is at its limit", "coldpath doctor"), lambda m: m['recorder_wal_state{table="trades"}'] == 2,
                   "LOG FULL", "coldpath doctor", "ColdpathWalStopped", "coldpath doctor")
         self.reload(mode="direct")
         self.recorder.wait_delivered()
@@ -202,7 +202,7 @@ class Faults(unittest.TestCase):
                       "LOG FULL", "coldpath doctor", "ColdpathWalStopped", "coldpath doctor")
             said = self.recorder.run("coldpath", "errors").stdout  # whoever notices first: the writer, or what makes segments
             self.assertTrue(b"no space for another segment" in said or b"free space of its file system must grow" in said, said)
-            self.assertIn(b"free room on that file system", self.recorder.run("coldpath", "doctor").stdout)
+            self.assertIn(b"free room on the disk of wal.dir", self.recorder.run("coldpath", "doctor").stdout)
         finally:
             (self.disk / "filler").unlink()
             self.resumed()  # what waited in the ring may have filled the log to its limit meanwhile

@@ -105,7 +105,11 @@ static void test_log(void **state)
     measures.log_state = CP_LOG_TAKES_ROWS;
     check(&before, NULL);
     measures.log_state = CP_LOG_STALLED;
-    check(&before, "t: its log takes no rows (63 MiB of 64 MiB");
+    check(&before,
+          "t: its log takes no rows, they stay in their rings: it is at its limit (63 MiB of 64 MiB): bring "
+          "ClickHouse back");
+    measures.log_bytes = 16u << 20;
+    check(&before, "its disk is full (16 MiB of 64 MiB): free room");
     measures.log_state = CP_LOG_FAILING;
     check(&before, "t: its log cannot be written");
     observer.recorder_alive = false;
