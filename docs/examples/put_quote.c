@@ -16,8 +16,11 @@ int main(void)
     }
     struct {
         quotes_row row;
-        char tail[16];
-    } put = {.row = {.recv_ts = time(NULL) * 1000000000, .bid_px = 6180020000000, .ask_px = 6180030000000}};
+        char tail[16]; /* strings lie behind the row, which refers to them */
+    } put = {.row = {.recv_ts = time(NULL) * 1000000000,
+                     .exch_ts_is_null = true,
+                     .bid_px = 6180020000000,
+                     .ask_px = 6180030000000}}; /* Decimal(18, 8): 61800.20 times 10^8 */
     cp_tail tail = cp_tail_begin(&put, sizeof put.row, sizeof put);
     cp_tail_put(&tail, &put.row.symbol, "BTCUSDT", 7);
     const int rc = cp_put(ring, &put, tail.used); /* CP_OK or CP_FULL: about the cost of copying the row */

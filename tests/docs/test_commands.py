@@ -39,6 +39,7 @@ ELSEWHERE = {
     "coldpath import wal": ("tests/python/test_moving.py", "moving-from-an-asyncio-recorder.md"),
     "coldpath import wal DIRECTORY": ("tests/python/test_moving.py", "moving-from-an-asyncio-recorder.md"),
     "pip install ./python": ("tests/python/test_pip.py", '"install", "--no-index", "./python"'),
+    "python3 -m venv venv": ("tests/python/test_pip.py", 'run(python, "-m", "venv", '),
     "promtool check metrics": ("tests/monitor/test_monitor.py", '["promtool", "check", "metrics"]'),
 }
 INSTALL = (SOURCE / "tests/docs/test_install.py").read_text()  # those that stand there, in quotes
@@ -127,7 +128,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(second.stop(), 0)
         self.host.run("build/bin/coldpath init --config demo.yaml")
         recorder = self.host.start("build/bin/coldpathd --config demo.yaml", said='msg="ready"')
-        wait_until(lambda: self.host.shell("coldpath query --config demo.yaml 'SELECT count() FROM quotes'").stdout.split()[-1] == "1", "the row")
+        wait_until(lambda: "BTCUSDT" in self.host.run("build/bin/coldpath query --config demo.yaml 'SELECT * FROM quotes'"), "the row")
         self.assertEqual(recorder.stop(), 0)
 
     def test_2_before_a_recorder(self):
@@ -155,6 +156,8 @@ class Commands(unittest.TestCase):
         self.host.run("coldpath status", codes=(69,), said="no recorder runs")
         self.host.run("coldpath doctor", codes=(0, 2))
         self.host.run("coldpath-chdb --help", said="--password-file")
+        self.host.run("coldpath help", said="quarantine")
+        self.host.run("coldpath VERB --help", swap={"VERB": "put"}, said="--best-effort")
 
     def test_3_a_recorder(self):
         there = self.host.there
