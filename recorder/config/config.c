@@ -8,6 +8,7 @@
  */
 #include "recorder/config/config.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +21,8 @@
 #include "recorder/config/pressure.h"
 #include "recorder/config/print.h"
 #include "recorder/config/shipped.h"
+#include "wal/log.h"
+#include "wal/segment.h"
 
 enum { LIST_ROOM = 320 };
 
@@ -235,6 +238,25 @@ static void check_unique(cp_config_layers *layers, uint32_t i, cp_table_config *
                               "table %s: unique_key needs a log, which lossy tables have not", table->name);
 }
 
+/* As cp_wal_open has it, which would refuse to start: a recorder, perhaps long after the reload that took the configuration. */
+static void check_log(cp_config_layers *layers, uint32_t i, const cp_config *config,
+                      const cp_table_config *table)
+{
+    const uint64_t least = CP_WAL_MIN_SEGMENTS * config->wal_segment_size;
+    const uint64_t most = CP_WAL_MAX_SEGMENTS * config->wal_segment_size;
+    if (!table->critical || (table->wal_limit >= least && table->wal_limit <= most))
+        return;
+    uint64_t unused;
+    const cp_config_value *limit = cp_config_layers_table_value(layers, i, CP_TKEY_WAL_LIMIT, &unused);
+    cp_config_problem_add(&layers->problems, cp_config_table_place(layers, i, limit),
+                          table->wal_limit < least ? "raise wal_limit, or lower wal.segment_size"
+                                                   : "lower wal_limit, or raise wal.segment_size",
+                          "table %s: wal_limit is %" PRIu64
+                          " MiB, and its log has %d to %d segments of %" PRIu64 " MiB (wal.segment_size)",
+                          table->name, table->wal_limit >> 20, CP_WAL_MIN_SEGMENTS, CP_WAL_MAX_SEGMENTS,
+                          config->wal_segment_size >> 20);
+}
+
 static int load_ddl(cp_config_layers *layers, uint32_t i, const cp_config *config, cp_table_config *table)
 {
     const cp_config_value *ddl = &layers->tables[i].values[CP_TKEY_DDL];
@@ -245,6 +267,7 @@ static int load_ddl(cp_config_layers *layers, uint32_t i, const cp_config *confi
         check_descriptor(layers, i, table);
         cp_config_pressure_check(layers, i, table);
         check_unique(layers, i, table);
+        check_log(layers, i, config, table);
     } else if (rc == CP_E_ABSENT) {
         char remedy[LIST_ROOM];
         cp_shipped_describe(config->schema_dir, table->ddl, table->name, remedy, sizeof remedy);

@@ -152,8 +152,7 @@ class Verbs(support.Case):
                                    "".join(f"  {name}: {{}}\n" for name in names))
             code, answer = self.check()
             self.assertEqual((code, answer["limits"][1]["above_watermark"]), (2, True), answer["limits"][1])
-        self.config.write_text(config + f"    class: critical\n    wal_limit: 60TiB\nwal: {{dir: {self.directory}, segment_size: 1GiB}}\n"
-                               .replace("60TiB", f"{60 * 1024}GiB"))
+        self.config.write_text(config + f"    class: critical\n    wal_limit: {15 * 1024}GiB\nwal: {{dir: {self.directory}, segment_size: 1GiB}}\n")
         code, answer = self.check()
         self.assertEqual((code, answer["limits"][-1]["limit"][:16], answer["limits"][-1]["above_watermark"]),
                          (2, "disk of the logs", True))

@@ -276,6 +276,14 @@ static void ddl_problems(void **state)
     report_of(text, &report);
     holds(report, "coldpath.yaml:3:28: error: table quotes: row_max 64 is less than its row's fixed part, ");
     free(report);
+    snprintf(text, sizeof text, "namespace: demo\n%stables: {quotes: {class: critical, wal_limit: 128MiB}}\n",
+             fixture_schema());
+    report_of(text, &report);
+    holds(report, "coldpath.yaml:3:47: error: table quotes: wal_limit is 128 MiB, and its log has 4 to 16384 "
+                  "segments of 64 MiB "
+                  "(wal.segment_size)\n");
+    holds(report, "= raise wal_limit, or lower wal.segment_size\n");
+    free(report);
 }
 
 static void variables(void **state)
