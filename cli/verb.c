@@ -59,7 +59,10 @@ const cp_verb cp_verbs[] = {
     {NULL, NULL, NULL, false, NULL},
 };
 
-enum { VERB_TITLE = 64 };
+enum {
+    VERB_TITLE = 64,
+    VERB_COLUMN = 26 /* a longer title has a line of its own */
+};
 
 static const cp_verb *verb_find(const char *name)
 {
@@ -77,7 +80,10 @@ static void print_verbs(FILE *out, bool changes)
             continue;
         char title[VERB_TITLE];
         snprintf(title, sizeof title, "%s %s", verb->name, verb->arguments);
-        fprintf(out, "  %-26s %s\n", title, verb->summary);
+        if (strlen(title) > VERB_COLUMN)
+            fprintf(out, "  %s\n  %-*s %s\n", title, VERB_COLUMN, "", verb->summary);
+        else
+            fprintf(out, "  %-*s %s\n", VERB_COLUMN, title, verb->summary);
     }
 }
 
