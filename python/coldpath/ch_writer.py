@@ -311,7 +311,8 @@ def _region_create(db: str) -> None:
     config = os.environ.get("COLDPATH_CH_CONFIG", "/etc/coldpath/{namespace}.yaml").replace("{namespace}", db)
     program = os.environ.get("COLDPATH_PROGRAM") or shutil.which("coldpath")
     if not os.path.exists(config) or not program:
-        what = f"there is no configuration {config}" if program else "there is no program coldpath"
+        what = (f"there is no configuration {config}; write one (docs/moving-from-ch-writer.md), or COLDPATH_CH_CONFIG names it" if program
+                else "there is no program coldpath on the PATH, and COLDPATH_PROGRAM names none")
         raise coldpath.AbsentError(f"there is no region {db}, and none can be made: {what}")
     environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     environment["COLDPATH_NAMESPACE"] = db  # one file may serve several

@@ -137,6 +137,7 @@ def test_ch_writer(host):
     done = host.run("moving-from-ch-writer.md", {"CH_URL": server.url, "CH_USER": "dolphin", "CH_PASS": PASSWORD, "CH_DB": "dolphin",
                                                  "CH_SPOOL_DIR": f"{host.work}/spool"})
     assert "non_replicated_deduplication_window" in done.stdout, "what the old tables lack"
+    assert {"$CH_URL", "$CH_USER", "$CH_PASS", "$CH_DB"} <= set(re.findall(r"# (\$\w+)$", done.stdout, re.M)), "what of the old variables is taken"
     assert re.search(r"^both\tnew_alone\n100\t0$", done.stdout, re.M), done.stdout
     assert re.search(r"^trades\ttwice\n300\t0$", done.stdout, re.M), done.stdout  # rehearsal (old writer), moved, from the spool
     assert PASSWORD not in done.stdout + done.stderr
@@ -194,6 +195,7 @@ def test_asyncio_recorder(host):
     done = host.run("moving-from-an-asyncio-recorder.md", {
         "COLDPATH_CLICKHOUSE__URL": server.url, "CH_USER": "dolphin", "CH_PASS": PASSWORD, "PASSWORD": PASSWORD,
         "ENGINE": server.url.removeprefix("http://")})
+    assert re.search(r"^  user: dolphin +# \$CH_USER$", done.stdout, re.M)
     assert re.search(r"^new\tnew_alone\n50\t0$", done.stdout, re.M), done.stdout
     assert re.search(r"^orders\ttwice\n150\t0$", done.stdout, re.M), done.stdout  # in parallel, moved, from .wal
     assert server.query("SELECT count(), uniqExact(order_id) FROM hft.orders").split() == ["200", "200"]
