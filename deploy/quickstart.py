@@ -503,18 +503,20 @@ def parse_options():
     return parser.parse_args()
 
 
-def forget_servers():
-    """Variables that would send the recorder to another ClickHouse than the embedded one, or with other credentials."""
+def forget_settings(own_server):
+    """Variables that would overrule the recording's configuration: send the recorder to another ClickHouse than the embedded one, or with
+    other credentials, or its region elsewhere."""
     for name in list(os.environ):
-        if name.startswith("COLDPATH_CLICKHOUSE__") or name in ("CREDENTIALS_DIRECTORY", "COLDPATH_CHDB_PASSWORD", "CH_DB"):
+        server = name.startswith("COLDPATH_CLICKHOUSE__") or name in ("CREDENTIALS_DIRECTORY", "CH_DB")
+        setting = name.startswith("COLDPATH_") and name not in ("COLDPATH_TEST_DATA", "COLDPATH_CHDB_LIB", "COLDPATH_BUILD")
+        if (server or setting) and not (server and own_server):
             del os.environ[name]
 
 
 def main():
     global stopping
     options = parse_options()
-    if not options.clickhouse:
-        forget_servers()
+    forget_settings(own_server=bool(options.clickhouse))
     signal.signal(signal.SIGINT, interrupted)  # also where it was inherited as ignored
     signal.signal(signal.SIGTERM, interrupted)
     signal.signal(signal.SIGHUP, interrupted)

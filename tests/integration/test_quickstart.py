@@ -155,8 +155,9 @@ class Quickstart(unittest.TestCase):
             self.assertIn(f"--data: {directory}/nowhere.csv is not a file", done.stderr)
 
     def test_kept_it_answers_who_has_the_password_alone(self):
-        os.environ["COLDPATH_CLICKHOUSE__PASSWORD"] = "of another server"
-        self.addCleanup(os.environ.pop, "COLDPATH_CLICKHOUSE__PASSWORD")
+        for name, value in (("COLDPATH_CLICKHOUSE__PASSWORD", "of another server"), ("COLDPATH_REGION_DIR", "/dev/shm/of-another-recorder")):
+            os.environ[name] = value
+            self.addCleanup(os.environ.pop, name)
         process = start("--seconds", "1", "--keep")
         _, err = process.communicate(timeout=180)
         directory = next((BUILD / "quickstart").glob(f"*_{process.pid}"))
