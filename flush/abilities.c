@@ -20,6 +20,7 @@ typedef struct wish {
 
 static const wish wishes[] = {
     {"insert_deduplication_token", NULL},
+    {"use_query_cache", NULL},
     {"async_insert", "0"},
     {"insert_deduplicate", "1"},
     {"insert_distributed_sync", "1"}, /* a Distributed table answers when its shards have the rows */
@@ -37,6 +38,7 @@ static const wish wishes[] = {
 enum {
     WISH_COUNT = sizeof wishes / sizeof wishes[0],
     WISH_TOKEN = 0,
+    WISH_QUERY_CACHE = 1,
     ZSTD_SINCE_MAJOR = 21,   /* 21.1 surely decompresses Content-Encoding: zstd; 20.x only in part */
     PROBE_REPLY = 64 * 1024, /* one short line a table or setting */
     SETTINGS_ROOM = 1024,    /* all wishes as URL text */
@@ -457,6 +459,13 @@ uint32_t cp_abilities_failures(const cp_abilities *abilities)
 const char *cp_abilities_settings(const cp_abilities *abilities)
 {
     return abilities->settings;
+}
+
+const char *cp_abilities_count_settings(const cp_abilities *abilities)
+{
+    return abilities->known_wishes & 1U << WISH_QUERY_CACHE
+               ? "&read_overflow_mode=throw&timeout_overflow_mode=throw&use_query_cache=0"
+               : "&read_overflow_mode=throw&timeout_overflow_mode=throw";
 }
 
 bool cp_abilities_has_token(const cp_abilities *abilities)

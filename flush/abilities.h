@@ -77,6 +77,9 @@ uint32_t cp_abilities_failures(const cp_abilities *abilities);
 /* "&name=value…" of the known settings for an insert. */
 const char *cp_abilities_settings(const cp_abilities *abilities);
 
+/* "&name=value…" for a count of rows: whatever the user's profile says, it counts all of them, now, or fails. */
+const char *cp_abilities_count_settings(const cp_abilities *abilities);
+
 /* True when the setting insert_deduplication_token is known. */
 bool cp_abilities_has_token(const cp_abilities *abilities);
 

@@ -128,7 +128,8 @@ static void count_start(cp_delivery *delivery, cp_doubt_why_ why, uint64_t now_n
     doubt->why = why;
     delivery->state = CP_DELIVERY_COUNTING;
     delivery->sent_at = now_ns;
-    const int length = snprintf(url, sizeof url, "%s/?wait_end_of_query=1", delivery->at->base);
+    const int length = snprintf(url, sizeof url, "%s/?wait_end_of_query=1%s", delivery->at->base,
+                                cp_abilities_count_settings(delivery->at->abilities));
     const bool made =
         length > 0 && (size_t)length < sizeof url &&
         cp_doubt_sql(doubt->sql, doubt->sql_room, delivery->table, delivery->env->config->database,

@@ -232,7 +232,9 @@ static bool answer(connection *c)
         } else if (strstr(c->body, "merge_tree_settings")) {
             snprintf(body, sizeof body, "0\n");
         } else if (strncmp(c->body, "SELECT count(), ", 16) == 0) {
-            snprintf(body, sizeof body, "%s", take_count(c->server));
+            /* By its user's profile a count ends early, with what it has until then. */
+            snprintf(body, sizeof body, "%s",
+                     strstr(c->head, "read_overflow_mode=throw") ? take_count(c->server) : "0\t0\n");
         } else if (strstr(c->body, "system.replicas")) {
             snprintf(body, sizeof body, "1\t%lu\n", atomic_load(&c->server->group));
         } else {
