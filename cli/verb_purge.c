@@ -19,7 +19,7 @@
 #include "cli/place.h"
 #include "cli/table_choice.h"
 #include "cli/verb.h"
-#include "recorder/log_lane.h"
+#include "recorder/log_open.h"
 #include "shm/control.h"
 #include "shm/sigbus_guard.h"
 #include "wal/repair.h"

@@ -24,13 +24,6 @@
 #include "wal/log.h"
 #include "wal/reader.h"
 
-/* Opens the log of a table as the configuration has it; memory: what the last recorder left in the region, or NULL; cp_wal_close closes it. Errors of cp_wal_open. */
-int cp_log_open(cp_wal **out, const cp_config *config, uint32_t table, const cp_abi_counters *memory,
-                const cp_wal_events *events, cp_error *err);
-
-/* What the last recorder of this boot left in the region of a table's log. */
-cp_wal_known cp_log_known(const cp_abi_counters *memory);
-
 typedef struct cp_log_lane cp_log_lane;
 
 /* Opens the table's log and recovers it; moves the ring's acknowledgements to where the log is (what was durable but not

@@ -8,7 +8,8 @@
 #include "base/error.h"
 #include "flush/one_off.h"
 #include "recorder/config_apply.h"
-#include "recorder/log_lane.h"
+#include "recorder/log_buffer.h"
+#include "recorder/log_open.h"
 #include "wal/inspect.h"
 
 struct cp_resend {

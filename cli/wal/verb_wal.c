@@ -11,9 +11,10 @@
 #include "cli/text_table.h"
 #include "cli/verb.h"
 #include "cli/wal/view_json.h"
-#include "recorder/log_lane.h"
+#include "recorder/log_open.h"
 #include "schema/row.h"
 #include "schema/row_text.h"
+#include "shm/control.h"
 #include "shm/sigbus_guard.h"
 #include "wal/repair.h"
 
