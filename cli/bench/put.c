@@ -50,6 +50,8 @@ typedef enum figure { FLOOR, FLOOR_PACED, P50, P99, P999, MAX, SATURATED, DRAIN,
 typedef enum consumer_task { TASK_DRAIN, TASK_PINGPONG, TASK_LUMPS } consumer_task;
 
 typedef struct bench {
+    bench_line ping;
+    bench_line pong;
     const cp_bench_put_options *options;
     char dir[64];
     cp_table *tables[CP_BENCH_SIZES];
@@ -60,15 +62,13 @@ typedef struct bench {
     uint8_t *area; /* of the floor */
     cp_put_timer timer;
     pthread_t consumer;
-    bool consumer_runs;
-    bool stop; /* atomic */
-    bench_line ping;
-    bench_line pong;
-    consumer_task task;   /* atomic: what the consumer thread does */
+    uint64_t lumps_ns;    /* the consumer's: for all of them */
     uint32_t lumps_put;   /* atomic: so many are in their ring, and */
     uint32_t lumps_taken; /*   so many out of it again */
-    uint64_t lumps_ns;    /* the consumer's: for all of them */
+    consumer_task task;   /* atomic: what the consumer thread does */
     uint32_t scatter;     /* of cp_put_timer_scatter */
+    bool consumer_runs;
+    bool stop; /* atomic */
     double samples[CP_BENCH_SIZES][FIGURES][CP_BENCH_MAX_ROUNDS];
     double pingpong_samples[CP_BENCH_MAX_ROUNDS];
 } bench;
@@ -276,19 +276,21 @@ static void wait_until_empty(const cp_ring *ring)
 /* Mean per row. The consumer has nothing else to do then; a lump may be taken in several turns. */
 static double drain_lumps(bench *b, cp_ring *ring, uint32_t bytes, const uint8_t *row)
 {
-    const uint32_t rows = CP_BENCH_LUMP / (uint32_t)cp_record_size_(bytes);
+    const uint64_t half = b->options->ring_size / 2;
+    const uint64_t lump = half < CP_BENCH_LUMP ? half : CP_BENCH_LUMP;
+    uint64_t rows = 0;
     b->lumps_put = b->lumps_taken = 0;
     b->lumps_ns = 0;
     __atomic_store_n(&b->task, TASK_LUMPS, __ATOMIC_RELEASE);
-    for (uint32_t lump = 1; lump <= LUMPS; lump++) {
-        for (uint32_t i = 0; i < rows; i++)
-            (void)cp_put(ring, row, bytes);
-        __atomic_store_n(&b->lumps_put, lump, __ATOMIC_RELEASE);
-        while (__atomic_load_n(&b->lumps_taken, __ATOMIC_ACQUIRE) != lump)
+    for (uint32_t i = 1; i <= LUMPS; i++) {
+        for (uint64_t put = 0; put < lump; put += cp_record_size_(bytes))
+            rows += cp_put(ring, row, bytes) == CP_OK;
+        __atomic_store_n(&b->lumps_put, i, __ATOMIC_RELEASE);
+        while (__atomic_load_n(&b->lumps_taken, __ATOMIC_ACQUIRE) != i)
             __builtin_ia32_pause();
     }
     __atomic_store_n(&b->task, TASK_DRAIN, __ATOMIC_RELEASE);
-    return (double)b->lumps_ns / LUMPS / rows;
+    return (double)b->lumps_ns / (double)rows;
 }
 
 static void measure_size(bench *b, uint32_t size, uint32_t round, cp_bench_put_report *report)

@@ -53,18 +53,19 @@ static void test_quantiles(void **state)
 static void test_steps(void **state)
 {
     (void)state;
-    enum { STEP = 25, PHASES = 1000 };
-    for (uint64_t length = 0; length <= 4 * (uint64_t)STEP; length++) {
+    const uint64_t step = 25;
+    const uint64_t phases = 1000;
+    for (uint64_t length = 0; length <= 4 * step; length++) {
         cp_put_timer_init(&timer);
         timer.overhead_ticks = 0;
-        timer.step_ticks = STEP;
-        for (uint64_t i = 0; i < PHASES; i++) {
-            const uint64_t begin = 1000 * STEP + i * STEP / PHASES;
-            cp_put_timer_record(&timer, begin / STEP * STEP, (begin + length) / STEP * STEP);
+        timer.step_ticks = step;
+        for (uint64_t i = 0; i < phases; i++) {
+            const uint64_t begin = 1000 * step + i * step / phases;
+            cp_put_timer_record(&timer, begin / step * step, (begin + length) / step * step);
         }
         const double median = cp_put_timer_quantile(&timer, 0.5);
-        assert_true(fabs(median - (double)length) <= 0.12 * STEP); /* 0.09, and half a bucket */
-        assert_true(cp_put_timer_quantile(&timer, 0.999) - (double)length <= 1.5 * STEP);
+        assert_true(fabs(median - (double)length) <= 0.12 * (double)step); /* 0.09, and half a bucket */
+        assert_true(cp_put_timer_quantile(&timer, 0.999) - (double)length <= 1.5 * (double)step);
     }
 }
 

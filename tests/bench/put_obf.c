@@ -1,6 +1,6 @@
 /* Puts rows of obf_universe into a region for so many seconds, at a given rate or flat out, for measurements of the
  * whole path: put_obf REGION SECONDS [ROWS_PER_SECOND]. 542 symbols, values that wander as a book's do. A full ring is
- * waited out. Prints one JSON line: {"rows", "seconds", "waits"}. */
+ * waited out. Prints one JSON line: {"rows", "seconds", "waits", "began_ns"}; the last on the boot-time clock, when its ring was open. */
 #include <coldpath/coldpath.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,8 +91,8 @@ int main(int argc, char **argv)
             pace(start, rows, rate);
     }
     const double seconds = (double)(cp_boottime_ns() - start) / CP_NS_PER_S;
-    printf("{\"rows\": %llu, \"seconds\": %.3f, \"waits\": %llu}\n", (unsigned long long)rows, seconds,
-           (unsigned long long)waits);
+    printf("{\"rows\": %llu, \"seconds\": %.3f, \"waits\": %llu, \"began_ns\": %llu}\n",
+           (unsigned long long)rows, seconds, (unsigned long long)waits, (unsigned long long)start);
     cp_ring_close(ring);
     cp_detach(region);
     return 0;

@@ -7,10 +7,6 @@
  *
  * Only the first FOLLOWED tables' marks count, and at the end only theirs are waited for. A row carries its number in its
  * table; its quote changes every fourth time, over 64 symbols. Falling behind by more than 50 ms loses the rest: `skipped`.
- * With $CP_BUSY set it does not sleep between, and puts each row when it is due.
- *
- * A put that took long is put down to the scheduler when the thread has been taken off its CPU since it last looked, at most a
- * millisecond ago: "undisturbed" are the times of all other puts. What a hypervisor or an interrupt takes shows in neither count.
  * Prints one JSON line. */
 #include <coldpath/coldpath.h>
 #include <inttypes.h>
@@ -18,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -33,8 +28,7 @@ enum {
     MARKS = 1 << 16, /* a minute of milliseconds */
     TICK_NS = CP_NS_PER_S / 1000,
     BEHIND_NS = CP_NS_PER_S / 20,
-    SWITCH_TICKS = 1000, /* less than being taken off a CPU and put back costs on any: half a microsecond */
-    WAIT_SECONDS = 30    /* for the last marks */
+    WAIT_SECONDS = 30 /* for the last marks */
 };
 
 typedef struct quote_put {
@@ -56,7 +50,6 @@ typedef struct feed {
     uint64_t full;
     uint64_t skipped;
     cp_put_timer puts;
-    cp_put_timer undisturbed; /* of them, those in which the thread kept its CPU */
     cp_put_timer delivered;
     uint64_t marks_in;
     uint64_t marks_out;
@@ -66,17 +59,6 @@ typedef struct feed {
 static feed feeds[MAX_TABLES];
 static cp_put_timer followed; /* put → delivered of all followed tables */
 static quote_put quotes[SYMBOLS];
-static long switches; /* of the thread, against its will, when it last looked */
-
-/* Whether the thread has been taken off its CPU since the last call. */
-static bool was_switched(void)
-{
-    struct rusage usage;
-    if (getrusage(RUSAGE_THREAD, &usage) < 0 || usage.ru_nivcsw == switches)
-        return false;
-    switches = usage.ru_nivcsw;
-    return true;
-}
 
 static void quotes_make(void)
 {
@@ -102,10 +84,7 @@ static int row_put(feed *to, uint64_t number)
     const uint32_t bytes = (uint32_t)sizeof quote->row + quote->row.symbol.length;
     const uint64_t begin = cp_put_timer_now();
     const int rc = cp_put(to->ring, quote, bytes);
-    const uint64_t end = cp_put_timer_now();
-    cp_put_timer_record(&to->puts, begin, end);
-    if (end - begin < SWITCH_TICKS || !was_switched())
-        cp_put_timer_record(&to->undisturbed, begin, end);
+    cp_put_timer_record(&to->puts, begin, cp_put_timer_now());
     return rc;
 }
 
@@ -151,21 +130,14 @@ static void sleep_tick(void)
 
 static void feeds_run(uint64_t seconds, unsigned count, unsigned follow)
 {
-    const bool busy = getenv("CP_BUSY") != NULL;
     const uint64_t start = cp_boottime_ns();
-    uint64_t looked = 0;
     for (uint64_t now = start; now < start + seconds * CP_NS_PER_S; now = cp_boottime_ns()) {
-        if (now - looked >= TICK_NS) { /* what happened between two puts is none of theirs */
-            (void)was_switched();
-            looked = now;
-        }
         for (unsigned i = 0; i < count; i++) {
             feed_tick(&feeds[i], now - start);
             if (i < follow)
                 feed_look(&feeds[i]);
         }
-        if (!busy)
-            sleep_tick();
+        sleep_tick();
     }
     const uint64_t patience = cp_boottime_ns() + WAIT_SECONDS * (uint64_t)CP_NS_PER_S;
     for (unsigned i = 0; i < follow; i++) {
@@ -186,7 +158,6 @@ static int feed_open(feed *to, cp_region *region, const char *argument, cp_error
     memcpy(to->name, argument, length);
     to->rate = strtoull(colon + 1, NULL, 10);
     cp_put_timer_init(&to->puts);
-    cp_put_timer_init(&to->undisturbed);
     cp_put_timer_init(&to->delivered);
     return cp_ring_open(&to->ring, region, to->name, 0, "put_paced", err); /* 0: the shape, another name */
 }
@@ -205,8 +176,6 @@ static void feed_print(const feed *of)
     printf("{\"table\": \"%s\", \"put\": %" PRIu64 ", \"full\": %" PRIu64 ", \"skipped\": %" PRIu64 ", ",
            of->name, of->put, of->full, of->skipped);
     print_times(&of->puts, "put_ns", 1);
-    printf(", ");
-    print_times(&of->undisturbed, "undisturbed_ns", 1);
     printf(", ");
     print_times(&of->delivered, "delivered_ms", 1e6);
     printf("}");
@@ -240,10 +209,7 @@ int main(int argc, char **argv)
         feed_print(&feeds[i]);
         cp_ring_close(feeds[i].ring);
     }
-    cp_put_times times;
-    cp_put_timer_read(&feeds[0].puts, &times);
-    (void)was_switched();
-    printf("], \"switches\": %ld, \"timer_step_ns\": %.1f}\n", switches, times.step_ns);
+    printf("]}\n");
     cp_detach(region);
     return 0;
 }
