@@ -13,7 +13,7 @@
 #include "classes.h"
 #include "convert.h"
 
-enum { TIME_TEXT = 64 };
+enum { TIME_TEXT = 64, NANOS_LAST = 999 };
 
 static const char date_expected[] = "a date, a str such as '2026-01-31', or days since 1970 as an int";
 static const char time_expected[] =
@@ -62,7 +62,7 @@ static cp_fill_result numpy_put(cp_fill *fill, const cp_py_column *column, PyObj
         const int len = snprintf(utc, sizeof utc, "%s%s", utf8, zone);
         if (strcmp(utf8, "NaT") == 0)
             result = cp_py_value_fail(column, value, "is no time; give None for a NULL");
-        else if (strlen(utf8) < sizeof "2026-01-31" - 1)
+        else if (strlen(utf8) < sizeof "2026-01-31" - 1 || len >= (int)sizeof utc)
             result =
                 cp_py_value_fail(column, value, "(datetime64) names no day; give .astype('datetime64[D]')");
         else
@@ -109,7 +109,7 @@ static long nanos_of(PyObject *value)
 /* ".123", ".123456789", or nothing: the length. */
 static int fraction_write(char *out, size_t size, int micros, long nanos)
 {
-    if (nanos > 0 && nanos < 1000)
+    if (nanos > 0)
         return snprintf(out, size, ".%06d%03ld", micros, nanos);
     return micros != 0 ? snprintf(out, size, ".%06d", micros) : 0;
 }
@@ -122,8 +122,10 @@ static cp_fill_result datetime_put(cp_fill *fill, const cp_py_column *column, Py
     int offset_micros;
     const int aware = offset_of(value, &offset, &offset_micros);
     const long nanos = aware < 0 ? -1 : nanos_of(value);
-    if (nanos < 0)
+    if (nanos < 0 && PyErr_Occurred())
         return CP_FILL_RAISED;
+    if (nanos < 0 || nanos > NANOS_LAST)
+        return cp_py_value_fail(column, value, "has an attribute nanosecond that is not 0 to 999");
     if (offset % 60 != 0 || offset_micros != 0)
         return cp_py_value_fail(column, value, "has an offset from UTC with seconds; turn it into UTC first");
     int len =

@@ -174,7 +174,7 @@ static PyMethodDef region_methods[] = {
 static PyGetSetDef region_getters[] = {
     {"tables", region_get_tables, NULL, "Names of the region's tables.", NULL},
     {"recorder_alive", region_get_alive, NULL, "Whether a recorder holds the region.", NULL},
-    {"path", region_get_path, NULL, "As given to attach().", NULL},
+    {"path", region_get_path, NULL, "The region's directory, or the bare name given to attach().", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

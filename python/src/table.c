@@ -263,10 +263,10 @@ static int position_wait(cp_py_table *self, cp_stage stage, uint64_t timeout_ns)
         const uint64_t left = waited < timeout_ns ? timeout_ns - waited : 0;
         Py_BEGIN_ALLOW_THREADS rc =
             cp_wait(link->ring, stage, position, left < WAIT_SLICE_NS ? left : WAIT_SLICE_NS);
-        Py_END_ALLOW_THREADS if (PyErr_CheckSignals() < 0)
-        {
+        Py_END_ALLOW_THREADS const int raised = PyErr_CheckSignals();
+        if (raised < 0 || !link->ring) { /* or a handler forked: in the child nothing has been put yet */
             cp_py_link_release(link);
-            return -1;
+            return raised < 0 ? -1 : 1;
         }
         if (rc == CP_E_TIMEOUT && !cp_region_in_place(link->region))
             rc = CP_E_RETIRED;

@@ -1,8 +1,10 @@
 """What a program may do to a handle in the middle of a put, by Python code that a value or a key runs: change the row, fork, wait,
 close; and what happens when the region's files are deleted, or the process changes its directory. Nothing of it may crash,
 write where another process writes, or count a row as put that is not."""
+import datetime
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -51,6 +53,23 @@ def test_a_key_that_empties_the_row(every):
     with pytest.raises(RuntimeError, match="changed while it was read"):
         every.put(row)
     assert every.stats()["put"] == 0
+
+
+def test_a_signal_handler_that_forks_in_the_middle_of_a_wait(every):
+    every.put({"i8": 1})
+    children = []
+    before = signal.signal(signal.SIGALRM, lambda *_: children.append(os.fork()))
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        answer = every.wait_delivered(1)
+        while not children:  # the host was slow
+            answer = every.wait_delivered(0.1)
+    finally:
+        if children == [0]:
+            os._exit(0 if answer is True and every.stats()["attached"] is False else 1)
+        signal.signal(signal.SIGALRM, before)
+    assert answer is False
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0, "in the child nothing had been put"
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -156,3 +175,11 @@ interpreters.run_string(other, "import sys; sys.path = {sys.path!r}\\nimport col
     if "No module named '_xxsubinterpreters'" in done.stderr:
         pytest.skip("this Python has none")
     assert done.returncode == 1 and ("main interpreter" in done.stderr or "subinterpreters" in done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("count", [-1, 1000, 10**30])
+def test_a_datetime_with_a_nanosecond_that_is_none(every, count):
+    odd = type("Odd", (datetime.datetime,), {"nanosecond": count})(2026, 1, 1)
+    with pytest.raises((coldpath.ColumnValueError, OverflowError), match="nanosecond|too large"):
+        every.put({"at9": odd})
+    assert every.stats()["put"] == 0
