@@ -31,6 +31,7 @@ struct cp_line_reader {
     size_t line_max;
     uint64_t line_number; /* of the line returned last */
     FILE *spill;
+    const volatile sig_atomic_t *stopped; /* or NULL */
     bool at_end;
     bool sniffed; /* the first two bytes have been looked at */
     bool begun;   /* the first line begins at begin: a byte order mark was looked for and passed over */
@@ -86,6 +87,11 @@ int cp_line_reader_open(cp_line_reader **out, const char *path, size_t line_max,
 void cp_line_reader_set_spill(cp_line_reader *reader, FILE *spill)
 {
     reader->spill = spill;
+}
+
+void cp_line_reader_set_stop(cp_line_reader *reader, const volatile sig_atomic_t *stopped)
+{
+    reader->stopped = stopped;
 }
 
 bool cp_line_reader_reads(const cp_line_reader *reader, int fd)
@@ -208,7 +214,9 @@ static int gzip_fill(cp_line_reader *reader, cp_error *err)
 static int buffer_fill(cp_line_reader *reader, cp_error *err)
 {
     int rc = CP_OK;
-    if (!reader->sniffed) {
+    if (reader->stopped && *reader->stopped) {
+        rc = cp_error_set(err, CP_E_IO, "%s: stopped by a signal", reader->name);
+    } else if (!reader->sniffed) {
         rc = input_sniff(reader, err);
     } else if (reader->packed) {
         rc = gzip_fill(reader, err);

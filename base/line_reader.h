@@ -10,6 +10,7 @@
 #define CP_BASE_LINE_READER_H
 
 #include <coldpath/error.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,11 +32,16 @@ int cp_line_reader_open(cp_line_reader **out, const char *path, size_t line_max,
 /* Lines over the limit are copied to spill as they are skipped; NULL (the start) drops them. */
 void cp_line_reader_set_spill(cp_line_reader *reader, FILE *spill);
 
+/* When a signal's handler sets *stopped, the call under way ends at its next read: a line may have no end. NULL (the start): it
+ * does not; a read that waits ends with EINTR in either case. */
+void cp_line_reader_set_stop(cp_line_reader *reader, const volatile sig_atomic_t *stopped);
+
 /* Fetches the next line. Returns 1 with *line, 0 at the end, or
  *
  *   CP_E_TOO_BIG   the line was over the limit and is skipped: line->number and line->len (its whole length) say which; read on
  *   CP_E_CORRUPT   the gzip data is damaged or cut short: nothing more can be read
- *   CP_E_IO        read(2) failed (EINTR included, so that a signal can end a read): nothing more can be read
+ *   CP_E_IO        read(2) failed (EINTR included, so that a signal can end a read), or was stopped: nothing more can
+ *                  be read
  *   CP_E_NOMEM */
 int cp_line_reader_next(cp_line_reader *reader, cp_line *line, cp_error *err);
 

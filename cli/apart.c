@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cli/place.h"
 #include "recorder/config/layer.h"
 #include "shm/control.h"
 
@@ -71,13 +72,6 @@ static const char *password_file(const cp_config *config)
     return value->set ? value->text : NULL;
 }
 
-static bool same_file(const char *a, const char *b)
-{
-    struct stat status[2];
-    return stat(a, &status[0]) == 0 && stat(b, &status[1]) == 0 && status[0].st_dev == status[1].st_dev &&
-           status[0].st_ino == status[1].st_ino;
-}
-
 static bool has_logs(const cp_config *config)
 {
     for (uint32_t i = 0; i < config->table_count; i++) {
@@ -93,7 +87,7 @@ static void compare(cp_apart *apart, const cp_config *a, const cp_config *b)
     if (has_logs(a) && has_logs(b))
         compare_directories(apart, "logs", a, a->wal_dir, b, b->wal_dir);
     const char *files[] = {password_file(a), password_file(b)};
-    if (files[0] && files[1] && same_file(files[0], files[1]))
+    if (files[0] && files[1] && cp_place_is_same_file(files[0], files[1]))
         tell(apart,
              "%s and %s: the same password file, %.200s: each recorder's user can act as the other in "
              "ClickHouse",

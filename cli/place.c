@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "flush/query.h"
@@ -53,6 +54,8 @@ static int region_option(const char *region, char path[PATH_MAX], cp_error *err)
              : snprintf(path, PATH_MAX, "%s", region);
     if (len >= PATH_MAX)
         return cp_error_set(err, CP_E_TOO_BIG, "the region's path is over %d bytes", PATH_MAX - 1);
+    for (size_t end = strlen(path); end > 1 && path[end - 1] == '/'; end--) /* completion adds them */
+        path[end - 1] = '\0';
     return CP_OK;
 }
 
@@ -72,6 +75,13 @@ int cp_place_region(const cp_common *common, char path[PATH_MAX], cp_error *err)
     rc = cp_place_region_of(common, config, path, err);
     cp_config_free(config);
     return rc;
+}
+
+bool cp_place_is_same_file(const char *a, const char *b)
+{
+    struct stat is[2];
+    return stat(a, &is[0]) == 0 && stat(b, &is[1]) == 0 && is[0].st_dev == is[1].st_dev &&
+           is[0].st_ino == is[1].st_ino;
 }
 
 cp_monitor_config cp_place_monitor(const cp_config *config, const char *region)

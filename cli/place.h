@@ -28,6 +28,9 @@ int cp_place_region(const cp_common *common, char path[PATH_MAX], cp_error *err)
 /* The same with a configuration that is loaded already. */
 int cp_place_region_of(const cp_common *common, const cp_config *config, char path[PATH_MAX], cp_error *err);
 
+/* Whether both paths lead to one file that is there. */
+bool cp_place_is_same_file(const char *a, const char *b);
+
 /* What the configuration says of the monitor, borrowed; where it says nothing of an address, the default one. NULL: nothing. */
 cp_monitor_config cp_place_monitor(const cp_config *config, const char *region);
 

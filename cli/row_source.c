@@ -81,6 +81,8 @@ int cp_row_source_open(cp_row_source **out, const cp_row_source_options *options
     cp_column_map_from_table(&source->map, table);
     int rc = cp_line_reader_open(&source->reader, options->path, CP_LINE_MAX, err);
     if (rc == CP_OK)
+        cp_line_reader_set_stop(source->reader, options->stopped);
+    if (rc == CP_OK)
         rc = cp_json_row_init(&source->json, table, options->skip_unknown, err);
     if (rc == CP_OK && options->format == CP_FORMAT_CSV)
         rc = cp_csv_record_new(&source->csv, source->reader, &source->fields, err);
@@ -103,10 +105,10 @@ void cp_row_source_close(cp_row_source *source)
     free(source);
 }
 
-void cp_row_source_set_rejects(cp_row_source *source, FILE *rejects)
+void cp_row_source_set_rejects(cp_row_source *source, FILE *rejects, bool the_longest)
 {
     source->rejects = rejects;
-    cp_line_reader_set_spill(source->reader, rejects);
+    cp_line_reader_set_spill(source->reader, the_longest ? rejects : NULL);
 }
 
 bool cp_row_source_reads(const cp_row_source *source, int fd)

@@ -11,6 +11,7 @@
 #ifndef CP_CLI_ROW_SOURCE_H
 #define CP_CLI_ROW_SOURCE_H
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "schema/row.h"
@@ -29,6 +30,8 @@ typedef struct cp_row_source_options {
     bool header;       /* CSV, TSV: the first line names the columns */
     bool skip_unknown; /* names that are no columns are skipped instead of rejected */
     bool best_effort;  /* dates and times in other forms than the strict one, too */
+    const volatile sig_atomic_t
+        *stopped; /* set by a signal: ends reading within a line, too (CP_E_IO); or NULL */
 } cp_row_source_options;
 
 typedef struct cp_row_source cp_row_source;
@@ -48,9 +51,9 @@ cp_format cp_format_of_path(const char *path);
 int cp_row_source_open(cp_row_source **out, const cp_row_source_options *options, const cp_table *table,
                        cp_error *err);
 
-/* From now on rejected lines are copied to rejects as they are; it must outlive the source, or be taken back with
- * NULL. */
-void cp_row_source_set_rejects(cp_row_source *source, FILE *rejects);
+/* From now on rejected lines are copied to rejects as they are, those over CP_LINE_MAX only with the_longest, as they may be of any
+ * length; it must outlive the source, or be taken back with NULL. */
+void cp_row_source_set_rejects(cp_row_source *source, FILE *rejects, bool the_longest);
 
 /* True when fd is open on the same file as the input. */
 bool cp_row_source_reads(const cp_row_source *source, int fd);

@@ -211,7 +211,7 @@ static int rejects_open(put_run *run, cp_error *err)
     const bool emptied = fd >= 0 && (is_device(fd) || ftruncate(fd, 0) == 0);
     run->rejects = emptied ? fdopen(fd, "w") : NULL;
     if (run->rejects) {
-        cp_row_source_set_rejects(run->source, run->rejects);
+        cp_row_source_set_rejects(run->source, run->rejects, true);
         return CP_OK;
     }
     const int errnum = errno;
@@ -258,7 +258,7 @@ static int rejects_close(put_run *run)
     run->rejects = NULL;
     if (!rejects)
         return CP_EXIT_OK;
-    cp_row_source_set_rejects(run->source, NULL);
+    cp_row_source_set_rejects(run->source, NULL, false);
     const bool failed = ferror(rejects) != 0; /* its errno is gone */
     if (fclose(rejects) == 0 && !failed)
         return CP_EXIT_OK;
@@ -480,7 +480,7 @@ int cp_verb_put(int argc, char **argv)
     put_args args = {.producer = "coldpath-put",
                      .errors_shown = DEFAULT_ERRORS_SHOWN,
                      .timeout_ns = (uint64_t)DEFAULT_TIMEOUT_S * CP_NS_PER_S,
-                     .source.path = "-"};
+                     .source = {.path = "-", .stopped = &stop_signal}};
     argp_parse(&argp, argc, argv, 0, NULL, &args);
     const struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: a signal ends a read */
     sigaction(SIGINT, &action, NULL);

@@ -101,7 +101,7 @@ int cp_import_file_open(cp_import_file *file, cp_import *import, const cp_row_so
     file->rejects = open_memstream(&file->rejected, &file->rejected_len);
     if (!file->rejects)
         return cp_error_set(err, CP_E_NOMEM, "no memory for rejected lines");
-    cp_row_source_set_rejects(file->source, file->rejects);
+    cp_row_source_set_rejects(file->source, file->rejects, false);
     return CP_OK;
 }
 
@@ -188,6 +188,14 @@ int cp_import_file_fill(void *self, cp_import *import, int rows, cp_error *err)
             count++;
             file->last = line;
         }
+    }
+    if (rc < 0 && sqlite3_get_autocommit(import->stage.db)) { /* a full disk: all of it is rolled back */
+        *err = file->problem;
+        return rc;
+    }
+    if (rc < 0 && cp_import_stopped) { /* reading was ended: the next import goes on with this line */
+        file->problem = (cp_error){0};
+        rc = 1;
     }
     if (rc == 0 && file->last < file->done)
         rc = changed_fail(file, import, "has fewer", &file->problem);

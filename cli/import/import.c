@@ -90,7 +90,7 @@ static int span_resume(cp_import *import, cp_put_span *span, cp_error *err)
     size_t put = 0;
     int rc = cp_staging_load(&import->stage, span->table, span->schema_hash, span, SIZE_MAX >> 1, &rows, err);
     if (rc == CP_OK && span->settled) {
-        rc = cp_put_span_is_safe(span, import->region_path, err);
+        rc = cp_put_span_is_safe(span, import->region_path, rows.count, err);
         put = rows.count;
     } else if (rc == CP_OK) {
         rc = cp_put_span_look(span, import->region_path, &rows, &put, err);
@@ -210,7 +210,7 @@ static int spans_finish(cp_import *import, cp_error *err)
     int rc = CP_OK;
     const int count = cp_staging_spans(&import->stage, &spans, err);
     for (int i = 0; i < count && rc >= 0; i++) {
-        rc = spans[i].settled ? cp_put_span_is_safe(&spans[i], import->region_path, err) : 0;
+        rc = spans[i].settled ? cp_put_span_is_safe(&spans[i], import->region_path, 0, err) : 0;
         if (rc == 1)
             rc = cp_staging_span_finish(&import->stage, &spans[i], err);
         else if (rc == 0)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,16 +15,33 @@ static int io_fail(const cp_rejects *quarantine, const char *doing, cp_error *er
     return cp_error_errno(err, CP_E_IO, errno, "cannot %s the quarantine file %s", doing, quarantine->path);
 }
 
-/* Notes source and id of a whole line. A line that is not ours says nothing. */
+enum { IMPORT_ID = 17 }; /* 16 digits and a NUL */
+
+static void import_id_write(char text[IMPORT_ID], uint64_t id)
+{
+    snprintf(text, IMPORT_ID, "%016" PRIx64, id);
+}
+
+/* The text of a member, or "". */
+static const char *member_text(json_object *object, const char *name)
+{
+    json_object *member = NULL;
+    const bool is_text =
+        json_object_object_get_ex(object, name, &member) && json_object_is_type(member, json_type_string);
+    return is_text ? json_object_get_string(member) : "";
+}
+
+/* Notes source and id of a whole line. A line that is not of this import says nothing. */
 static void line_note(cp_rejects *quarantine, const char *line)
 {
+    char ours[IMPORT_ID];
     json_object *object = json_tokener_parse(line);
-    json_object *source = NULL;
     json_object *id = NULL;
-    if (object && json_object_object_get_ex(object, "source", &source) &&
+    import_id_write(ours, quarantine->import_id);
+    if (json_object_is_type(object, json_type_object) && strcmp(member_text(object, "import"), ours) == 0 &&
         json_object_object_get_ex(object, "id", &id)) {
         free(quarantine->last_source);
-        quarantine->last_source = strdup(json_object_get_string(source));
+        quarantine->last_source = strdup(member_text(object, "source"));
         quarantine->last_id = json_object_get_int64(id);
     }
     json_object_put(object);
@@ -64,9 +82,9 @@ static int file_open(cp_rejects *quarantine, int flags, cp_error *err)
     return rc;
 }
 
-int cp_rejects_open(cp_rejects *quarantine, const char *path, cp_error *err)
+int cp_rejects_open(cp_rejects *quarantine, const char *path, uint64_t import_id, cp_error *err)
 {
-    *quarantine = (cp_rejects){.path = path};
+    *quarantine = (cp_rejects){.path = path, .import_id = import_id};
     return access(path, F_OK) == 0 ? file_open(quarantine, 0, err) : CP_OK;
 }
 
@@ -80,7 +98,10 @@ int cp_rejects_add(cp_rejects *quarantine, const char *source, int64_t id, const
         if (rc < 0)
             return rc;
     }
+    char import[IMPORT_ID];
+    import_id_write(import, quarantine->import_id);
     json_object *object = json_object_new_object();
+    json_object_object_add(object, "import", json_object_new_string(import));
     json_object_object_add(object, "source", json_object_new_string(source));
     json_object_object_add(object, "id", json_object_new_int64(id));
     json_object_object_add(object, "table", json_object_new_string(table));

@@ -21,6 +21,7 @@ static int boot_id(char out[CP_BOOT_ID], cp_error *err)
 
 /* A span's place in the region, mapped. */
 typedef struct place {
+    bool region; /* there is one */
     cp_control control;
     cp_ring_map map;
     const cp_abi_table *entry;
@@ -41,6 +42,7 @@ static int place_open(place *at, const char *region, const char *table, uint32_t
     int rc = cp_control_open(&at->control, region, false, err);
     if (rc < 0)
         return rc;
+    at->region = true;
     const int index = cp_control_find(&at->control, table);
     if (index < 0 || slot >= at->control.directory[index].slots) {
         place_close(at);
@@ -73,7 +75,7 @@ int cp_put_span_note(cp_put_span *span, const char *region, const char *table, u
     return CP_OK;
 }
 
-static int in_doubt(const cp_put_span *span, const cp_staged_rows *rows, const char *why, cp_error *err)
+static int in_doubt(const cp_put_span *span, size_t rows, const char *why, cp_error *err)
 {
     return cp_error_set(err, CP_E_UNSUPPORTED,
                         "an import was ended while it put %zu rows of table %s, and it cannot be told how "
@@ -81,7 +83,7 @@ static int in_doubt(const cp_put_span *span, const cp_staged_rows *rows, const c
                         "Look, then say --in-doubt=put (they are put again: some may arrive twice) or "
                         "--in-doubt=drop (they are "
                         "given up: some may be lost)",
-                        rows->count, span->table, why);
+                        rows, span->table, why);
 }
 
 /* The rows that end at or before the published position. */
@@ -130,7 +132,7 @@ static int ring_look(cp_put_span *span, const place *at, const cp_staged_rows *r
                      cp_error *err)
 {
     if (!cp_sigbus_enter())
-        return in_doubt(span, rows, "the ring's file was cut off", err);
+        return in_doubt(span, rows->count, "the ring's file was cut off", err);
     const uint64_t published = __atomic_load_n(&at->map.hot->published, __ATOMIC_ACQUIRE);
     const bool alone = at->map.header->attach_count == span->attach_count;
     /* Behind the published position a producer may be writing a row of any size. */
@@ -142,7 +144,8 @@ static int ring_look(cp_put_span *span, const place *at, const cp_staged_rows *r
     cp_sigbus_leave();
     if (alone || all_stands || *put > 0)
         return CP_OK;
-    return in_doubt(span, rows, "another producer has had the ring since, and has written over it", err);
+    return in_doubt(span, rows->count, "another producer has had the ring since, and has written over it",
+                    err);
 }
 
 int cp_put_span_look(cp_put_span *span, const char *region, const cp_staged_rows *rows, size_t *put,
@@ -154,31 +157,31 @@ int cp_put_span_look(cp_put_span *span, const char *region, const cp_staged_rows
     if (rc < 0)
         return rc;
     if (strcmp(boot, span->boot) != 0)
-        return in_doubt(span, rows, "the host was started anew since, and its shared memory is gone", err);
+        return in_doubt(span, rows->count, "the host was started anew since, and its shared memory is gone",
+                        err);
     rc = place_open(&at, region, span->table, span->slot, err);
     if (rc == CP_E_ABSENT)
-        return in_doubt(span, rows, "the ring is not there any more", err);
+        return in_doubt(span, rows->count, "the ring is not there any more", err);
     if (rc < 0)
         return rc;
     rc = at.map.epoch == span->epoch ? ring_look(span, &at, rows, put, err)
-                                     : in_doubt(span, rows, "the ring was replaced since", err);
+                                     : in_doubt(span, rows->count, "the ring was replaced since", err);
     place_close(&at);
     return rc;
 }
 
-int cp_put_span_is_safe(const cp_put_span *span, const char *region, cp_error *err)
+int cp_put_span_is_safe(const cp_put_span *span, const char *region, size_t rows, cp_error *err)
 {
-    const cp_staged_rows unknown = {0};
     char boot[CP_BOOT_ID];
     place at;
     int rc = boot_id(boot, err);
     if (rc < 0)
         return rc;
     if (strcmp(boot, span->boot) != 0)
-        return in_doubt(span, &unknown, "the host was started anew before they were safe", err);
+        return in_doubt(span, rows, "the host was started anew before they were safe", err);
     rc = place_open(&at, region, span->table, span->slot, err);
     if (rc == CP_E_ABSENT)
-        return 1; /* a table is taken out of the region only when all its rows are delivered */
+        return at.region; /* a table is taken out of the region only when all its rows are delivered */
     if (rc < 0)
         return rc;
     /* So is a ring replaced. */

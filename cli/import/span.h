@@ -21,7 +21,8 @@ int cp_put_span_note(cp_put_span *span, const char *region, const char *table, u
 int cp_put_span_look(cp_put_span *span, const char *region, const cp_staged_rows *rows, size_t *put,
                      cp_error *err);
 
-/* Whether a settled span's rows are safe: 1, 0 not yet, CP_E_UNSUPPORTED in doubt. */
-int cp_put_span_is_safe(const cp_put_span *span, const char *region, cp_error *err);
+/* Whether a settled span's rows are safe: 1, 0 not yet, or there is no region (any more), CP_E_UNSUPPORTED in doubt. rows: how many they
+ * are, for the message. */
+int cp_put_span_is_safe(const cp_put_span *span, const char *region, size_t rows, cp_error *err);
 
 #endif

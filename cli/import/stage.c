@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -91,6 +92,22 @@ static int spool_check(cp_staging *stage, cp_error *err)
                         stage->path, sqlite3_errmsg(stage->db));
 }
 
+/* The stage's own number, which is made with it. */
+static int import_id_find(cp_staging *stage, cp_error *err)
+{
+    static const char name[] = "import id";
+    int64_t id = 0;
+    int rc = cp_staging_progress(stage, name, &id, err);
+    if (rc == CP_OK && id == 0) {
+        if (getrandom(&id, sizeof id, 0) != sizeof id)
+            return cp_error_errno(err, CP_E_IO, errno, "no random number for %s", stage->path);
+        id |= 1; /* 0: there is none */
+        rc = cp_staging_set_progress(stage, name, id, err);
+    }
+    stage->import_id = (uint64_t)id;
+    return rc;
+}
+
 int cp_staging_open(cp_staging *stage, const char *path, bool create, cp_error *err)
 {
     *stage = (cp_staging){.lock_fd = -1, .path = strdup(path)};
@@ -115,6 +132,8 @@ int cp_staging_open(cp_staging *stage, const char *path, bool create, cp_error *
         rc = run(stage, "PRAGMA synchronous=NORMAL", err);
     if (rc == CP_OK)
         rc = run(stage, tables_sql, err);
+    if (rc == CP_OK)
+        rc = import_id_find(stage, err);
     if (rc == CP_OK)
         rc = cp_staging_prepare(
             stage, "INSERT INTO coldpath_import_row (table_name, schema_hash, bytes) VALUES (?, ?, ?)",
@@ -327,10 +346,12 @@ int cp_staging_span_make(cp_staging *stage, cp_put_span *span, const cp_staged_r
     sqlite3_bind_int64(statement, 7, (sqlite3_int64)span->first);
     sqlite3_bind_int64(statement, 8, span->first_row);
     sqlite3_bind_int64(statement, 9, span->last_row);
-    rc = statement_step(stage, statement, "noting what is put", err);
+    rc = run(stage, "PRAGMA synchronous=FULL", err); /* with NORMAL a host that dies could forget it */
+    if (rc == CP_OK)
+        rc = statement_step(stage, statement, "noting what is put", err);
     span->id = sqlite3_last_insert_rowid(stage->db);
     sqlite3_finalize(statement);
-    return rc;
+    return rc == CP_OK ? run(stage, "PRAGMA synchronous=NORMAL", err) : rc;
 }
 
 /* Runs a statement whose parameters are whole numbers. */

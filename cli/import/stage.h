@@ -8,8 +8,9 @@
  *
  *     source ─► row ─► span made ─► put ─► span settled: its end is known ─► durable ─► both deleted
  *
- * A killed import leaves spans behind; what of them was put is found out from the ring (span.h). Transactions are short:
- * the old writer gives up a row whose insert waits 50 ms for the lock.
+ * A killed import leaves spans behind; what of them was put is found out from the ring (span.h). A host that dies takes the last
+ * transactions with it, but never one that made a span, nor those before it: what may have been put is known to be in doubt.
+ * Transactions are short: the old writer gives up a row whose insert waits 50 ms for the lock.
  *
  * Positions and epochs are stored as signed 64-bit integers, bit by bit. One thread uses a stage. Errors: CP_E_IO,
  * CP_E_BUSY (another process holds the database), CP_E_NOMEM, CP_E_CORRUPT (no such database). */
@@ -27,7 +28,8 @@ typedef struct cp_staging {
     sqlite3 *db;
     sqlite3_stmt *add;
     char *path;
-    int lock_fd; /* one import of a database at a time */
+    int lock_fd;        /* one import of a database at a time */
+    uint64_t import_id; /* at random, as old as the stage */
 } cp_staging;
 
 typedef struct cp_staged_row {
@@ -93,7 +95,7 @@ int cp_staging_load(cp_staging *stage, const char *table, uint64_t schema_hash, 
                     size_t limit, cp_staged_rows *rows, cp_error *err);
 void cp_staged_rows_free(cp_staged_rows *rows);
 
-/* Makes a span of rows that were loaded from no span; sets span->id. */
+/* Makes a span of rows that were loaded from no span; sets span->id. It is on disk when this returns. */
 int cp_staging_span_make(cp_staging *stage, cp_put_span *span, const cp_staged_rows *rows, cp_error *err);
 
 /* The first `put` rows of the span were put and end at span->end: the others are in no span again. With none the span is

@@ -221,6 +221,18 @@ static int tables_open(cp_import *import, cp_error *err)
     return rc;
 }
 
+/* What is in the way of a line there would be taken for one that a kill cut off. */
+static int quarantine_open(import_run *run, cp_error *err)
+{
+    const char *path = run->quarantine_path;
+    if (cp_place_is_same_file(path, run->args->path) || cp_place_is_same_file(path, run->stage_path)) {
+        run->usage_wrong = true;
+        return cp_error_set(err, CP_E_INVAL,
+                            "--quarantine %s is the source or its stage: it would be written into", path);
+    }
+    return cp_rejects_open(&run->import.quarantine, path, run->import.stage.import_id, err);
+}
+
 static int stage_open(import_run *run, cp_error *err)
 {
     const import_args *args = run->args;
@@ -232,9 +244,7 @@ static int stage_open(import_run *run, cp_error *err)
                        args->kind == KIND_WAL ? "/quarantine.jsonl" : ".quarantine.jsonl", err);
     if (rc == CP_OK)
         rc = cp_staging_open(&run->import.stage, run->stage_path, !is_spool, err);
-    if (rc == CP_OK)
-        rc = cp_rejects_open(&run->import.quarantine, run->quarantine_path, err);
-    return rc;
+    return rc == CP_OK ? quarantine_open(run, err) : rc;
 }
 
 static int source_open(import_run *run, cp_import_source *source, cp_error *err)
@@ -259,7 +269,8 @@ static int source_open(import_run *run, cp_import_source *source, cp_error *err)
                                            .format = args->kind == KIND_CSV ? CP_FORMAT_CSV
                                                                             : CP_FORMAT_JSON_EACH_ROW,
                                            .header = args->header,
-                                           .skip_unknown = args->skip_unknown};
+                                           .skip_unknown = args->skip_unknown,
+                                           .stopped = &cp_import_stopped};
     return cp_import_file_open(&run->file, &run->import, &options, table, err);
 }
 

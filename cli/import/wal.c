@@ -139,7 +139,10 @@ static int file_open(cp_import_wal *wal, cp_import *import, cp_error *err)
         return cp_error_set(err, CP_E_TOO_BIG, "%s/%s: the path is too long", wal->dir, name);
     wal->last = wal->done = 0;
     const int rc = section_enter(wal, import, name, (size_t)(time_of(name) - 1 - name), err);
-    return rc < 0 ? rc : cp_line_reader_open(&wal->reader, wal->path, CP_LINE_MAX, err);
+    if (rc < 0 || cp_line_reader_open(&wal->reader, wal->path, CP_LINE_MAX, err) < 0)
+        return err->code;
+    cp_line_reader_set_stop(wal->reader, &cp_import_stopped);
+    return CP_OK;
 }
 
 /* 1 for a header line, which says whose rows follow; 0, or an error. */

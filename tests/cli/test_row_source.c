@@ -44,7 +44,7 @@ static input input_open(const char *bytes, size_t len, cp_format format, bool he
     in.rejects_file = open_memstream(&rejects, &rejects_len);
     const cp_row_source_options options = {.path = path, .format = format, .header = header};
     assert_int_equal(cp_row_source_open(&in.source, &options, table, &in.err), CP_OK);
-    cp_row_source_set_rejects(in.source, in.rejects_file);
+    cp_row_source_set_rejects(in.source, in.rejects_file, true);
     unlink(path);
     return in;
 }
