@@ -21,3 +21,13 @@ size_t cp_utf8_length(const unsigned char *text, size_t left)
                          (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f);
     return twisted ? 0 : length;
 }
+
+void cp_utf8_clean(char *text)
+{
+    while (*text) {
+        const size_t length = cp_utf8_length((const unsigned char *)text, CP_UTF8_MAX);
+        if (length == 0)
+            *text = '?';
+        text += length ? length : 1;
+    }
+}

@@ -10,4 +10,7 @@ enum { CP_UTF8_MAX = 4 }; /* bytes of a character */
  * left may be CP_UTF8_MAX: a NUL is a character of its own, and ends any other. */
 size_t cp_utf8_length(const unsigned char *text, size_t left);
 
+/* Each byte that is part of no such character becomes '?'. */
+void cp_utf8_clean(char *text);
+
 #endif

@@ -304,7 +304,7 @@ static int ring_locate(const cp_audit *audit, cp_audit_ring *ring, const cp_sink
     char sql[SQL];
     uint64_t got[3] = {0};
     char where[256];
-    snprintf(where, sizeof where, "%s WHERE _cp_epoch = %" PRIu64 " AND _cp_slot = %u", "", ring->epoch,
+    snprintf(where, sizeof where, " WHERE _cp_epoch = %" PRIu64 " AND _cp_slot = %u", ring->epoch,
              ring->slot);
     if (ring->twice)
         snprintf(

@@ -124,19 +124,25 @@ void cp_json_add_double(json_object *object, const char *key, double value)
 }
 
 /* Texts of servers and files may be cut in the midst of a character, or be none: a parser would refuse the whole document. */
+static json_object *json_text(const char *value)
+{
+    char *text = strdup(value);
+    if (text)
+        cp_utf8_clean(text);
+    json_object *object = json_must(text ? json_object_new_string(text) : NULL);
+    free(text);
+    return object;
+}
+
 void cp_json_add_string(json_object *object, const char *key, const char *value)
 {
-    char *text = value ? strdup(value) : NULL;
-    if (value && !text)
+    cp_json_add(object, key, value ? json_text(value) : NULL);
+}
+
+void cp_json_append_string(json_object *array, const char *text)
+{
+    if (json_object_array_add(array, json_text(text)) != 0)
         json_must(NULL);
-    for (char *at = text; at && *at;) {
-        const size_t length = cp_utf8_length((const unsigned char *)at, CP_UTF8_MAX);
-        if (length == 0)
-            *at = '?';
-        at += length ? length : 1;
-    }
-    cp_json_add(object, key, text ? json_must(json_object_new_string(text)) : NULL);
-    free(text);
 }
 
 void cp_json_add_bool(json_object *object, const char *key, bool value)

@@ -57,6 +57,8 @@ void cp_json_add_uint(json_object *object, const char *key, uint64_t value);
 void cp_json_add_double(json_object *object, const char *key, double value);
 void cp_json_add_string(json_object *object, const char *key,
                         const char *value); /* NULL gives null; what is no UTF-8 gives ? */
+/* The same at the end of an array; text is not NULL. */
+void cp_json_append_string(json_object *array, const char *text);
 void cp_json_add_bool(json_object *object, const char *key, bool value);
 /* text: allocated, one value in JSON, taken over; it is written as it stands, and so numbers keep all their digits. NULL gives null. */
 void cp_json_add_made(json_object *object, const char *key, char *text);

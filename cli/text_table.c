@@ -32,8 +32,13 @@ static void line_add(cp_text_table *table, const char *text)
     if (!copy)
         out_of_memory();
     for (char *p = copy; *p; p++) {
-        if ((unsigned char)*p < ' ' && *p != '\t')
+        const bool c1 =
+            (unsigned char)*p == 0xc2 && ((unsigned char)p[1] & 0xe0) == 0x80; /* U+0080 to U+009F */
+        if (((unsigned char)*p < ' ' && *p != '\t') || *p == 0x7f || c1) {
             *p = '?';
+            if (c1)
+                *++p = '?';
+        }
     }
     table->lines[table->count++] = copy;
 }

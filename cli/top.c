@@ -227,9 +227,9 @@ void cp_top_json(const cp_top *top, json_object *answer)
     cp_json_add_bool(answer, "present", top->present);
     cp_json_add_bool(answer, "healthy", top->present && top->health.sound);
     for (uint32_t i = 0; top->present && i < top->health.reason_count; i++)
-        json_object_array_add(reasons, json_object_new_string(top->health.reasons[i]));
+        cp_json_append_string(reasons, top->health.reasons[i]);
     if (!top->present)
-        json_object_array_add(reasons, json_object_new_string(top->absent));
+        cp_json_append_string(reasons, top->absent);
     cp_json_add(answer, "reasons", reasons);
     cp_json_add_bool(recorder, "alive", top->present && top->health.recorder_alive);
     cp_json_add_string(recorder, "state", top->state);

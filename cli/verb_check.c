@@ -151,7 +151,7 @@ static int check_json(const check_run *run)
 {
     json_object *shared = json_object_new_array();
     for (uint32_t i = 0; i < run->apart.count; i++)
-        json_object_array_add(shared, json_object_new_string(run->apart.texts[i]));
+        cp_json_append_string(shared, run->apart.texts[i]);
     if (run->count == 1) {
         json_object *answer = config_json(run, 0);
         cp_json_add_string(answer, "verb", "check");

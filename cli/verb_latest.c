@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/place.h"
+#include "cli/query_text.h"
 #include "cli/table_choice.h"
 #include "cli/verb.h"
 #include "cli/whole_file.h"
@@ -118,19 +119,29 @@ static int stdout_write(void *ctx, const void *data, size_t size)
     return fwrite(data, 1, size, stdout) == size ? 0 : -1;
 }
 
+/* Whole or null: an answer that broke off would be no JSON. */
+static int latest_json(const cp_sink_config *sink, const cp_config *config, const char *sql, cp_error *err)
+{
+    char *result = NULL;
+    const int rc = cp_query_text(sink, config->database, sql, &result, err);
+    json_object *answer = cp_json_begin("latest");
+    cp_json_add_made(answer, "result", result);
+    if (cp_json_end(answer) != CP_EXIT_OK && rc == CP_OK)
+        return cp_error_set(err, CP_E_IO, "the rows could not be written");
+    return rc;
+}
+
 static int latest_send(const latest_args *args, const cp_config *config, const char *sql, cp_error *err)
 {
     cp_sink_config sink;
     cp_whole_file file;
     cp_config_sink(config, &sink);
+    if (args->common.json)
+        return latest_json(&sink, config, sql, err);
     if (!args->output) {
-        if (args->common.json)
-            printf("{\"schema_version\":%d,\"verb\":\"latest\",\"result\":", CP_JSON_SCHEMA_VERSION);
         int rc = cp_query_run(&sink, config->database, sql, stdout_write, NULL, err);
         if (rc < 0 && ferror(stdout) && cp_output_closed()) /* the reader has seen enough */
             return CP_OK;
-        if (args->common.json)
-            puts(rc < 0 ? "null}" : "}");
         if (rc == CP_OK && cp_output_finish() != CP_EXIT_OK)
             rc = cp_error_set(err, CP_E_IO, "the rows could not be written");
         return rc;

@@ -69,8 +69,10 @@ static bool time_parse(const char *text, uint64_t *ns)
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         struct tm parts = {0};
         const char *end = strptime(text, forms[i], &parts);
+        const int day = parts.tm_mday;
+        const int second = parts.tm_sec;
         const time_t seconds = end && *end == '\0' ? timegm(&parts) : -1;
-        if (seconds > 0) {
+        if (seconds > 0 && parts.tm_mday == day && parts.tm_sec == second) { /* not the 31st of February */
             *ns = (uint64_t)seconds * CP_NS_PER_S;
             return true;
         }
@@ -241,6 +243,8 @@ static void check_arguments(const purge_args *args, struct argp_state *state)
         argp_error(state, "of which TABLE?");
     if ((args->lo == 0) == (args->before_ns == 0))
         argp_error(state, "which rows: --range LO-HI, or --before TIME?");
+    if (args->common.region)
+        argp_error(state, "the region is the configuration's here: give --config");
     if (args->table)
         cp_confirm_check(&args->confirm, args->table, state);
 }

@@ -72,6 +72,7 @@ typedef struct put_run {
     uint64_t waited_ns;
     uint64_t started_ns;
     uint64_t progress_ns; /* when the last progress line was written */
+    uint64_t done_line;   /* where the last row that was put or rejected begins */
     bool delivered;
     bool usage_wrong; /* what failed is the command line */
 } put_run;
@@ -378,6 +379,7 @@ static int put_rows(put_run *run, cp_error *err)
             reject_show(run, err);
         else if (rc < 0)
             return stop_signal ? CP_OK : rc;
+        run->done_line = cp_row_source_line(run->source);
         if (run->rows % PROGRESS_STEP == 0)
             progress_show(run, cp_boottime_ns());
     }
@@ -401,6 +403,8 @@ static int put_wait_delivered(put_run *run, cp_error *err)
         }
     }
     run->delivered = rc == CP_OK;
+    if (rc == CP_E_TIMEOUT && stop_signal)
+        return CP_OK; /* what is put stays; the summary says so */
     if (rc == CP_E_UNSUPPORTED)
         return cp_error_set(
             err, rc,
@@ -417,12 +421,15 @@ static int put_report(const put_run *run, int rc, const cp_error *err)
 {
     const double seconds = (double)(cp_boottime_ns() - run->started_ns) / 1e9;
     if (!run->args->common.json) {
+        char stopped[64] = "";
         char rows[CP_HUMAN_TEXT];
         char rejected[CP_HUMAN_TEXT];
+        if (stop_signal)
+            snprintf(stopped, sizeof stopped, "; stopped by a signal behind line %" PRIu64, run->done_line);
         cp_message("%s rows put into %s, %s rejected, %" PRIu64 " waits (%.1f s) for room, %.1f s%s%s",
                    cp_human_count(rows, run->rows), run->table->name, cp_human_count(rejected, run->rejected),
                    run->waits, (double)run->waited_ns / 1e9, seconds, run->delivered ? ", delivered" : "",
-                   stop_signal ? "; stopped by a signal" : "");
+                   stopped);
         return CP_EXIT_OK;
     }
     json_object *answer = cp_json_begin("put");

@@ -119,7 +119,7 @@ static json_object *keys_json(const reload_run *run, const char *verb)
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         const char *key = line_key(line, verb);
         if (key)
-            json_object_array_add(keys, json_object_new_string(key));
+            cp_json_append_string(keys, key);
     }
     return keys;
 }

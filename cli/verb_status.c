@@ -178,7 +178,7 @@ static void limits_reasons(const status_view *view, json_object *reasons)
     for (uint32_t i = 0; i < view->limits.count; i++) {
         const cp_limit *limit = &view->limits.list[i];
         if (limit->above && !limit->judged)
-            json_object_array_add(reasons, json_object_new_string(cp_limit_text(limit, text, sizeof text)));
+            cp_json_append_string(reasons, cp_limit_text(limit, text, sizeof text));
     }
 }
 
@@ -195,11 +195,11 @@ static int status_json(const status_view *view)
     cp_json_add_string(answer, "region", observer->dir);
     cp_json_add_bool(answer, "healthy", is_well(view));
     for (uint32_t i = 0; i < health->reason_count; i++)
-        json_object_array_add(reasons, json_object_new_string(health->reasons[i]));
+        cp_json_append_string(reasons, health->reasons[i]);
     limits_reasons(view, reasons);
     cp_json_add(answer, "reasons", reasons);
     for (uint32_t i = 0; i < health->notice_count; i++)
-        json_object_array_add(notices, json_object_new_string(health->notices[i]));
+        cp_json_append_string(notices, health->notices[i]);
     cp_json_add(answer, "notices", notices);
     cp_json_add_bool(recorder, "alive", health->recorder_alive);
     cp_json_add_string(recorder, "state", cp_recorder_state_name(cp_control_state(&observer->control)));

@@ -39,14 +39,14 @@ static int diff_json(const cp_plan *plan)
     for (uint32_t d = 0; d < plan->database_count; d++) {
         const cp_plan_database *database = &plan->databases[d];
         if (!database->catalog.there)
-            json_object_array_add(missing, json_object_new_string(database->catalog.database));
+            cp_json_append_string(missing, database->catalog.database);
         for (uint32_t i = 0; i < database->drifts.count; i++)
             json_object_array_add(
                 differences, cp_schema_drift_json(database->catalog.database, &database->drifts.items[i]));
     }
     json_object *left = json_object_new_array();
     for (uint32_t i = 0; i < plan->left_count; i++)
-        json_object_array_add(left, json_object_new_string(plan->left[i]->name));
+        cp_json_append_string(left, plan->left[i]->name);
     cp_json_add_bool(answer, "equal", cp_plan_count(plan) == 0);
     cp_json_add(answer, "databases_missing", missing);
     cp_json_add(answer, "differences", differences);

@@ -464,6 +464,8 @@ static error_t wal_parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "ls, dump, verify or repair?");
         if (!args->table && (strcmp(args->action, "dump") == 0 || strcmp(args->action, "repair") == 0))
             argp_error(state, "%s: which TABLE?", args->action);
+        if (args->common.region)
+            argp_error(state, "the region is the configuration's here: give --config");
         if (args->common.json && args->tsv)
             argp_error(state, "--json or --tsv, not both");
         if (args->tsv && !args->rows)

@@ -4,6 +4,7 @@
 #include <json-c/json.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "recorder/config/item.h"
 
 enum { ORIGIN_COLUMN = 44 };
@@ -64,17 +65,29 @@ void cp_config_print_yaml(const cp_config *config, FILE *out, bool origin)
 
 /* ---- JSON ---------------------------------------------------------------------------------------------- */
 
+/* Paths may have any bytes: a parser would refuse the whole document. */
+static struct json_object *json_text(const char *text)
+{
+    char *clean = text ? strdup(text) : NULL;
+    if (!clean)
+        return NULL;
+    cp_utf8_clean(clean);
+    struct json_object *object = json_object_new_string(clean);
+    free(clean);
+    return object;
+}
+
 static void add_item(struct json_object *object, const cp_config_item *it, bool origin)
 {
     struct json_object *value = NULL;
     if (it->present && it->key->kind == CP_CONFIG_COUNT)
         value = json_object_new_uint64(strtoull(it->text, NULL, 10));
     else if (it->present)
-        value = json_object_new_string(it->text);
+        value = json_text(it->text);
     if (origin) {
         struct json_object *pair = json_object_new_object();
         json_object_object_add(pair, "value", value);
-        json_object_object_add(pair, "origin", json_object_new_string(it->origin));
+        json_object_object_add(pair, "origin", json_text(it->origin));
         value = pair;
     }
     json_object_object_add(object, it->key->path, value);
@@ -98,7 +111,7 @@ struct json_object *cp_config_json(const cp_config *config, bool origin)
         json_object_object_add(tables, config->tables[table].name, object);
     }
     json_object_object_add(root, "schema_version", json_object_new_int(1));
-    json_object_object_add(root, "file", json_object_new_string(config->path));
+    json_object_object_add(root, "file", json_text(config->path));
     json_object_object_add(root, "values", values);
     json_object_object_add(root, "tables", tables);
     return root;

@@ -1,6 +1,7 @@
 """`coldpath put` on bad input: one clear message each, the right exit code, and every other row goes through."""
 import gzip
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -221,6 +222,29 @@ class BadInput(support.Case):
         self.assertEqual(process.returncode, 1)
         self.assertIn(b"2 rows put", messages)
         self.assertIn(b"stopped by a signal", messages)
+
+    def test_signal_while_waiting(self):
+        """For room, or for ClickHouse: the summary says how far it came."""
+        for rows, args in ((1, ["--wait"]), (5000, [])):
+            start = self.rows_in_ring()
+            source = self.directory / "rows"
+            source.write_text(GOOD * rows)
+            process = subprocess.Popen([support.BIN / "coldpath", "put", "t", source, "--config", self.config, *args],
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            deadline = time.monotonic() + 20
+            before, now = -1, start
+            while time.monotonic() < deadline and (now == start or now != before):
+                time.sleep(0.1)
+                before, now = now, self.rows_in_ring()
+            process.send_signal(signal.SIGTERM)
+            messages = process.stderr.read().decode()
+            process.stdout.close()
+            process.stderr.close()
+            self.assertEqual(process.wait(20), 1, messages)
+            put = int(re.search(r"([0-9,]+) rows put", messages)[1].replace(",", ""))
+            self.assertEqual(put, self.rows_in_ring() - start)
+            self.assertIn(f"stopped by a signal behind line {put}", messages)
+            self.assertNotIn("--timeout", messages)
 
     def test_slots_taken(self):
         """Both slots held by others: busy, with the holders' names."""

@@ -1,6 +1,7 @@
 """The verbs' common manners: help from one table, exit codes, --json on every verb, suggestions."""
 import json
 import os
+import pathlib
 import pty
 import subprocess
 import time
@@ -195,6 +196,27 @@ class Verbs(support.Case):
         other.write_text("nonsense: 1\n")
         result = self.run_program("coldpath", "check", other, self.config)
         self.assertEqual(result.returncode, 78)
+
+    def test_json_of_names_that_are_no_text(self):
+        """A path may have any bytes: the document stays one that a parser takes."""
+        paths = [os.fsencode(self.directory) + name for name in (b"/a\xff.yaml", b"/b\xc3.yaml")]
+        for path in paths:
+            pathlib.Path(os.fsdecode(path)).write_text(self.config.read_text())
+        done = subprocess.run([support.BIN / "coldpath", "check", "--json", *paths], capture_output=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertTrue(any("a?.yaml" in text for text in json.loads(done.stdout.decode())["shared"]), done.stdout)
+
+    def test_days_that_are_none(self):
+        for text in ("2026-02-31", "2026-11-21T03:04:60", "2026-11-21 03:04:05", ""):
+            done = self.coldpath("purge", "t", "--before", text)
+            self.assertEqual(done.returncode, 64, done.stderr)
+            self.assertIn(b"write it as 2026-11-21", done.stderr)
+
+    def test_a_region_where_the_configuration_s_is_meant(self):
+        for args in (["purge", "t", "--before", "2026-11-21"], ["wal", "ls"], ["replay"]):
+            done = self.coldpath(*args, "--region", self.region)
+            self.assertEqual(done.returncode, 64, done.stderr)
+            self.assertIn(b"give --config", done.stderr)
 
     def test_check_the_directory(self):
         """What is there already: another namespace's region, a parent that anyone can change."""
