@@ -123,11 +123,10 @@ static int timed_out(const flush_run *run, int ring, cp_error *err)
     const bool held = __atomic_load_n(&control->header->mode, __ATOMIC_RELAXED) != CP_MODE_DIRECT;
     const char *reason = held                    ? "the recorder's mode is not direct"
                          : counters->retry_at_ns ? counters->last_error
-                                                 : "";
-    return cp_error_set(err, CP_E_TIMEOUT,
-                        "not all is delivered after %s (--timeout): table %s, slot %u%s%.*s",
-                        cp_human_ns(text, run->args->timeout_ns), table, slot, reason[0] ? ": " : "",
-                        (int)CP_ABI_ERROR_TEXT - 1, reason);
+                                                 : "coldpath status says why";
+    return cp_error_set(
+        err, CP_E_TIMEOUT, "not all is delivered after %s (--timeout): table %s, slot %u: %.*s",
+        cp_human_ns(text, run->args->timeout_ns), table, slot, (int)CP_ABI_ERROR_TEXT - 1, reason);
 }
 
 static int wait_delivered(flush_run *run, cp_error *err)

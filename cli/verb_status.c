@@ -249,6 +249,20 @@ static void canary_print(const cp_canary_view *canary)
            cp_human_count(put, canary->put_rows), cp_human_count(delivered, canary->delivered_rows));
 }
 
+/* How old "healthy" is: where nothing is inserted nothing is noticed. Silent before the first insert. */
+static void last_insert_print(const cp_observer *observer)
+{
+    char text[CP_HUMAN_TEXT];
+    const uint64_t now = cp_realtime_ns();
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < observer->control.table_count; i++) {
+        const uint64_t at = observer->tables[i].counters.last_insert_ns;
+        last = at > last ? at : last;
+    }
+    if (last != 0)
+        printf(", last insert %s ago", cp_human_ns(text, now > last ? now - last : 0));
+}
+
 static void recorder_print(const cp_observer *observer, const cp_health *health, const cp_canary_view *canary)
 {
     const cp_abi_control *header = observer->control.header;
@@ -265,10 +279,13 @@ static void recorder_print(const cp_observer *observer, const cp_health *health,
     printf("clickhouse  ");
     if (!health->serving && health->heartbeat_age_ns != UINT64_MAX)
         printf("when it was last seen, %s ago: ", age);
-    printf("%s%s", cp_sink_state_name(header->sink_state),
-           header->mode == CP_MODE_WAL_FIRST  ? "; mode wal_first: critical tables wait for `coldpath replay`"
-           : header->mode == CP_MODE_DISABLED ? "; mode disabled: nothing is sent"
-                                              : "");
+    printf("%s", cp_sink_state_name(header->sink_state));
+    if (header->sink_state == CP_SINK_HEALTHY)
+        last_insert_print(observer);
+    printf("%s", header->mode == CP_MODE_WAL_FIRST
+                     ? "; mode wal_first: critical tables wait for `coldpath replay`"
+                 : header->mode == CP_MODE_DISABLED ? "; mode disabled: nothing is sent"
+                                                    : "");
     cp_status_endpoints_print(&observer->control);
     reload_print(header);
     canary_print(canary);

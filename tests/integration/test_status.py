@@ -2,6 +2,7 @@
 caught up; whether ClickHouse answers before anything was sent to it."""
 
 import json
+import re
 import signal
 import sys
 import tempfile
@@ -44,6 +45,10 @@ class Status(unittest.TestCase):
         self.put(0, 100)
         self.recorder.wait_delivered()
         self.assertIsNone(self.backlog())
+        text, deadline = "", time.monotonic() + 30
+        while not re.search(r"(?m)^clickhouse +healthy, last insert \S+ \w+ ago$", text) and time.monotonic() < deadline:
+            text = self.recorder.run("coldpath", "status").stdout.decode()
+        self.assertRegex(text, r"(?m)^clickhouse +healthy, last insert \S+ \w+ ago$")
         self.server.end(signal.SIGKILL)
         for first in range(100, 200100, 20000):
             self.put(first, 20000)
