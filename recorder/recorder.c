@@ -403,6 +403,9 @@ int cp_recorder_start(cp_recorder *recorder, cp_error *err)
                                 recorder->config->table_count,
                                 recorder->region.control.header};
     int rc = cp_flusher_start(recorder->flusher, recorder->config->flush_cpu, err);
+    /* Before the drain thread's first turn: there is none yet, or a predecessor's, which would make a fresh recorder look stuck, and one
+     * that gets no further look as if it were not. */
+    __atomic_store_n(&recorder->region.control.header->heartbeat_ns, cp_boottime_ns(), __ATOMIC_RELAXED);
     if (rc == CP_OK)
         rc = cp_drain_thread_start(&recorder->drain_thread, &work, recorder->config->drain_cpu, err);
     if (rc < 0)

@@ -137,7 +137,7 @@ typedef struct cp_abi_control {
     uint8_t reserved0[248];
 
     /* life signs, from offset 512 */
-    uint64_t heartbeat_ns; /* boot-time clock; the drain thread's last turn */
+    uint64_t heartbeat_ns; /* boot-time clock; the drain thread's last turn, before its first the start */
     uint64_t started_ns;   /* real time */
     uint64_t drain_turns;
     uint64_t drain_work_turns; /* turns that found something to do */
