@@ -237,7 +237,7 @@ def load_rows(what, state):
     """Of the undisturbed puts, then of all."""
     for which, ratio, name in (("undisturbed", "ratio", what), ("times", "ratio_of_all", "– all puts")):
         quiet, it = state["quiet"], state["it"]
-        yield [name, *(f"{side[which][key]:.1f}" for key in ("p50_ns", "p999_ns") for side in (quiet, it)), spread(state[ratio]),
+        yield [name, *(f"{side[which][key]:.1f}" for key in ("p50_ns", "p999_ns") for side in (quiet, it)), spread(state[ratio]) if state["blocks"] else "–",
                f"{state['blocks']} of {state['blocks'] + state['blocks_left_out']}", f"{quiet['gaps_per_s']:.0f}, {it['gaps_per_s']:.0f}"]
 
 
@@ -343,7 +343,7 @@ def aims_put(results):
         if name in peers:
             yield at_least(f"{name}'s p50 ÷ ours", peers[name]["p50_ns_it_to_ours"], times, "{:,.0f}")
     for state, what in (("log", "the log saturated"), ("away", "ClickHouse away"), ("watched", "monitor and top running")):
-        if "load" in results:
+        if "load" in results and results["load"]["states"][state]["blocks"]:
             for ratio, puts in (("ratio", "undisturbed"), ("ratio_of_all", "all")):
                 figure = results["load"]["states"][state][ratio]
                 yield f"p99.9 of {puts} puts with {what} ÷ quiet", figure, "≤ 1.10", figure["verdict"], "{:.2f}"
