@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log_limit.h"
+#include "base/utf8.h"
 
 enum { SUBJECT_ROOM = 160 }; /* of a subject, what is compared: a table's name fits */
 
@@ -44,32 +45,46 @@ bool cp_log_level_parse(const char *text, cp_log_level *level)
     return false;
 }
 
+enum { QUOTED_MAX = sizeof "\\xc2\\x80" }; /* what stands for one character; a longer one stands for itself */
+
+/* What stands for the character at text, of `bytes` bytes, into out (QUOTED_MAX); returns its length. */
+static size_t character_quote(char *out, const unsigned char *text, size_t bytes, bool plain)
+{
+    size_t used = 0;
+    if (bytes == 1 && (*text == '"' || *text == '\\' || *text == '\n')) {
+        out[used++] = '\\';
+        out[used++] = *text == '\n' ? 'n' : (char)*text;
+    } else if (plain) {
+        memcpy(out, text, used = bytes);
+    } else {
+        for (size_t i = 0; i < bytes; i++)
+            used += (size_t)snprintf(out + used, QUOTED_MAX - used, "\\x%02x", text[i]);
+    }
+    return used;
+}
+
 char *cp_log_quote(char *out, size_t size, const char *text)
 {
     static const char ellipsis[] = "…";
     const size_t reserve = sizeof ellipsis + 1; /* the ellipsis, the closing quote, the NUL */
     size_t used = 0;
     out[used++] = '"';
-    for (const char *p = text; *p; p++) {
-        const unsigned char c = (unsigned char)*p;
-        if (used + 4 + reserve > size) {
+    for (const unsigned char *p = (const unsigned char *)text; *p;) {
+        char quoted[QUOTED_MAX];
+        const size_t control = cp_utf8_control(p);
+        const size_t length = cp_utf8_length(p, CP_UTF8_MAX);
+        const size_t bytes = length ? length : 1;
+        const size_t room = character_quote(quoted, p, bytes, length && !control);
+        if (used + room + reserve > size) {
             if (size > reserve + used) {
                 memcpy(out + used, ellipsis, sizeof ellipsis - 1);
                 used += sizeof ellipsis - 1;
             }
             break;
         }
-        if (c == '"' || c == '\\') {
-            out[used++] = '\\';
-            out[used++] = (char)c;
-        } else if (c == '\n') {
-            out[used++] = '\\';
-            out[used++] = 'n';
-        } else if (c < 0x20 || c == 0x7f) {
-            used += (size_t)snprintf(out + used, size - used, "\\x%02x", c);
-        } else {
-            out[used++] = (char)c;
-        }
+        memcpy(out + used, quoted, room);
+        used += room;
+        p += bytes;
     }
     out[used++] = '"';
     out[used] = '\0';

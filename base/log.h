@@ -38,8 +38,8 @@ void cp_log_observe(cp_log_observer *observer, void *ctx);
  * that name. */
 bool cp_log_field(const char *fields, const char *name, char *out, size_t size);
 
-/* Writes text as a quoted logfmt value into out (size ≥ 3), escaping quotes, backslashes and control characters,
- * cutting with "…" what does not fit. Returns out. */
+/* Writes text as a quoted logfmt value into out (size ≥ 3), escaping quotes, backslashes, control characters
+ * and bytes that are no UTF-8, cutting with "…" what does not fit. Returns out. */
 char *cp_log_quote(char *out, size_t size, const char *text);
 
 #endif

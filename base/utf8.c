@@ -31,3 +31,23 @@ void cp_utf8_clean(char *text)
         text += length ? length : 1;
     }
 }
+
+size_t cp_utf8_control(const unsigned char *text)
+{
+    if (text[0] == 0xc2 && (text[1] & 0xe0) == 0x80)
+        return 2;
+    return (text[0] != '\0' && text[0] < 0x20) || text[0] == 0x7f;
+}
+
+void cp_utf8_make_plain(char *text)
+{
+    cp_utf8_clean(text);
+    while (*text) {
+        size_t length = cp_utf8_control((const unsigned char *)text);
+        for (; length > 1; length--)
+            *text++ = '?';
+        if (length == 1)
+            *text = '?';
+        text++;
+    }
+}

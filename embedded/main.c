@@ -90,7 +90,7 @@ enum option_key {
 };
 
 /* argp(3) finds it by name: it must be visible to libc. */
-__attribute__((visibility("default"))) const char *argp_program_version = "coldpath-chdb 0.1.0";
+__attribute__((visibility("default"))) const char *argp_program_version = "coldpath-chdb " COLDPATH_VERSION;
 
 static const struct argp_option option_table[] = {
     {"port", 'p', "PORT", 0, "Listen on this port; 0: any free one, see --port-file (8123)", 0},

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/utf8.h"
 
 enum {
     CACHED_CONNECTIONS = 64,
@@ -550,8 +551,5 @@ void cp_http_reply_text(const cp_http_reply *reply, char *text, size_t size)
         snprintf(text, size, "HTTP status 200, but the reply is cut off, or does not say how long it is");
     else
         snprintf(text, size, "HTTP status %ld", reply->status);
-    for (char *at = text; *at; at++) { /* a server may say anything, and a terminal would obey */
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
-    }
+    cp_utf8_make_plain(text); /* a server may say anything, and a terminal would obey */
 }

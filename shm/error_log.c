@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "shm/control.h"
 #include "shm/file.h"
 #include "shm/sigbus_guard.h"
@@ -227,10 +228,7 @@ bool cp_error_log_is_whole(const cp_error_log *log, const char *dir)
 static void text_clean(char *text, size_t size)
 {
     text_end(text, size);
-    for (; *text; text++) {
-        if ((uint8_t)*text < 0x20 || *text == 0x7f)
-            *text = '?';
-    }
+    cp_utf8_make_plain(text);
 }
 
 /* False: free, or nothing that a recorder writes. */

@@ -30,6 +30,9 @@ static void quoting(void **state)
     quoted("two\nlines", "\"two\\nlines\"");
     quoted("\x01\x1b[31m\x7f\t", "\"\\x01\\x1b[31m\\x7f\\x09\"");
     quoted("größer", "\"größer\"");
+    quoted("\xc2\x9b"
+           "31m \xff\xc3",
+           "\"\\xc2\\x9b31m \\xff\\xc3\"");
 }
 
 /* In every room from the smallest: quoted, terminated, inside. */
