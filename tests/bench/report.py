@@ -97,7 +97,7 @@ def commands(directory, svg):
     result["watched"] = script("watched.py", 16)
     result["restart"] = script("restart.py", 9, CP_KILLS=seconds(9))
     if engine_present():
-        result["load"] = script("put_under_load.py", 90)
+        result["load"] = script("put_under_load.py", 110)
         result["ship"] = script("ship.py", 5, CP_ROUNDS=rounds(5))
         result["idle"] = script("idle.py", 4)
         result["linear"] = script("linear.py", 2, *(["--svg", str(svg)] if plots else []), python=plots or sys.executable)
