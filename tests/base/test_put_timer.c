@@ -83,7 +83,8 @@ static void test_nothing(void **state)
             const uint64_t begin = cp_put_timer_now();
             cp_put_timer_record(&timer, begin, cp_put_timer_now());
         }
-        const double step = timer.step_ticks > 4 ? (double)timer.step_ticks : 4;
+        const double step =
+            timer.step_ticks > 20 ? (double)timer.step_ticks : 20; /* finer ones vary by more than a step */
         found = cp_put_timer_quantile(&timer, 0.5) <= 0.3 * step;
     }
     assert_true(found);
