@@ -341,6 +341,10 @@ int main(void)
         cmocka_unit_test(every_day_reads_back), cmocka_unit_test(random_values_read_back),
         cmocka_unit_test(best_effort_agrees),
     };
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    puts("skipped: the engine cannot live in a process with a sanitizer (embedded/CMakeLists.txt)");
+    return 77;
+#endif
     if (access(library(), R_OK) != 0) {
         printf("skipped: no engine at %s; make it with cmake --build <build> --target chdb-engine\n",
                library());

@@ -85,6 +85,7 @@ class ChdbServer:
         port_file = self.work / "port"
         port_file.unlink(missing_ok=True)
         env = os.environ | self.env
+        env.pop("LD_PRELOAD", None)  # a sanitizer's library, for Python with our module in it: the engine cannot live with it
         library = engine_library(self.build)
         if library:
             env["COLDPATH_CHDB_LIB"] = library
