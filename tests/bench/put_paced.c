@@ -18,23 +18,16 @@
 
 #include "base/clock.h"
 #include "base/put_timer.h"
-#include "rows/quotes.h"
+#include "tests/bench/quote_puts.h"
 
 enum {
     MAX_TABLES = 64,
     NAME_ROOM = 64,
-    SYMBOLS = 64,
-    SYMBOL_ROOM = 16,
     MARKS = 1 << 16, /* a minute of milliseconds */
     TICK_NS = CP_NS_PER_S / 1000,
     BEHIND_NS = CP_NS_PER_S / 20,
     WAIT_SECONDS = 30 /* for the last marks */
 };
-
-typedef struct quote_put {
-    quotes_row row;
-    char tail[SYMBOL_ROOM];
-} quote_put;
 
 typedef struct mark {
     uint64_t position;
@@ -58,27 +51,14 @@ typedef struct feed {
 
 static feed feeds[MAX_TABLES];
 static cp_put_timer followed; /* put → delivered of all followed tables */
-static quote_put quotes[SYMBOLS];
-
-static void quotes_make(void)
-{
-    for (uint32_t i = 0; i < SYMBOLS; i++) {
-        quote_put *quote = &quotes[i];
-        const int length = snprintf(quote->tail, sizeof quote->tail, "SYM%uUSDT", i);
-        quote->row.venue = (cp_ref){sizeof quote->row, 3};
-        quote->row.symbol = (cp_ref){sizeof quote->row, (uint32_t)length};
-        quote->row.exch_ts_is_null = true;
-        quote->row.bid_px = INT64_C(1000000000) * (i + 1);
-        quote->row.bid_qty = quote->row.ask_qty = 100000000;
-    }
-}
+static quote_put quotes[QUOTE_SYMBOLS];
 
 static int row_put(feed *to, uint64_t number)
 {
-    quote_put *quote = &quotes[number % SYMBOLS];
+    quote_put *quote = &quotes[number % QUOTE_SYMBOLS];
     quote->row.recv_ts = (int64_t)cp_realtime_ns();
     quote->row.update_id = number;
-    if ((number / SYMBOLS) % 4 == 0)
+    if ((number / QUOTE_SYMBOLS) % 4 == 0)
         quote->row.bid_px += (int64_t)(number & 0xff) - 127;
     quote->row.ask_px = quote->row.bid_px + 1000000;
     const uint32_t bytes = (uint32_t)sizeof quote->row + quote->row.symbol.length;
@@ -192,7 +172,7 @@ int main(int argc, char **argv)
     }
     const unsigned follow = (unsigned)strtoul(argv[3], NULL, 10);
     int rc = cp_attach(&region, argv[1], &err);
-    quotes_make();
+    quote_puts_make(quotes);
     cp_put_timer_init(&followed);
     for (unsigned i = 0; i < count && rc == CP_OK; i++)
         rc = feed_open(&feeds[i], region, argv[4 + i], &err);

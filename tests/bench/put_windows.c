@@ -28,11 +28,9 @@
 
 #include "base/clock.h"
 #include "base/put_timer.h"
-#include "rows/quotes.h"
+#include "tests/bench/quote_puts.h"
 
 enum {
-    SYMBOLS = 64,
-    SYMBOL_ROOM = 16,
     SETTLE_NS = 5 * CP_NS_PER_MS,
     NAP_NS = CP_NS_PER_MS,
     GAP_NS = CP_NS_PER_US,
@@ -40,12 +38,7 @@ enum {
     BEHIND_NS = 50 * CP_NS_PER_MS, /* what was due before is let go */
 };
 
-typedef struct quote_put {
-    quotes_row row;
-    char tail[SYMBOL_ROOM];
-} quote_put;
-
-static quote_put quotes[SYMBOLS];
+static quote_put quotes[QUOTE_SYMBOLS];
 static cp_put_timer times;       /* of all puts */
 static cp_put_timer undisturbed; /* and of those */
 static uint64_t full;
@@ -53,22 +46,9 @@ static uint64_t gaps;
 static uint64_t gaps_ns;
 static bool ended; /* atomic */
 
-static void quotes_make(void)
-{
-    for (uint32_t i = 0; i < SYMBOLS; i++) {
-        quote_put *quote = &quotes[i];
-        const int length = snprintf(quote->tail, sizeof quote->tail, "SYM%uUSDT", i);
-        quote->row.venue = (cp_ref){sizeof quote->row, 3};
-        quote->row.symbol = (cp_ref){sizeof quote->row, (uint32_t)length};
-        quote->row.exch_ts_is_null = true;
-        quote->row.bid_px = INT64_C(1000000000) * (i + 1);
-        quote->row.bid_qty = quote->row.ask_qty = 100000000;
-    }
-}
-
 static void row_put(cp_ring *ring, uint64_t number, bool counted, bool disturbed)
 {
-    quote_put *quote = &quotes[number % SYMBOLS];
+    quote_put *quote = &quotes[number % QUOTE_SYMBOLS];
     quote->row.recv_ts = (int64_t)cp_realtime_ns();
     quote->row.update_id = number;
     quote->row.bid_px += (int64_t)(number & 0xff) - 127;
@@ -194,7 +174,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "put_windows: %s\n", err.text);
         return 69;
     }
-    quotes_make();
+    quote_puts_make(quotes);
     const int status = windows_run(ring, rate, window_ms * CP_NS_PER_MS, argc > 5);
     cp_ring_close(ring);
     cp_detach(region);
