@@ -45,9 +45,9 @@ class LostLog(unittest.TestCase):
 
     def wait_in_log(self, rows):
         deadline = time.monotonic() + 20
-        while self.table()["rows_in_log"] != rows and time.monotonic() < deadline:
+        while (found := self.table()["rows_in_log"]) != rows and time.monotonic() < deadline:
             time.sleep(0.02)
-        self.assertEqual(self.table()["rows_in_log"], rows)
+        self.assertEqual(found, rows)
 
     def leave_backlog(self, number=signal.SIGKILL):
         """DELIVERED rows in ClickHouse, WAITING in the log, a batch of them under way."""
@@ -194,8 +194,11 @@ class LostLog(unittest.TestCase):
         self.recorder.start()
         self.assertIn("rows are in another log", self.recorder.read_log())
         self.put(DELIVERED + WAITING, 10)
-        self.wait_in_log(WAITING)
+        deadline = time.monotonic() + 20
+        while self.held()[0] != DELIVERED + 10 and time.monotonic() < deadline:
+            time.sleep(0.02)
         self.assertEqual(self.held()[0], DELIVERED + 10)
+        self.wait_in_log(WAITING)
         done = self.recorder.run("coldpath", "flush", "--wait", "--timeout", "1s")
         self.assertEqual(done.returncode, 1, "not all is delivered")
         self.assertEqual(self.recorder.stop(), 0)
