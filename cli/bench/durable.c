@@ -14,7 +14,6 @@
 #include "cli/bench/child.h"
 #include "cli/bench/figure.h"
 #include "wal/inspect.h"
-#include "wal/log.h"
 
 enum {
     START_MS = 10000,
@@ -31,6 +30,7 @@ struct cp_bench_durable {
     cp_ring *rings[CP_BENCH_DURABLE_SIZES];
     uint32_t sizes[CP_BENCH_DURABLE_SIZES];
     uint32_t count;
+    bool (*cancelled)(void);
     uint8_t *row;
 };
 
@@ -66,7 +66,7 @@ static int producer_attach(cp_bench_durable *d, cp_error *err)
     char region[PATH_MAX + 8];
     snprintf(region, sizeof region, "%s/bench", d->region);
     int rc = CP_E_ABSENT;
-    for (int ms = 0; ms < START_MS && rc != CP_OK; ms += STEP_MS) {
+    for (int ms = 0; ms < START_MS && rc != CP_OK && !d->cancelled(); ms += STEP_MS) {
         rc = cp_attach(&d->attached, region, err);
         if (rc != CP_OK)
             usleep(STEP_MS * 1000);
@@ -85,7 +85,7 @@ static int producer_attach(cp_bench_durable *d, cp_error *err)
 static void segments_wait(const cp_bench_durable *d, const char *dir)
 {
     uint32_t ready = 0;
-    for (int ms = 0; ms < START_MS && ready < d->count; ms += STEP_MS) {
+    for (int ms = 0; ms < START_MS && ready < d->count && !d->cancelled(); ms += STEP_MS) {
         ready = 0;
         for (uint32_t i = 0; i < d->count; i++) {
             char log[PATH_MAX + 32];
@@ -102,7 +102,7 @@ static void segments_wait(const cp_bench_durable *d, const char *dir)
 }
 
 int cp_bench_durable_open(cp_bench_durable **out, const char *dir, const uint32_t *sizes, uint32_t count,
-                          cp_error *err)
+                          bool (*cancelled)(void), cp_error *err)
 {
     char config[PATH_MAX];
     *out = NULL;
@@ -113,6 +113,7 @@ int cp_bench_durable_open(cp_bench_durable **out, const char *dir, const uint32_
     }
     uint32_t most = 0;
     d->count = count;
+    d->cancelled = cancelled;
     for (uint32_t i = 0; i < count; i++) {
         d->sizes[i] = sizes[i];
         most = sizes[i] > most ? sizes[i] : most;
@@ -153,14 +154,16 @@ uint32_t cp_bench_durable_measure(cp_bench_durable *d, uint32_t size, uint64_t l
     memcpy(d->row, &text, sizeof text);
     const uint64_t began = cp_boottime_ns();
     uint64_t now = began;
-    while (now < began + length_ns && count < most) {
+    while (now < began + length_ns && count < most && !d->cancelled()) {
         const uint64_t from = cp_boottime_ns();
         void *row = cp_claim(ring, d->sizes[size]);
         if (!row)
             break; /* the log's limit is reached */
         memcpy(row, d->row, d->sizes[size]);
         const uint64_t position = cp_commit(ring);
-        while (cp_position(ring, CP_DURABLE) < position && now < began + 2 * length_ns + CP_NS_PER_S) {
+        while (cp_position(ring, CP_DURABLE) < position) {
+            if (now >= began + 2 * length_ns + CP_NS_PER_S || d->cancelled())
+                return count; /* of this row it is not known how long it takes */
             now = cp_boottime_ns();
             __builtin_ia32_pause();
         }

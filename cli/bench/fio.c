@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +16,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 
-enum { ANSWER = 256 * 1024, ARGUMENTS = 20, NOT_FOUND = 127 };
+enum { ANSWER = 256 * 1024, ARGUMENTS = 20, NOT_FOUND = 127, LOOK_MS = 100 };
 
 /* Runs in the child. */
 static void fio_exec(const cp_bench_fio *fio, int out)
@@ -52,10 +54,16 @@ static void fio_exec(const cp_bench_fio *fio, int out)
     _exit(NOT_FOUND);
 }
 
-static int answer_read(int fd, char *answer)
+/* All that it prints, until its end. Told to end, it ends its own processes too; told more than once, since it may not yet listen. */
+static int answer_read(const cp_bench_fio *fio, pid_t child, int fd, char *answer)
 {
     size_t used = 0;
     for (;;) {
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        if (fio->cancelled())
+            kill(child, SIGTERM);
+        if (poll(&wait, 1, LOOK_MS) <= 0)
+            continue;
         const ssize_t got = read(fd, answer + used, ANSWER - 1 - used);
         if (got < 0 && errno == EINTR)
             continue;
@@ -114,7 +122,7 @@ int cp_bench_fio_run(const cp_bench_fio *fio, cp_bench_fio_result *result, cp_er
     int status = 0;
     int rc = CP_E_NOMEM;
     if (child > 0) {
-        rc = answer_read(ends[0], answer);
+        rc = answer_read(fio, child, ends[0], answer);
         while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
         }
     }

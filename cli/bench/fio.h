@@ -13,6 +13,7 @@ typedef struct cp_bench_fio {
     uint32_t depth;
     bool dsync; /* O_DSYNC; else fdatasync after every write */
     uint64_t runtime_ns;
+    bool (*cancelled)(void); /* then it is ended early */
 } cp_bench_fio;
 
 typedef struct cp_bench_fio_result {

@@ -3,7 +3,8 @@
  *   bare      O_DIRECT reads of 4 MiB, one at a time, of every segment's used part: no look at the bytes
  *   replay    the log's reader over the same segments: header and payload CRCs, chain, rows indexed into a chunk, as delivery
  *             gets them; it reads ahead, so that the disk is the bound as long as it is slower than a CPU
- *   open      the log opened: directory, headers, the newest segment's records
+ *   open      the log opened: directory, headers, the newest segment's records; it is no part of replay, and figures that are said
+ *             to be with it hold both
  *
  * The reader copies payloads, and counts the bytes of the files, as the bare reads do. Rounds are interleaved. */
 #ifndef CP_CLI_BENCH_RECOVER_H
@@ -30,11 +31,14 @@ typedef struct cp_bench_recover_report {
     uint64_t rows;
     cp_bench_figure bare_bytes_per_s;
     cp_bench_figure replay_bytes_per_s;
-    cp_bench_figure replay_over_bare; /* round by round */
+    cp_bench_figure replay_over_bare;      /* round by round */
+    cp_bench_figure open_replay_over_bare; /* the bytes by the time of opening and replay, likewise */
     cp_bench_figure open_ns;
+    bool not_persistent; /* a file system in memory: no disk was read */
 } cp_bench_recover_report;
 
-/* Runs it in a directory of its own below dir, which is removed at the end. Errors of making it and of the log. */
+/* Runs it in a directory of its own below dir, which is removed at the end. CP_E_IO: there is no room; errors of making it and of
+ * the log. Cancelled, it ends within a second or two, with the rounds that were whole. */
 int cp_bench_recover_run(const cp_bench_recover_options *options, cp_bench_recover_report *report,
                          cp_error *err);
 

@@ -146,6 +146,24 @@ static bool parse_pace(const char *text, uint64_t *ns)
     return cp_duration_parse(text, ns) && *ns >= 200 && *ns <= CP_NS_PER_MS;
 }
 
+static bool cpus_parse(const char *text, cp_bench_put_options *options)
+{
+    char first[16];
+    uint64_t producer = 0;
+    uint64_t consumer = 0;
+    const size_t length = strcspn(text, ",");
+    if (text[length] != ',' || length >= sizeof first)
+        return false;
+    memcpy(first, text, length);
+    first[length] = '\0';
+    if (!cp_number_parse(first, 0, CPU_SETSIZE - 1, &producer) ||
+        !cp_number_parse(text + length + 1, 0, CPU_SETSIZE - 1, &consumer))
+        return false;
+    options->producer_cpu = (int)producer;
+    options->consumer_cpu = (int)consumer;
+    return true;
+}
+
 static bool compression_find(const char *name, cp_compression *way)
 {
     static const char *const names[] = {
@@ -227,7 +245,7 @@ static error_t bench_parse(int key, char *value, struct argp_state *state)
         args->put.ring_size = number;
         return 0;
     case OPTION_CPUS:
-        if (sscanf(value, "%d,%d", &args->put.producer_cpu, &args->put.consumer_cpu) != 2)
+        if (!cpus_parse(value, &args->put))
             argp_error(state, "--cpus '%s': two numbers, as in 0,1, are wanted", value);
         return 0;
     case 'd':

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "cli/bench/durable.h"
 #include "cli/bench/fio.h"
+#include "cli/bench/place.h"
 #include "cli/cli.h"
 
 enum {
@@ -26,9 +27,16 @@ enum {
     PARTS =
         21, /* measurements of a round: per size 2 fio, commit, stream, put; 2 fio of streams; and some room */
     READY_MS = 5000,
+    PATIENCE_S = 10, /* a log that makes nothing durable for so long is no longer waited for */
     DELIVER_BYTES = SEGMENT / 4,
     DELIVER_US = 2000
 };
+
+/* What it takes of the disk: the log up to its limit, fio's file, and the first segments of the recorder's logs. These grow with
+ * what is put, and stop where the disk does: then only their figures end. */
+static const uint64_t room_needed =
+    (uint64_t)SEGMENTS * SEGMENT + FIO_FILE +
+    (uint64_t)CP_BENCH_WAL_SIZES * CP_BENCH_DURABLE_SEGMENTS * CP_WAL_SEGMENT_SIZE;
 
 static const uint32_t payloads[CP_BENCH_WAL_SIZES] = {1024, 16 * 1024, PAYLOAD_MAX};
 
@@ -64,6 +72,10 @@ typedef struct bench {
     atomic_bool stop;
     double samples[CP_BENCH_WAL_SIZES][FIGURES][CP_BENCH_MAX_ROUNDS];
     double fio_stream[CP_BENCH_MAX_ROUNDS];
+    uint32_t put_rounds[CP_BENCH_WAL_SIZES]; /* that have figures of puts */
+    uint32_t dsync_rounds[CP_BENCH_WAL_SIZES];
+    uint32_t dsync_stream_rounds;
+    bool stuck; /* the log made nothing durable while it was waited for */
 } bench;
 
 /* ---- the log --------------------------------------------------------------------------------------------------- */
@@ -100,9 +112,12 @@ static bool append(bench *b, uint32_t payload, uint64_t *lsn)
 /* Until nothing is under way. */
 static void settle(bench *b, uint64_t lsn)
 {
-    const uint64_t until = cp_boottime_ns() + CP_NS_PER_S;
-    while (cp_wal_durable(b->wal) < lsn && cp_boottime_ns() < until)
-        cp_wal_step(b->wal, cp_boottime_ns());
+    const uint64_t until = cp_boottime_ns() + PATIENCE_S * (uint64_t)CP_NS_PER_S;
+    while (cp_wal_durable(b->wal) < lsn && !b->stuck && !b->options->cancelled()) {
+        const uint64_t now = cp_boottime_ns();
+        cp_wal_step(b->wal, now);
+        b->stuck = now >= until;
+    }
 }
 
 static void commit_measure(bench *b, uint32_t size, uint32_t round)
@@ -113,19 +128,20 @@ static void commit_measure(bench *b, uint32_t size, uint32_t round)
     uint64_t lsn = 0;
     uint64_t busy_ns = 0;
     uint32_t count = 0;
-    while (now < began + b->part_ns && count < SAMPLES) {
+    while ((now < began + b->part_ns || count == 0) && count < SAMPLES && !b->stuck &&
+           !b->options->cancelled()) {
         const uint64_t from = cp_boottime_ns();
         const bool taken = append(b, payloads[size], &lsn);
         cp_wal_step(b->wal, from);
-        while (taken && cp_wal_durable(b->wal) < lsn)
-            cp_wal_step(b->wal, from);
+        if (taken)
+            settle(b, lsn);
         now = cp_boottime_ns();
         if (taken) {
             busy_ns += now - from;
             b->latencies[count++] = now - from;
-        }
+        } else
+            b->stuck = count == 0 && now >= began + PATIENCE_S * (uint64_t)CP_NS_PER_S;
     }
-    settle(b, lsn);
     samples[COMMITS][round] = (double)count * 1e9 / (double)(busy_ns + 1);
     samples[COMMIT_P50][round] = (double)cp_bench_percentile(b->latencies, count, 0.5);
     samples[COMMIT_P99][round] = (double)cp_bench_percentile(b->latencies, count, 0.99);
@@ -139,7 +155,7 @@ static void stream_measure(bench *b, uint32_t size, uint32_t round)
     const uint64_t began = cp_boottime_ns();
     uint64_t now = began;
     uint64_t lsn = 0;
-    while (now < began + b->part_ns) {
+    while (now < began + b->part_ns && !b->options->cancelled()) {
         for (int i = 0; i < BURST && append(b, payloads[size], &lsn); i++) {
         }
         cp_wal_step(b->wal, now);
@@ -157,28 +173,46 @@ static void stream_measure(bench *b, uint32_t size, uint32_t round)
 
 /* ---- fio ------------------------------------------------------------------------------------------------------- */
 
-/* The faster of both ways to make writes durable. */
-static void fio_measure(bench *b, uint64_t block, uint32_t depth, char sync[16], cp_bench_fio_result *best,
-                        cp_bench_wal_report *report)
+/* Keeps what could not be measured, and why. */
+static void note_add(cp_bench_wal_report *report, const char *what)
 {
+    const size_t used = strlen(report->note);
+    snprintf(report->note + used, sizeof report->note - used, "%s%.120s", used ? "; " : "", what);
+}
+
+/* The faster of both ways to make writes durable; dsync_rounds counts where that is dsync. */
+static void fio_measure(bench *b, uint64_t block, uint32_t depth, uint32_t *dsync_rounds,
+                        cp_bench_fio_result *best, cp_bench_wal_report *report)
+{
+    bool dsync_best = false;
     memset(best, 0, sizeof *best);
-    for (int dsync = 0; dsync < 2 && b->fio; dsync++) {
+    for (int dsync = 0; dsync < 2 && b->fio && !b->options->cancelled(); dsync++) {
         const cp_bench_fio fio = {.file = b->fio_file,
                                   .file_size = FIO_FILE,
                                   .block = block,
                                   .depth = depth,
                                   .dsync = dsync,
-                                  .runtime_ns = b->part_ns};
+                                  .runtime_ns = b->part_ns,
+                                  .cancelled = b->options->cancelled};
         cp_bench_fio_result result;
         cp_error err = {0};
-        if (cp_bench_fio_run(&fio, &result, &err) != CP_OK) {
+        const int rc = cp_bench_fio_run(&fio, &result, &err);
+        if (b->options->cancelled())
+            return;
+        if (rc != CP_OK) {
             b->fio = false;
-            snprintf(report->note, sizeof report->note, "%.250s", err.text);
+            note_add(report, err.text);
         } else if (result.bytes_per_s > best->bytes_per_s) {
             *best = result;
-            snprintf(sync, 16, "%s", dsync ? "dsync" : "fdatasync");
+            dsync_best = dsync;
         }
     }
+    *dsync_rounds += dsync_best;
+}
+
+static const char *sync_name(uint32_t dsync_rounds, uint32_t rounds)
+{
+    return dsync_rounds == 0 ? "fdatasync" : dsync_rounds >= rounds ? "dsync" : "either";
 }
 
 static double ratio(double a, double b)
@@ -188,29 +222,42 @@ static double ratio(double a, double b)
 
 /* ---- rounds ---------------------------------------------------------------------------------------------------- */
 
-static void put_measure(bench *b, uint32_t size, uint32_t round)
+static void put_measure(bench *b, uint32_t size)
 {
     if (!b->durable)
         return;
     const uint32_t count = cp_bench_durable_measure(b->durable, size, b->part_ns, b->latencies, SAMPLES);
+    if (count == 0)
+        return; /* its log is full, or its disk */
+    const uint32_t round = b->put_rounds[size]++;
     b->samples[size][PUT_P50][round] = (double)cp_bench_percentile(b->latencies, count, 0.5);
     b->samples[size][PUT_P99][round] = (double)cp_bench_percentile(b->latencies, count, 0.99);
 }
 
-static void round_run(bench *b, uint32_t round, cp_bench_wal_report *report)
+/* What the log says of itself when it takes nothing. */
+static int stuck_fail(bench *b, cp_error *err)
+{
+    cp_wal_status status;
+    cp_wal_status_read(b->wal, &status);
+    return cp_error_set(err, CP_E_IO, "the log in %s made nothing durable for %d s: %s", b->options->dir,
+                        PATIENCE_S, status.error[0] ? status.error : "the disk is too slow, or full");
+}
+
+static int round_run(bench *b, uint32_t round, cp_bench_wal_report *report, cp_error *err)
 {
     cp_bench_fio_result stream;
-    char sync[16];
-    fio_measure(b, FRAME, STREAM_DEPTH, sync, &stream, report);
+    fio_measure(b, FRAME, STREAM_DEPTH, &b->dsync_stream_rounds, &stream, report);
     b->fio_stream[round] = stream.bytes_per_s;
-    for (uint32_t size = 0; size < CP_BENCH_WAL_SIZES; size++) {
+    for (uint32_t size = 0; size < CP_BENCH_WAL_SIZES && !b->options->cancelled(); size++) {
         double(*samples)[CP_BENCH_MAX_ROUNDS] = b->samples[size];
         cp_bench_fio_result fio;
         const uint64_t block = payloads[size] < CP_WAL_BLOCK ? CP_WAL_BLOCK : payloads[size];
         commit_measure(b, size, round);
-        fio_measure(b, block, 1, report->fio_sync[size], &fio, report);
+        fio_measure(b, block, 1, &b->dsync_rounds[size], &fio, report);
         stream_measure(b, size, round);
-        put_measure(b, size, round);
+        if (b->stuck)
+            return stuck_fail(b, err);
+        put_measure(b, size);
         samples[FIO_P50][round] = fio.p50_ns;
         samples[FIO_P99][round] = fio.p99_ns;
         samples[FIO_COMMITS][round] = fio.commits_per_s;
@@ -218,10 +265,12 @@ static void round_run(bench *b, uint32_t round, cp_bench_wal_report *report)
         samples[P50_RATIO][round] = ratio(samples[COMMIT_P50][round], fio.p50_ns);
         samples[P99_RATIO][round] = ratio(samples[COMMIT_P99][round], fio.p99_ns);
     }
+    return CP_OK;
 }
 
 static void summarise(bench *b, cp_bench_wal_report *report)
 {
+    uint32_t without = 0; /* rounds and sizes */
     for (uint32_t size = 0; size < CP_BENCH_WAL_SIZES; size++) {
         cp_bench_wal_result *r = &report->sizes[size];
         cp_bench_figure *const to[FIGURES] = {
@@ -230,9 +279,21 @@ static void summarise(bench *b, cp_bench_wal_report *report)
             &r->stream_over_fio, &r->p50_over_fio,      &r->p99_over_fio,       &r->put_p50_ns,
             &r->put_p99_ns};
         r->payload = payloads[size];
-        for (int f = 0; f < FIGURES; f++)
-            *to[f] = cp_bench_figure_of(b->samples[size][f], report->rounds);
+        for (int f = 0; f < FIGURES; f++) {
+            const bool put = f == PUT_P50 || f == PUT_P99;
+            *to[f] = cp_bench_figure_of(b->samples[size][f], put ? b->put_rounds[size] : report->rounds);
+        }
+        if (b->put_rounds[size] < report->rounds)
+            without += report->rounds - b->put_rounds[size];
+        report->fio_sync[size] = sync_name(b->dsync_rounds[size], report->rounds);
     }
+    if (b->durable && without > 0) {
+        char text[96];
+        snprintf(text, sizeof text, "put, %u of %u times: the recorder's log was full", without,
+                 report->rounds * CP_BENCH_WAL_SIZES);
+        note_add(report, text);
+    }
+    report->fio_stream_sync = sync_name(b->dsync_stream_rounds, report->rounds);
     report->fio_stream_bytes_per_s = cp_bench_figure_of(b->fio_stream, report->rounds);
     report->fio = b->fio;
 }
@@ -246,6 +307,11 @@ static int bench_open(bench *b, cp_error *err)
     if (!realpath(b->options->dir, place) ||
         snprintf(b->dir, sizeof b->dir, "%s/coldpath-bench-XXXXXX", place) >= (int)sizeof b->dir)
         return cp_error_errno(err, CP_E_ABSENT, errno, "no directory %s", b->options->dir);
+    int rc = cp_bench_place_check(place, "bench wal", room_needed, err);
+    if (rc != CP_OK) {
+        b->dir[0] = 0;
+        return rc;
+    }
     if (!mkdtemp(b->dir)) {
         const int errnum = errno;
         b->dir[0] = 0;
@@ -266,7 +332,7 @@ static int bench_open(bench *b, cp_error *err)
                                   .limit = (uint64_t)SEGMENTS * SEGMENT,
                                   .max_chunk_bytes = PAYLOAD_MAX,
                                   .frame_bytes = FRAME};
-    int rc = cp_wal_open(&b->wal, &config, err);
+    rc = cp_wal_open(&b->wal, &config, err);
     if (rc == CP_OK)
         rc = cp_wal_start(b->wal, err);
     if (rc == CP_OK) {
@@ -279,16 +345,23 @@ static int bench_open(bench *b, cp_error *err)
 
 /* New segments are written full of zeros first: that is not to be measured. So the log gets all that it will need, and uses them
  * again from then on. */
-static void warm_up(bench *b)
+static int warm_up(bench *b, cp_error *err)
 {
     cp_wal_status status;
+    const uint64_t part_ns = b->part_ns;
+    b->part_ns = part_ns < CP_NS_PER_S ? part_ns : CP_NS_PER_S;
+    commit_measure(b, CP_BENCH_WAL_SIZES - 1, 0); /* waits for the first segment */
     stream_measure(b, CP_BENCH_WAL_SIZES - 1, 0);
-    for (int ms = 0; ms < READY_MS; ms += 10) {
+    b->part_ns = part_ns;
+    if (b->stuck)
+        return stuck_fail(b, err);
+    for (int ms = 0; ms < READY_MS && !b->options->cancelled(); ms += 10) {
         cp_wal_status_read(b->wal, &status);
         if (status.segments_ready >= CP_WAL_READY)
-            return;
+            break;
         usleep(10 * 1000);
     }
+    return CP_OK;
 }
 
 static void bench_free(bench *b)
@@ -315,17 +388,21 @@ int cp_bench_wal_run(const cp_bench_wal_options *options, cp_bench_wal_report *r
     b->part_ns = options->total_ns / options->rounds / PARTS;
     int rc = bench_open(b, err);
     cp_error absent = {0};
-    if (rc == CP_OK &&
-        cp_bench_durable_open(&b->durable, b->dir, payloads, CP_BENCH_WAL_SIZES, &absent) != CP_OK)
-        snprintf(report->note, sizeof report->note, "put: %.240s", absent.text);
+    if (rc == CP_OK && cp_bench_durable_open(&b->durable, b->dir, payloads, CP_BENCH_WAL_SIZES,
+                                             options->cancelled, &absent) != CP_OK) {
+        char text[128];
+        snprintf(text, sizeof text, "put: %.120s", absent.text);
+        note_add(report, text);
+    }
     if (rc == CP_OK)
-        warm_up(b);
+        rc = warm_up(b, err);
     for (uint32_t round = 0; rc == CP_OK && round < options->rounds && !options->cancelled(); round++) {
         options->progress(round, options->rounds);
-        round_run(b, round, report);
-        report->rounds = round + 1;
+        rc = round_run(b, round, report, err);
+        if (!options->cancelled())
+            report->rounds = round + 1;
     }
-    if (rc == CP_OK) {
+    if (rc == CP_OK && report->rounds > 0) {
         cp_wal_status_read(b->wal, &report->log);
         summarise(b, report);
     }
@@ -370,13 +447,48 @@ static int print_json(const cp_bench_wal_report *report, const cp_bench_host *ho
     cp_json_add_string(answer, "backend", report->log.backend);
     cp_json_add_string(answer, "sync", report->log.sync);
     cp_json_add_bool(answer, "direct", !report->log.buffered);
+    cp_json_add_bool(answer, "persistent", !report->log.not_persistent);
     cp_json_add_bool(answer, "fio", report->fio);
     cp_json_add_string(answer, "note", report->note[0] ? report->note : NULL);
-    cp_bench_figure_add(answer, "fio_stream_bytes_per_s", &report->fio_stream_bytes_per_s);
+    if (report->fio) {
+        cp_json_add_string(answer, "fio_stream_sync", report->fio_stream_sync);
+        cp_bench_figure_add(answer, "fio_stream_bytes_per_s", &report->fio_stream_bytes_per_s);
+    }
     for (uint32_t size = 0; size < CP_BENCH_WAL_SIZES; size++)
         json_object_array_add(sizes, size_json(report, size));
     cp_json_add(answer, "sizes", sizes);
     return cp_json_end(answer);
+}
+
+/* A number, or a dash where nothing was measured. */
+static void cell_print(int width, int digits, double value)
+{
+    if (value > 0)
+        printf(" %*.*f", width, digits, value);
+    else
+        printf(" %*s–", width - 1, ""); /* one column, three bytes */
+}
+
+static void size_print(const cp_bench_wal_report *report, uint32_t size)
+{
+    const cp_bench_wal_result *r = &report->sizes[size];
+    const double fio = report->fio;
+    printf("%4u KiB |", r->payload / 1024);
+    cell_print(8, 1, r->commit_p50_ns.median / 1e3);
+    cell_print(9, 1, fio * r->fio_p50_ns.median / 1e3);
+    cell_print(9, 2, fio * r->p50_over_fio.median);
+    printf(" |");
+    cell_print(8, 1, r->commit_p99_ns.median / 1e3);
+    cell_print(9, 1, fio * r->fio_p99_ns.median / 1e3);
+    cell_print(9, 2, fio * r->p99_over_fio.median);
+    printf(" |");
+    cell_print(8, 0, r->stream_bytes_per_s.median / 1e6);
+    cell_print(9, 2, fio * r->stream_over_fio.median);
+    cell_print(9, 3, r->device_over_payload.median);
+    printf(" |");
+    cell_print(9, 1, r->put_p50_ns.median / 1e3);
+    cell_print(9, 1, r->put_p99_ns.median / 1e3);
+    putchar('\n');
 }
 
 int cp_bench_wal_print(const cp_bench_wal_report *report, const cp_bench_host *host, bool json)
@@ -385,19 +497,19 @@ int cp_bench_wal_print(const cp_bench_wal_report *report, const cp_bench_host *h
         return print_json(report, host);
     printf("%-8s | %-28s | %-28s | %-28s | %s\n", "payload", "commit p50: log, fio, ratio",
            "commit p99: log, fio, ratio", "stream MB/s, / fio, dev/payl", "put to durable p50, p99");
-    for (uint32_t size = 0; size < CP_BENCH_WAL_SIZES; size++) {
-        const cp_bench_wal_result *r = &report->sizes[size];
-        printf("%4u KiB | %8.1f %9.1f %9.2f | %8.1f %9.1f %9.2f | %8.0f %9.2f %9.3f | %9.1f %9.1f\n",
-               r->payload / 1024, r->commit_p50_ns.median / 1e3, r->fio_p50_ns.median / 1e3,
-               r->p50_over_fio.median, r->commit_p99_ns.median / 1e3, r->fio_p99_ns.median / 1e3,
-               r->p99_over_fio.median, r->stream_bytes_per_s.median / 1e6, r->stream_over_fio.median,
-               r->device_over_payload.median, r->put_p50_ns.median / 1e3, r->put_p99_ns.median / 1e3);
-    }
-    printf("us; medians of %u rounds; log: %s, %s%s; fio of streams: 1 MiB writes, two under way, %.0f "
-           "MB/s%s%s\n",
-           report->rounds, report->log.backend, report->log.sync, report->log.buffered ? ", not direct" : "",
-           report->fio_stream_bytes_per_s.median / 1e6, report->note[0] ? "\nnot measured: " : "",
-           report->note);
+    for (uint32_t size = 0; size < CP_BENCH_WAL_SIZES; size++)
+        size_print(report, size);
+    printf("us; medians of %u rounds; log: %s, %s%s%s\n", report->rounds, report->log.backend,
+           report->log.sync, report->log.buffered ? ", not direct" : "",
+           report->log.not_persistent ? "; a file system in memory, no disk" : "");
+    if (report->fio)
+        printf("fio, the faster of fdatasync and dsync in each round: commits of 1 KiB %s, 16 KiB %s, 256 "
+               "KiB %s; "
+               "streams (1 MiB writes, two under way) %s, %.0f MB/s\n",
+               report->fio_sync[0], report->fio_sync[1], report->fio_sync[2], report->fio_stream_sync,
+               report->fio_stream_bytes_per_s.median / 1e6);
+    if (report->note[0])
+        printf("not measured: %s\n", report->note);
     cp_bench_host_print(host);
     return cp_output_finish();
 }

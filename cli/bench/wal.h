@@ -44,7 +44,7 @@ typedef struct cp_bench_wal_result {
     cp_bench_figure stream_over_fio;     /* bytes/s, round by round */
     cp_bench_figure p50_over_fio;
     cp_bench_figure p99_over_fio;
-    cp_bench_figure put_p50_ns; /* zeros without a recorder */
+    cp_bench_figure put_p50_ns; /* of the rounds that had one; zeros without a recorder */
     cp_bench_figure put_p99_ns;
 } cp_bench_wal_result;
 
@@ -52,13 +52,16 @@ typedef struct cp_bench_wal_report {
     uint32_t rounds;
     bool fio;
     char note[256]; /* what could not be measured, and why */
-    char fio_sync[3][16];
+    const char *fio_sync
+        [CP_BENCH_WAL_SIZES]; /* the faster one: "fdatasync", "dsync"; "either": not the same in all rounds */
+    const char *fio_stream_sync;
     cp_wal_status log; /* backend and sync mode */
     cp_bench_figure fio_stream_bytes_per_s;
     cp_bench_wal_result sizes[CP_BENCH_WAL_SIZES];
 } cp_bench_wal_report;
 
-/* Runs it in a directory of its own below dir, which is removed at the end. Errors of making it and of the log. */
+/* Runs it in a directory of its own below dir, which is removed at the end. CP_E_IO: there is no room, or the log took nothing in
+ * ten seconds; errors of making it and of the log. Cancelled, it ends within a second or two, with the rounds that were whole. */
 int cp_bench_wal_run(const cp_bench_wal_options *options, cp_bench_wal_report *report, cp_error *err);
 
 /* Prints the report; returns an exit code. */

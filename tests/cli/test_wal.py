@@ -144,6 +144,8 @@ class Bench(support.Case):
                            "put_to_durable_p50_ns") + (("fio_p50_ns", "stream_over_fio") if answer["fio"] else ()):
                 self.assertGreater(size[figure]["median"], 0, figure)
             self.assertGreaterEqual(size["device_over_payload"]["median"], 1)
+            if answer["fio"]:
+                self.assertIn(size["fio_sync"], ("fdatasync", "dsync"))
         self.assertEqual(list(scratch.iterdir()), [])
 
     def test_recover(self):
@@ -155,9 +157,56 @@ class Bench(support.Case):
         answer = json.loads(result.stdout)
         self.assertEqual(answer["records"], 256)
         self.assertGreaterEqual(answer["bytes"], 64 << 20)
-        for figure in ("bare_bytes_per_s", "replay_bytes_per_s", "replay_over_bare", "open_ns"):
+        for figure in ("bare_bytes_per_s", "replay_bytes_per_s", "replay_over_bare", "open_replay_over_bare", "open_ns"):
             self.assertGreater(answer[figure]["median"], 0, figure)
+        self.assertLess(answer["open_replay_over_bare"]["median"], answer["replay_over_bare"]["median"])
         self.assertEqual(list(scratch.iterdir()), [])
+
+    def test_wal_without_fio(self):
+        scratch = pathlib.Path(tempfile.mkdtemp(prefix="coldpath-bench-test-"))
+        self.addCleanup(shutil.rmtree, scratch, ignore_errors=True)
+        verb = [support.BIN / "coldpath", "bench", "wal", "--seconds", "1", "--rounds", "1", "--dir", scratch]
+        environment = os.environ | {"PATH": str(scratch)}
+        answer = json.loads(subprocess.run(verb + ["--json"], env=environment, capture_output=True, timeout=120, check=True).stdout)
+        self.assertEqual((answer["fio"], answer["note"]), (False, "fio is not installed"))
+        self.assertEqual([key for item in (answer, *answer["sizes"]) for key in item if "fio" in key], ["fio"])
+        table = subprocess.run(verb, env=environment, capture_output=True, timeout=120, check=True).stdout.decode()
+        row = next(line for line in table.splitlines() if line.startswith("  16 KiB"))
+        self.assertEqual(row.split("|")[1].split()[1:], ["–", "–"], table)
+        self.assertIn("not measured: fio is not installed", table)
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare"), "needs root to mount a small disk")
+    def test_no_room(self):
+        scratch = pathlib.Path(tempfile.mkdtemp(prefix="coldpath-bench-test-"))
+        self.addCleanup(shutil.rmtree, scratch, ignore_errors=True)
+        for verb in ("wal", "recover"):
+            done = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c",
+                                   'mount -t tmpfs -o size=100m small "$1" || exit 99; "$2" bench "$3" --rounds 1 --dir "$1"', "sh",
+                                   scratch, support.BIN / "coldpath", verb], capture_output=True, timeout=120, check=False)
+            if done.returncode in (1, 99) and b"coldpath" not in done.stderr:
+                self.skipTest(f"no file system may be mounted here: {done.stderr.decode()}")
+            self.assertEqual((done.returncode, done.stdout), (74, b""), done.stderr)
+            self.assertRegex(done.stderr.decode(), f"bench {verb} takes .* in {scratch}, and its disk has .* free: .*--dir")
+
+    def test_ends_when_told(self):
+        """Parts of a round of an hour take minutes; each is left early, whatever it waits for."""
+        scratch = pathlib.Path(tempfile.mkdtemp(prefix="coldpath-bench-test-"))
+        self.addCleanup(shutil.rmtree, scratch, ignore_errors=True)
+        bench = subprocess.Popen([support.BIN / "coldpath", "bench", "wal", "--seconds", "3600", "--rounds", "1", "--dir", scratch],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(bench.communicate)
+        self.addCleanup(bench.kill)
+        bench.stderr.readline()  # which says how many rounds there will be, when the first begins
+        bench.send_signal(signal.SIGTERM)
+        out, _ = bench.communicate(timeout=60)
+        self.assertEqual((bench.returncode, out), (1, b""))  # no round was whole
+        self.assertEqual(list(scratch.iterdir()), [])
+
+    def test_cpus(self):
+        for cpus in ("0,1x", "0", "0,", ",1", "0,-1", "0,1,2", "0 ,1", "0,99999999999"):
+            done = self.coldpath("bench", "put", "--cpus", cpus)
+            self.assertEqual(done.returncode, 64, cpus)
+            self.assertIn(f"--cpus '{cpus}'", done.stderr.decode())
 
 
 if __name__ == "__main__":
