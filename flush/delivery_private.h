@@ -73,7 +73,7 @@ struct cp_delivery {
     uint32_t seen; /* chunks at the queue's head that are counted in queued_* */
     uint64_t queued_rows;
     uint64_t queued_bytes;
-    uint64_t queued_oldest;   /* first_seen_ns of the first of them, so that a step that only looks reads no chunk; 0: none */
+    uint64_t queued_oldest;   /* first_seen_ns of the first of them, so that a step only looks; 0: none */
     uint32_t queued_pressing; /* of them, chunks whose rings are filling up */
     cp_delivery_state_ state;
     _Atomic bool busy; /* state is not IDLE; for other threads */
