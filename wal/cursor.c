@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/pages.h"
 
 enum { TAG_AHEAD = 1 };
 
@@ -14,9 +15,9 @@ int cp_wal_window_init(cp_wal_window *window, uint32_t max_payload, uint64_t lea
     const uint64_t record = cp_wal_block_up((uint64_t)max_payload + CP_WAL_RECORD_HEADER) + CP_WAL_BLOCK;
     *window = (cp_wal_window){.keep = ahead ? record : 0};
     window->capacity = least > record ? cp_wal_block_up(least) : record;
-    window->buffer = aligned_alloc(CP_IO_BLOCK, window->keep + window->capacity);
+    window->buffer = cp_pages_take(window->keep + window->capacity);
     if (ahead)
-        window->other = aligned_alloc(CP_IO_BLOCK, window->keep + window->capacity);
+        window->other = cp_pages_take(window->keep + window->capacity);
     if (window->buffer && (window->other || !ahead))
         return CP_OK;
     cp_wal_window_destroy(window);

@@ -13,12 +13,13 @@
 #include "base/dir.h"
 #include "base/error.h"
 #include "base/failpoint.h"
+#include "base/pages.h"
 #include "wal/log_private.h"
 
 enum {
     DEFAULT_LIMIT_SEGMENTS = 64,
     DEFAULT_CHUNK = 1024 * 1024 + CP_WAL_BLOCK, /* the largest row, and its record header */
-    DEFAULT_FRAME = 1024 * 1024,
+    DEFAULT_FRAME = 3 * CP_HUGE_PAGE / CP_WAL_FRAMES - CP_WAL_FIRST_FRAME, /* of what three huge pages hold */
     DEFAULT_MARK_MS = 20,
     STEP_WAIT_NS = 10 * CP_NS_PER_MS
 };
@@ -103,13 +104,12 @@ static int memory_take(cp_wal *wal)
 {
     if (cp_wal_segments_init(&wal->segments, CP_WAL_MAX_SEGMENTS) != CP_OK)
         return CP_E_NOMEM;
-    for (int i = 0; i < CP_WAL_FRAMES; i++) {
-        const size_t size = CP_WAL_FIRST_FRAME + (size_t)wal->frame_capacity;
-        wal->frames[i].buffer = aligned_alloc(CP_IO_BLOCK, size);
-        if (!wal->frames[i].buffer)
-            return CP_E_NOMEM;
-        memset(wal->frames[i].buffer, 0, size); /* no page fault later */
-    }
+    const size_t size = CP_WAL_FIRST_FRAME + (size_t)wal->frame_capacity;
+    wal->frame_memory = cp_pages_take(CP_WAL_FRAMES * size);
+    if (!wal->frame_memory)
+        return CP_E_NOMEM;
+    for (int i = 0; i < CP_WAL_FRAMES; i++)
+        wal->frames[i].buffer = wal->frame_memory + (size_t)i * size;
     return CP_OK;
 }
 
@@ -124,8 +124,7 @@ static void wal_free(cp_wal *wal)
         if (instances[i])
             instances[i]->ops->destroy(instances[i]);
     }
-    for (int i = 0; i < CP_WAL_FRAMES; i++)
-        free(wal->frames[i].buffer);
+    free(wal->frame_memory);
     cp_wal_segments_destroy(&wal->segments);
     pthread_cond_destroy(&wal->wake);
     pthread_mutex_destroy(&wal->mutex);

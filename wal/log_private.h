@@ -108,6 +108,7 @@ struct cp_wal {
     cp_wal_origin active;
     uint64_t write_offset; /* of the next frame */
     uint64_t frame_capacity;
+    uint8_t *frame_memory; /* of all frames' buffers */
     cp_frame frames[CP_WAL_FRAMES];
     uint64_t pause_until_ns;
     uint64_t last_commit_ns;

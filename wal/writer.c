@@ -329,14 +329,14 @@ static bool frame_place(cp_wal *wal, cp_frame *frame, bool alone)
     return true;
 }
 
-/* Sends frames off: at once when nothing is under way, a full one beside one other. */
+/* Sends frames off: at once when nothing is under way, a full one beside others. */
 static bool frames_place(cp_wal *wal, uint64_t now_ns)
 {
     bool moved = false;
     if (wal->failing || now_ns < wal->pause_until_ns)
         return false;
     uint32_t under_way = frames_under_way(wal);
-    for (uint32_t i = 0; i < wal->frame_count && under_way < 2; i++) {
+    for (uint32_t i = 0; i < wal->frame_count && under_way < CP_WAL_UNDER_WAY; i++) {
         cp_frame *frame = cp_wal_frame(wal, i);
         if (frame->state >= CP_FRAME_WRITING)
             continue;

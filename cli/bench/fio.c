@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 
-enum { ANSWER = 256 * 1024, ARGUMENTS = 20, NOT_FOUND = 127, LOOK_MS = 100 };
+enum { ANSWER = 256 * 1024, ARGUMENTS = 22, NOT_FOUND = 127, LOOK_MS = 100 };
 
 /* Runs in the child. */
 static void fio_exec(const cp_bench_fio *fio, int out)
@@ -28,29 +28,33 @@ static void fio_exec(const cp_bench_fio *fio, int out)
     snprintf(text[3], sizeof text[3], "--iodepth=%u", fio->depth);
     snprintf(text[4], sizeof text[4], "--runtime=%" PRIu64 "ms", fio->runtime_ns / CP_NS_PER_MS);
     snprintf(text[5], sizeof text[5], "%s", fio->dsync ? "--sync=dsync" : "--fdatasync=1");
-    const char *const options[] = {"fio",
-                                   "--name=coldpath",
-                                   "--ioengine=io_uring",
-                                   "--direct=1",
-                                   "--rw=write",
-                                   "--overwrite=1",
-                                   "--time_based",
-                                   "--lat_percentiles=1",
-                                   "--clat_percentiles=0",
-                                   "--percentile_list=50:99",
-                                   "--output-format=json",
-                                   text[0],
-                                   text[1],
-                                   text[2],
-                                   text[3],
-                                   text[4],
-                                   text[5],
-                                   NULL};
+    const char *const options[] = {
+        "env",
+        "GLIBC_TUNABLES=glibc.malloc.hugetlb=1", /* its buffers on huge pages, as the log's */
+        "fio",
+        "--name=coldpath",
+        "--ioengine=io_uring",
+        "--iomem_align=2M",
+        "--direct=1",
+        "--rw=write",
+        "--overwrite=1",
+        "--time_based",
+        "--lat_percentiles=1",
+        "--clat_percentiles=0",
+        "--percentile_list=50:99",
+        "--output-format=json",
+        text[0],
+        text[1],
+        text[2],
+        text[3],
+        text[4],
+        text[5],
+        NULL};
     char *arguments[ARGUMENTS];
     memcpy((void *)arguments, (const void *)options, sizeof options);
     const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (dup2(out, STDOUT_FILENO) >= 0 && null >= 0 && dup2(null, STDERR_FILENO) >= 0)
-        execvp("fio", arguments);
+        execvp("env", arguments);
     _exit(NOT_FOUND);
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/pages.h"
 #include "cli/bench/place.h"
 #include "cli/cli.h"
 #include "wal/inspect.h"
@@ -179,10 +180,9 @@ static int bench_open(bench *b, cp_error *err)
                           .data_capacity = CHUNK,
                           .row_capacity = ROWS,
                           .epoch = 1};
-    b->buffer = aligned_alloc(CP_IO_BLOCK, CP_WAL_WINDOW);
+    b->buffer = cp_pages_take(CP_WAL_WINDOW);
     if (!b->chunk.data || !b->chunk.row_at || !b->buffer)
         return cp_error_set(err, CP_E_NOMEM, "out of memory");
-    memset(b->buffer, 0, CP_WAL_WINDOW); /* no page fault later */
     return CP_OK;
 }
 

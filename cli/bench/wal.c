@@ -17,12 +17,11 @@
 
 enum {
     PAYLOAD_MAX = 256 * 1024,
-    FRAME = 1024 * 1024,
     SEGMENT = 64 * 1024 * 1024,
     SEGMENTS = 12,
     FIO_FILE = 256 * 1024 * 1024,
-    STREAM_DEPTH = 2,
-    BURST = 16, /* appends between two looks at completions */
+    STREAM_BLOCK = 1536 * 1024, /* a frame, about */
+    BURST = 16,                 /* appends between two looks at completions */
     SAMPLES = 400 * 1000,
     PARTS =
         21, /* measurements of a round: per size 2 fio, commit, stream, put; 2 fio of streams; and some room */
@@ -246,7 +245,7 @@ static int stuck_fail(bench *b, cp_error *err)
 static int round_run(bench *b, uint32_t round, cp_bench_wal_report *report, cp_error *err)
 {
     cp_bench_fio_result stream;
-    fio_measure(b, FRAME, STREAM_DEPTH, &b->dsync_stream_rounds, &stream, report);
+    fio_measure(b, STREAM_BLOCK, CP_WAL_UNDER_WAY, &b->dsync_stream_rounds, &stream, report);
     b->fio_stream[round] = stream.bytes_per_s;
     for (uint32_t size = 0; size < CP_BENCH_WAL_SIZES && !b->options->cancelled(); size++) {
         double(*samples)[CP_BENCH_MAX_ROUNDS] = b->samples[size];
@@ -330,8 +329,7 @@ static int bench_open(bench *b, cp_error *err)
     const cp_wal_config config = {.dir = log,
                                   .segment_size = SEGMENT,
                                   .limit = (uint64_t)SEGMENTS * SEGMENT,
-                                  .max_chunk_bytes = PAYLOAD_MAX,
-                                  .frame_bytes = FRAME};
+                                  .max_chunk_bytes = PAYLOAD_MAX};
     rc = cp_wal_open(&b->wal, &config, err);
     if (rc == CP_OK)
         rc = cp_wal_start(b->wal, err);
@@ -505,7 +503,7 @@ int cp_bench_wal_print(const cp_bench_wal_report *report, const cp_bench_host *h
     if (report->fio)
         printf("fio, the faster of fdatasync and dsync in each round: commits of 1 KiB %s, 16 KiB %s, 256 "
                "KiB %s; "
-               "streams (1 MiB writes, two under way) %s, %.0f MB/s\n",
+               "streams (1.5 MiB writes, three under way) %s, %.0f MB/s\n",
                report->fio_sync[0], report->fio_sync[1], report->fio_sync[2], report->fio_stream_sync,
                report->fio_stream_bytes_per_s.median / 1e6);
     if (report->note[0])

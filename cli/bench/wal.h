@@ -3,8 +3,8 @@
  *   commit    one record at a time, each waited for          fio: one write and its sync at a time, of the payload's
  *                                                            size, at least a block (O_DIRECT writes no less); both ways to
  *                                                            sync, the faster one counts
- *   stream    as many records as the log takes; it writes    fio: writes of a frame's size (1 MiB), two under way, each
- *             frames of up to 1 MiB, two under way           made durable; both ways, the faster one counts
+ *   stream    as many records as the log takes; it writes    fio: writes of as much, as many under way, each made
+ *             frames of up to 1.5 MiB, three under way       durable; both ways, the faster one counts
  *   put       a row put into a ring until the producer       -
  *             reads that it is durable, through a recorder
  *             of its own (coldpathd beside this program)

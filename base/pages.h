@@ -1,0 +1,17 @@
+/* Memory for what is moved in bulk: on huge pages where the kernel gives them (transparent ones, set to madvise or always).
+ *
+ * A megabyte on ordinary pages lies in 256 places of the machine's memory. A block device takes so many pieces in a request (virtio:
+ * 254), so that a direct write of it becomes two requests, each a list of addresses to put together and to follow; on a huge page it is
+ * one request of one piece. */
+#ifndef CP_BASE_PAGES_H
+#define CP_BASE_PAGES_H
+
+#include <stddef.h>
+
+enum { CP_HUGE_PAGE = 2 * 1024 * 1024 };
+
+/* `bytes` (> 0) of zeros, all of them supplied by the kernel, so that no page fault comes later. From CP_HUGE_PAGE on it begins on a huge
+ * page and takes whole ones, below on an ordinary one. free() takes it back. NULL: no memory. Any thread. */
+void *cp_pages_take(size_t bytes);
+
+#endif
