@@ -14,7 +14,12 @@
 extern "C" {
 #endif
 
-enum { PEER_ROW = 120, PEER_RING_BYTES = 8 * 1024 * 1024 };
+enum {
+    PEER_ROW = 120,
+    PEER_RING_BYTES = 8 * 1024 * 1024,
+    PEER_NAP_NS = 50 * 1000,           /* of a lazy consumer between two looks */
+    PEER_INTERVAL_NS = 5 * 1000 * 1000 /* the longest that it leaves rows in a ring */
+};
 
 typedef struct peer {
     const char *name;
@@ -26,12 +31,16 @@ typedef struct peer {
     void (*close)(void);
 } peer;
 
-extern const peer peer_floor, peer_coldpath, peer_boost, peer_ck, peer_lttng, peer_spdlog, peer_kafka,
-    peer_sqlite;
+extern const peer peer_floor, peer_coldpath, peer_boost, peer_boost_lazy, peer_ck, peer_ck_lazy, peer_lttng,
+    peer_spdlog, peer_kafka, peer_sqlite;
 
 /* Forks a consumer, pinned: run returns never; the child dies with its parent. Its process id, or -1. */
 int peer_fork(int cpu, void (*run)(void));
 void peer_reap(int pid);
+
+/* For a lazy consumer: naps until `waiting` says that as much has gathered as the recorder's drain waits for, or for the interval.
+ * The rows that wait then. */
+uint32_t peer_gather(uint32_t (*waiting)(void));
 
 /* Memory shared with what is forked later; NULL when there is none. */
 void *peer_share(uint64_t size);

@@ -1,4 +1,4 @@
-/* Concurrency Kit's ck_ring: pointers to rows in shared memory, taken by another process. */
+/* Concurrency Kit's ck_ring: pointers to rows in shared memory, taken by another process, greedily or lazily. */
 #include <ck_ring.h>
 #include <string.h>
 
@@ -20,23 +20,49 @@ static void take(void)
 {
     uint8_t row[PEER_ROW];
     void *from;
-    for (;;) {
-        if (ck_ring_dequeue_spsc(&area->ring, area->buffer, (void *)&from)) {
-            memcpy(row, from, sizeof row);
-            __asm__ volatile("" : : "r"(row) : "memory");
-        }
+    if (ck_ring_dequeue_spsc(&area->ring, area->buffer, (void *)&from)) {
+        memcpy(row, from, sizeof row);
+        __asm__ volatile("" : : "r"(row) : "memory");
     }
 }
 
-static bool ck_open(int consumer_cpu)
+static void take_greedily(void)
+{
+    for (;;)
+        take();
+}
+
+static uint32_t waiting(void)
+{
+    return ck_ring_size(&area->ring);
+}
+
+static void take_lazily(void)
+{
+    for (;;)
+        for (uint32_t left = peer_gather(waiting); left > 0; left--)
+            take();
+}
+
+static bool ck_open(int consumer_cpu, void (*run)(void))
 {
     area = peer_share(sizeof *area);
     if (!area)
         return false;
     ck_ring_init(&area->ring, SLOTS);
     next = 0;
-    consumer = peer_fork(consumer_cpu, take);
+    consumer = peer_fork(consumer_cpu, run);
     return consumer > 0;
+}
+
+static bool ck_open_greedy(int consumer_cpu)
+{
+    return ck_open(consumer_cpu, take_greedily);
+}
+
+static bool ck_open_lazy(int consumer_cpu)
+{
+    return ck_open(consumer_cpu, take_lazily);
 }
 
 /* The slot before the ring's: its row was taken, since the ring holds one less than it has places. */
@@ -61,6 +87,15 @@ static void ck_close(void)
     peer_reap(consumer);
 }
 
-const peer peer_ck = {
-    "ck_ring", "Concurrency Kit, spsc, popped greedily by another process", 1, ck_open, ck_put, ck_settle,
+const peer peer_ck = {"ck_ring", "Concurrency Kit, spsc, popped greedily by another process",
+                      1,         ck_open_greedy,
+                      ck_put,    ck_settle,
+                      ck_close};
+const peer peer_ck_lazy = {
+    "ck_ring, lazy",
+    "Concurrency Kit, spsc, emptied by another process in lumps, as by the recorder's drain",
+    1,
+    ck_open_lazy,
+    ck_put,
+    ck_settle,
     ck_close};

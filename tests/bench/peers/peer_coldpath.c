@@ -11,7 +11,7 @@
 #include "shm/ack.h"
 #include "shm/sigbus_guard.h"
 
-enum { NAP_NS = 50 * CP_NS_PER_US, INTERVAL_NS = 5 * CP_NS_PER_MS, POOL = 64 * 1024 * 1024 };
+enum { POOL = 64 * 1024 * 1024 };
 
 static char dir[64];
 static cp_table *table;
@@ -48,10 +48,10 @@ static void rejected(void *ctx, uint32_t index, uint32_t slot, uint32_t rows, co
 
 static void drain_run(void)
 {
-    const uint64_t interval = INTERVAL_NS;
+    const uint64_t interval = PEER_INTERVAL_NS;
     const cp_table *tables[1] = {table};
     const cp_drain_events events = {.submit = take, .fault = fault, .rejected = rejected};
-    const struct timespec nap = {.tv_nsec = NAP_NS};
+    const struct timespec nap = {.tv_nsec = PEER_NAP_NS};
     cp_drain *drain;
     cp_error err;
     cp_sigbus_install();

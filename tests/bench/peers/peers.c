@@ -34,8 +34,9 @@ typedef struct options {
     const char *only;
 } options;
 
-static const peer *const peers[] = {&peer_floor, &peer_coldpath, &peer_boost, &peer_ck,
-                                    &peer_lttng, &peer_spdlog,   &peer_kafka, &peer_sqlite};
+static const peer *const peers[] = {&peer_floor, &peer_coldpath, &peer_boost, &peer_boost_lazy,
+                                    &peer_ck,    &peer_ck_lazy,  &peer_lttng, &peer_spdlog,
+                                    &peer_kafka, &peer_sqlite};
 enum { PEERS = sizeof peers / sizeof peers[0] };
 
 static double samples[PEERS][FIGURES][MAX_ROUNDS];

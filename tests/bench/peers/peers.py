@@ -17,7 +17,7 @@ import time
 
 BUILD = pathlib.Path(os.environ.get("COLDPATH_BUILD", "build"))
 SECONDS_PER_ROUND = 8
-RINGS = ("boost spsc", "ck_ring")
+RINGS = ("boost spsc", "boost spsc, lazy", "ck_ring", "ck_ring, lazy")
 
 
 class Lttng:
@@ -93,9 +93,9 @@ def summary(measured):
 def print_table(result):
     print(f"{result['row_bytes']}-byte rows, {result['rounds']} rounds, one put every {result['pace_ns']} ns; then flat out. "
           f"One cache line between the CPUs: {result['cache_line_ns']['median']:.0f} ns")
-    print(f"{'':14}{'p50':>9}{'p99':>10}{'p99.9':>11}{'flat out':>10}   coldpath ÷ it: {'p50':>7}{'flat out':>10}")
+    print(f"{'':17}{'p50':>9}{'p99':>10}{'p99.9':>11}{'flat out':>10}   coldpath ÷ it: {'p50':>7}{'flat out':>10}")
     for p in result["peers"]:
-        print(f"{p['name']:14}{p['p50_ns']['median']:>9.1f}{p['p99_ns']['median']:>10.0f}{p['p999_ns']['median']:>11.0f}"
+        print(f"{p['name']:17}{p['p50_ns']['median']:>9.1f}{p['p99_ns']['median']:>10.0f}{p['p999_ns']['median']:>11.0f}"
               f"{p['flat_out_ns']['median']:>10.1f}{p['p50_ns_ours_to_it']['median']:>24.3f}"
               f"{p['flat_out_ns_ours_to_it']['median']:>10.3f}   {p['what']}")
 

@@ -1,12 +1,14 @@
-/* Consumers in processes of their own, and the memory they share. */
+/* Consumers in processes of their own, when they take rows out, and the memory they share. */
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "ingest/drain.h"
 #include "peer.h"
 
 int peer_fork(int cpu, void (*run)(void))
@@ -31,6 +33,18 @@ void peer_reap(int pid)
         return;
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
+}
+
+uint32_t peer_gather(uint32_t (*waiting)(void))
+{
+    const struct timespec nap = {.tv_nsec = PEER_NAP_NS};
+    uint32_t rows = waiting();
+    for (uint32_t waited = 0; rows < CP_DRAIN_LUMP / 128 && waited < PEER_INTERVAL_NS;
+         waited += PEER_NAP_NS) {
+        nanosleep(&nap, NULL);
+        rows = waiting();
+    }
+    return rows;
 }
 
 void *peer_share(uint64_t size)
