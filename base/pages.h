@@ -10,8 +10,15 @@
 
 enum { CP_HUGE_PAGE = 2 * 1024 * 1024 };
 
-/* `bytes` (> 0) of zeros, all of them supplied by the kernel, so that no page fault comes later. From CP_HUGE_PAGE on it begins on a huge
- * page and takes whole ones, below on an ordinary one. free() takes it back. NULL: no memory. Any thread. */
+/* How many bytes cp_pages_take takes for so many: whole pages. */
+size_t cp_pages_whole(size_t bytes);
+
+/* `bytes` (> 0) of zeros, all of them supplied by the kernel already, so that no page fault comes later. From CP_HUGE_PAGE on it begins on
+ * a huge page and takes whole ones, below on an ordinary one. NULL: no memory. Any thread. Not from malloc, whose memory may have been
+ * used before, on ordinary pages, and keeps them. */
 void *cp_pages_take(size_t bytes);
+
+/* Takes it back; bytes as it was asked for. NULL is allowed. */
+void cp_pages_free(void *memory, size_t bytes);
 
 #endif

@@ -1,6 +1,5 @@
 #include "wal/cursor.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -15,6 +14,7 @@ int cp_wal_window_init(cp_wal_window *window, uint32_t max_payload, uint64_t lea
     const uint64_t record = cp_wal_block_up((uint64_t)max_payload + CP_WAL_RECORD_HEADER) + CP_WAL_BLOCK;
     *window = (cp_wal_window){.keep = ahead ? record : 0};
     window->capacity = least > record ? cp_wal_block_up(least) : record;
+    window->capacity = cp_pages_whole(window->keep + window->capacity) - window->keep;
     window->buffer = cp_pages_take(window->keep + window->capacity);
     if (ahead)
         window->other = cp_pages_take(window->keep + window->capacity);
@@ -26,8 +26,8 @@ int cp_wal_window_init(cp_wal_window *window, uint32_t max_payload, uint64_t lea
 
 void cp_wal_window_destroy(cp_wal_window *window)
 {
-    free(window->buffer);
-    free(window->other);
+    cp_pages_free(window->buffer, window->keep + window->capacity);
+    cp_pages_free(window->other, window->keep + window->capacity);
     window->buffer = window->other = NULL;
 }
 

@@ -15,7 +15,11 @@
 #include "wal/format.h"
 #include "wal/io.h"
 
-enum { CP_WAL_WINDOW = 4 * 1024 * 1024 }; /* large reads, and few records read twice at its edge */
+enum {
+    CP_WAL_WINDOW = 4 * 1024 * 1024, /* large reads, and few records read twice at its edge */
+    CP_WAL_WINDOW_AHEAD =
+        2 * 1024 * 1024 /* where the next one is read meanwhile: two of them have to be supplied */
+};
 
 typedef struct cp_wal_window {
     uint8_t *buffer; /* aligned to CP_IO_BLOCK: room for the largest record, then for `capacity` bytes */

@@ -100,16 +100,21 @@ static int config_settle(cp_wal *wal, cp_error *err)
     return CP_OK;
 }
 
+/* Of all frames' buffers. */
+static size_t frame_bytes(const cp_wal *wal)
+{
+    return CP_WAL_FRAMES * (CP_WAL_FIRST_FRAME + (size_t)wal->frame_capacity);
+}
+
 static int memory_take(cp_wal *wal)
 {
     if (cp_wal_segments_init(&wal->segments, CP_WAL_MAX_SEGMENTS) != CP_OK)
         return CP_E_NOMEM;
-    const size_t size = CP_WAL_FIRST_FRAME + (size_t)wal->frame_capacity;
-    wal->frame_memory = cp_pages_take(CP_WAL_FRAMES * size);
+    wal->frame_memory = cp_pages_take(frame_bytes(wal));
     if (!wal->frame_memory)
         return CP_E_NOMEM;
     for (int i = 0; i < CP_WAL_FRAMES; i++)
-        wal->frames[i].buffer = wal->frame_memory + (size_t)i * size;
+        wal->frames[i].buffer = wal->frame_memory + (size_t)i * (frame_bytes(wal) / CP_WAL_FRAMES);
     return CP_OK;
 }
 
@@ -124,7 +129,7 @@ static void wal_free(cp_wal *wal)
         if (instances[i])
             instances[i]->ops->destroy(instances[i]);
     }
-    free(wal->frame_memory);
+    cp_pages_free(wal->frame_memory, frame_bytes(wal));
     cp_wal_segments_destroy(&wal->segments);
     pthread_cond_destroy(&wal->wake);
     pthread_mutex_destroy(&wal->mutex);

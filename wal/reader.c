@@ -7,10 +7,6 @@
 #include "base/error.h"
 #include "wal/log_private.h"
 
-/* Of each of two buffers: large enough for the device, small enough that the first read of a segment, which nothing overlaps,
- * is a small part of it. */
-enum { WINDOW = 2 * 1024 * 1024 };
-
 struct cp_wal_reader {
     cp_wal *wal;
     cp_io *io;
@@ -237,7 +233,7 @@ int cp_wal_reader_create(cp_wal_reader **out, cp_wal *wal, uint64_t lsn, cp_erro
     reader->wal = wal;
     reader->cursor.max_payload = wal->config.max_chunk_bytes;
     reader->cursor.unsafe = wal->seams.unsafe;
-    const uint64_t window = wal->seams.reader_window ? wal->seams.reader_window : WINDOW;
+    const uint64_t window = wal->seams.reader_window ? wal->seams.reader_window : CP_WAL_WINDOW_AHEAD;
     int code =
         cp_wal_window_init(&reader->cursor.window, wal->config.max_chunk_bytes,
                            wal->config.segment_size < window ? wal->config.segment_size : window, true);

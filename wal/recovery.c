@@ -312,7 +312,8 @@ static int newest_scan(recovery *r)
     char name[CP_WAL_SEGMENT_NAME];
     cp_wal_segment_name(name, segment->slot);
     cp_wal_cursor cursor = {.max_payload = wal->config.max_chunk_bytes, .unsafe = wal->seams.unsafe};
-    const uint64_t window = segment->file_size < CP_WAL_WINDOW ? segment->file_size : CP_WAL_WINDOW;
+    const uint64_t window =
+        segment->file_size < CP_WAL_WINDOW_AHEAD ? segment->file_size : CP_WAL_WINDOW_AHEAD;
     if (cp_wal_window_init(&cursor.window, cursor.max_payload, window, true) != CP_OK)
         return cp_error_set(r->err, CP_E_NOMEM, "out of memory");
     const int file = r->io->ops->open(r->io, name, CP_IO_READ_ONLY);

@@ -214,7 +214,7 @@ int cp_bench_recover_run(const cp_bench_recover_options *options, cp_bench_recov
     cp_bench_remove(b->dir);
     free(b->chunk.data);
     free(b->chunk.row_at);
-    free(b->buffer);
+    cp_pages_free(b->buffer, CP_WAL_WINDOW);
     free(b);
     return rc;
 }

@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -38,7 +37,7 @@ static void test_sizes(void **state)
         assert_int_equal(mincore(memory + (sizes[i] - 1) / PAGE * PAGE, 1, &there), 0);
         assert_int_equal(there & 1, 1);
         memset(memory, 0xff, sizes[i]); /* so that the next one's zeros are its own */
-        free(memory);
+        cp_pages_free(memory, sizes[i]);
     }
     assert_null(cp_pages_take(SIZE_MAX));
 }
@@ -72,7 +71,7 @@ static void test_huge(void **state)
     assert_non_null(memory);
     assert_true(flags_of(memory, flags, sizeof flags));
     assert_non_null(strstr(flags, " hg"));
-    free(memory);
+    cp_pages_free(memory, CP_HUGE_PAGE);
 }
 
 int main(void)
