@@ -24,7 +24,7 @@ enum {
     BURST = 16,                 /* appends between two looks at completions */
     SAMPLES = 400 * 1000,
     PARTS =
-        21, /* measurements of a round: per size 2 fio, commit, stream, put; 2 fio of streams; and some room */
+        23, /* measurements of a round: per size commit, stream, put, 2 fio beside each of the first two; and some room */
     READY_MS = 5000,
     PATIENCE_S = 10, /* a log that makes nothing durable for so long is no longer waited for */
     DELIVER_BYTES = SEGMENT / 4,
@@ -48,6 +48,7 @@ typedef enum figure {
     FIO_COMMITS,
     STREAM,
     DEVICE,
+    FIO_STREAM,
     STREAM_RATIO,
     P50_RATIO,
     P99_RATIO,
@@ -55,6 +56,15 @@ typedef enum figure {
     PUT_P99,
     FIGURES
 } figure;
+
+enum { WAYS = 2 }; /* to make fio's writes durable: fdatasync, dsync */
+
+typedef struct fio_samples {
+    double bytes_per_s[WAYS][CP_BENCH_MAX_ROUNDS];
+    double commits_per_s[WAYS][CP_BENCH_MAX_ROUNDS];
+    double p50_ns[WAYS][CP_BENCH_MAX_ROUNDS];
+    double p99_ns[WAYS][CP_BENCH_MAX_ROUNDS];
+} fio_samples;
 
 typedef struct bench {
     const cp_bench_wal_options *options;
@@ -70,11 +80,10 @@ typedef struct bench {
     bool flusher_runs;
     atomic_bool stop;
     double samples[CP_BENCH_WAL_SIZES][FIGURES][CP_BENCH_MAX_ROUNDS];
-    double fio_stream[CP_BENCH_MAX_ROUNDS];
+    fio_samples fio_commit[CP_BENCH_WAL_SIZES];
+    fio_samples fio_stream[CP_BENCH_WAL_SIZES];
     uint32_t put_rounds[CP_BENCH_WAL_SIZES]; /* that have figures of puts */
-    uint32_t dsync_rounds[CP_BENCH_WAL_SIZES];
-    uint32_t dsync_stream_rounds;
-    bool stuck; /* the log made nothing durable while it was waited for */
+    bool stuck;                              /* the log made nothing durable while it was waited for */
 } bench;
 
 /* ---- the log --------------------------------------------------------------------------------------------------- */
@@ -179,18 +188,15 @@ static void note_add(cp_bench_wal_report *report, const char *what)
     snprintf(report->note + used, sizeof report->note - used, "%s%.120s", used ? "; " : "", what);
 }
 
-/* The faster of both ways to make writes durable; dsync_rounds counts where that is dsync. */
-static void fio_measure(bench *b, uint64_t block, uint32_t depth, uint32_t *dsync_rounds,
-                        cp_bench_fio_result *best, cp_bench_wal_report *report)
+static void fio_measure(bench *b, uint64_t block, uint32_t depth, uint32_t round, fio_samples *samples,
+                        cp_bench_wal_report *report)
 {
-    bool dsync_best = false;
-    memset(best, 0, sizeof *best);
-    for (int dsync = 0; dsync < 2 && b->fio && !b->options->cancelled(); dsync++) {
+    for (int way = 0; way < WAYS && b->fio && !b->options->cancelled(); way++) {
         const cp_bench_fio fio = {.file = b->fio_file,
                                   .file_size = FIO_FILE,
                                   .block = block,
                                   .depth = depth,
-                                  .dsync = dsync,
+                                  .dsync = way == 1,
                                   .runtime_ns = b->part_ns,
                                   .cancelled = b->options->cancelled};
         cp_bench_fio_result result;
@@ -201,17 +207,31 @@ static void fio_measure(bench *b, uint64_t block, uint32_t depth, uint32_t *dsyn
         if (rc != CP_OK) {
             b->fio = false;
             note_add(report, err.text);
-        } else if (result.bytes_per_s > best->bytes_per_s) {
-            *best = result;
-            dsync_best = dsync;
+            return;
         }
+        samples->bytes_per_s[way][round] = result.bytes_per_s;
+        samples->commits_per_s[way][round] = result.commits_per_s;
+        samples->p50_ns[way][round] = result.p50_ns;
+        samples->p99_ns[way][round] = result.p99_ns;
     }
-    *dsync_rounds += dsync_best;
 }
 
-static const char *sync_name(uint32_t dsync_rounds, uint32_t rounds)
+static double median_of(const double *samples, uint32_t rounds)
 {
-    return dsync_rounds == 0 ? "fdatasync" : dsync_rounds >= rounds ? "dsync" : "either";
+    double copy[CP_BENCH_MAX_ROUNDS]; /* which is sorted */
+    memcpy(copy, samples, rounds * sizeof *copy);
+    return cp_bench_figure_of(copy, rounds).median;
+}
+
+/* The way that is faster by the medians of the run. Not round by round: the larger of two figures is as lucky as it is fast. */
+static int way_better(const fio_samples *samples, uint32_t rounds)
+{
+    return median_of(samples->bytes_per_s[1], rounds) > median_of(samples->bytes_per_s[0], rounds);
+}
+
+static const char *way_name(int way)
+{
+    return way == 1 ? "dsync" : "fdatasync";
 }
 
 static double ratio(double a, double b)
@@ -244,27 +264,36 @@ static int stuck_fail(bench *b, cp_error *err)
 
 static int round_run(bench *b, uint32_t round, cp_bench_wal_report *report, cp_error *err)
 {
-    cp_bench_fio_result stream;
-    fio_measure(b, STREAM_BLOCK, CP_WAL_UNDER_WAY, &b->dsync_stream_rounds, &stream, report);
-    b->fio_stream[round] = stream.bytes_per_s;
     for (uint32_t size = 0; size < CP_BENCH_WAL_SIZES && !b->options->cancelled(); size++) {
-        double(*samples)[CP_BENCH_MAX_ROUNDS] = b->samples[size];
-        cp_bench_fio_result fio;
         const uint64_t block = payloads[size] < CP_WAL_BLOCK ? CP_WAL_BLOCK : payloads[size];
         commit_measure(b, size, round);
-        fio_measure(b, block, 1, &b->dsync_rounds[size], &fio, report);
+        fio_measure(b, block, 1, round, &b->fio_commit[size], report);
         stream_measure(b, size, round);
+        fio_measure(b, STREAM_BLOCK, CP_WAL_UNDER_WAY, round, &b->fio_stream[size], report);
         if (b->stuck)
             return stuck_fail(b, err);
         put_measure(b, size);
-        samples[FIO_P50][round] = fio.p50_ns;
-        samples[FIO_P99][round] = fio.p99_ns;
-        samples[FIO_COMMITS][round] = fio.commits_per_s;
-        samples[STREAM_RATIO][round] = ratio(samples[STREAM][round], stream.bytes_per_s);
-        samples[P50_RATIO][round] = ratio(samples[COMMIT_P50][round], fio.p50_ns);
-        samples[P99_RATIO][round] = ratio(samples[COMMIT_P99][round], fio.p99_ns);
     }
     return CP_OK;
+}
+
+/* Fio's figures, of the better way, and what the log's are of them. */
+static void fio_compare(bench *b, uint32_t size, cp_bench_wal_report *report)
+{
+    double(*samples)[CP_BENCH_MAX_ROUNDS] = b->samples[size];
+    const int commit = way_better(&b->fio_commit[size], report->rounds);
+    const int stream = way_better(&b->fio_stream[size], report->rounds);
+    for (uint32_t round = 0; round < report->rounds; round++) {
+        samples[FIO_P50][round] = b->fio_commit[size].p50_ns[commit][round];
+        samples[FIO_P99][round] = b->fio_commit[size].p99_ns[commit][round];
+        samples[FIO_COMMITS][round] = b->fio_commit[size].commits_per_s[commit][round];
+        samples[FIO_STREAM][round] = b->fio_stream[size].bytes_per_s[stream][round];
+        samples[STREAM_RATIO][round] = ratio(samples[STREAM][round], samples[FIO_STREAM][round]);
+        samples[P50_RATIO][round] = ratio(samples[COMMIT_P50][round], samples[FIO_P50][round]);
+        samples[P99_RATIO][round] = ratio(samples[COMMIT_P99][round], samples[FIO_P99][round]);
+    }
+    report->sizes[size].fio_sync = way_name(commit);
+    report->sizes[size].fio_stream_sync = way_name(stream);
 }
 
 static void summarise(bench *b, cp_bench_wal_report *report)
@@ -273,18 +302,19 @@ static void summarise(bench *b, cp_bench_wal_report *report)
     for (uint32_t size = 0; size < CP_BENCH_WAL_SIZES; size++) {
         cp_bench_wal_result *r = &report->sizes[size];
         cp_bench_figure *const to[FIGURES] = {
-            &r->commit_p50_ns,   &r->commit_p99_ns,     &r->commits_per_s,      &r->fio_p50_ns,
-            &r->fio_p99_ns,      &r->fio_commits_per_s, &r->stream_bytes_per_s, &r->device_over_payload,
-            &r->stream_over_fio, &r->p50_over_fio,      &r->p99_over_fio,       &r->put_p50_ns,
-            &r->put_p99_ns};
+            &r->commit_p50_ns,      &r->commit_p99_ns,       &r->commits_per_s,
+            &r->fio_p50_ns,         &r->fio_p99_ns,          &r->fio_commits_per_s,
+            &r->stream_bytes_per_s, &r->device_over_payload, &r->fio_stream_bytes_per_s,
+            &r->stream_over_fio,    &r->p50_over_fio,        &r->p99_over_fio,
+            &r->put_p50_ns,         &r->put_p99_ns};
         r->payload = payloads[size];
+        fio_compare(b, size, report);
         for (int f = 0; f < FIGURES; f++) {
             const bool put = f == PUT_P50 || f == PUT_P99;
             *to[f] = cp_bench_figure_of(b->samples[size][f], put ? b->put_rounds[size] : report->rounds);
         }
         if (b->put_rounds[size] < report->rounds)
             without += report->rounds - b->put_rounds[size];
-        report->fio_sync[size] = sync_name(b->dsync_rounds[size], report->rounds);
     }
     if (b->durable && without > 0) {
         char text[96];
@@ -292,8 +322,6 @@ static void summarise(bench *b, cp_bench_wal_report *report)
                  report->rounds * CP_BENCH_WAL_SIZES);
         note_add(report, text);
     }
-    report->fio_stream_sync = sync_name(b->dsync_stream_rounds, report->rounds);
-    report->fio_stream_bytes_per_s = cp_bench_figure_of(b->fio_stream, report->rounds);
     report->fio = b->fio;
 }
 
@@ -426,10 +454,12 @@ static json_object *size_json(const cp_bench_wal_report *report, uint32_t size)
     }
     if (!report->fio)
         return item;
-    cp_json_add_string(item, "fio_sync", report->fio_sync[size]);
+    cp_json_add_string(item, "fio_sync", r->fio_sync);
     cp_bench_figure_add(item, "fio_p50_ns", &r->fio_p50_ns);
     cp_bench_figure_add(item, "fio_p99_ns", &r->fio_p99_ns);
     cp_bench_figure_add(item, "fio_commits_per_s", &r->fio_commits_per_s);
+    cp_json_add_string(item, "fio_stream_sync", r->fio_stream_sync);
+    cp_bench_figure_add(item, "fio_stream_bytes_per_s", &r->fio_stream_bytes_per_s);
     cp_bench_figure_add(item, "commit_p50_over_fio", &r->p50_over_fio);
     cp_bench_figure_add(item, "commit_p99_over_fio", &r->p99_over_fio);
     cp_bench_figure_add(item, "stream_over_fio", &r->stream_over_fio);
@@ -448,10 +478,6 @@ static int print_json(const cp_bench_wal_report *report, const cp_bench_host *ho
     cp_json_add_bool(answer, "persistent", !report->log.not_persistent);
     cp_json_add_bool(answer, "fio", report->fio);
     cp_json_add_string(answer, "note", report->note[0] ? report->note : NULL);
-    if (report->fio) {
-        cp_json_add_string(answer, "fio_stream_sync", report->fio_stream_sync);
-        cp_bench_figure_add(answer, "fio_stream_bytes_per_s", &report->fio_stream_bytes_per_s);
-    }
     for (uint32_t size = 0; size < CP_BENCH_WAL_SIZES; size++)
         json_object_array_add(sizes, size_json(report, size));
     cp_json_add(answer, "sizes", sizes);
@@ -500,12 +526,13 @@ int cp_bench_wal_print(const cp_bench_wal_report *report, const cp_bench_host *h
     printf("us; medians of %u rounds; log: %s, %s%s%s\n", report->rounds, report->log.backend,
            report->log.sync, report->log.buffered ? ", not direct" : "",
            report->log.not_persistent ? "; a file system in memory, no disk" : "");
-    if (report->fio)
-        printf("fio, the faster of fdatasync and dsync in each round: commits of 1 KiB %s, 16 KiB %s, 256 "
-               "KiB %s; "
-               "streams (1.5 MiB writes, three under way) %s, %.0f MB/s\n",
-               report->fio_sync[0], report->fio_sync[1], report->fio_sync[2], report->fio_stream_sync,
-               report->fio_stream_bytes_per_s.median / 1e6);
+    for (uint32_t size = 0; size < CP_BENCH_WAL_SIZES && report->fio; size++) {
+        const cp_bench_wal_result *r = &report->sizes[size];
+        printf("%s%u KiB commits %s, stream %s %.0f MB/s%s",
+               size == 0 ? "fio, its faster way, writes of 1.5 MiB for streams: beside " : ", ",
+               r->payload / 1024, r->fio_sync, r->fio_stream_sync, r->fio_stream_bytes_per_s.median / 1e6,
+               size + 1 == CP_BENCH_WAL_SIZES ? "\n" : "");
+    }
     if (report->note[0])
         printf("not measured: %s\n", report->note);
     cp_bench_host_print(host);

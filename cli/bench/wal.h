@@ -1,10 +1,10 @@
 /* What durability costs on this host's disk: the log beside fio, in one run, on one file system.
  *
  *   commit    one record at a time, each waited for          fio: one write and its sync at a time, of the payload's
- *                                                            size, at least a block (O_DIRECT writes no less); both ways to
- *                                                            sync, the faster one counts
+ *                                                            size, at least a block (O_DIRECT writes no less); of both
+ *                                                            ways to sync the one that is faster by the medians
  *   stream    as many records as the log takes; it writes    fio: writes of as much, as many under way, each made
- *             frames of up to 1.5 MiB, three under way       durable; both ways, the faster one counts
+ *             frames of up to 1.5 MiB, three under way       durable, from huge pages as the log's; likewise
  *   put       a row put into a ring until the producer       -
  *             reads that it is durable, through a recorder
  *             of its own (coldpathd beside this program)
@@ -44,6 +44,9 @@ typedef struct cp_bench_wal_result {
     cp_bench_figure stream_over_fio;     /* bytes/s, round by round */
     cp_bench_figure p50_over_fio;
     cp_bench_figure p99_over_fio;
+    const char *fio_sync; /* the way whose figures these are: "fdatasync" or "dsync" */
+    const char *fio_stream_sync;
+    cp_bench_figure fio_stream_bytes_per_s;
     cp_bench_figure put_p50_ns; /* of the rounds that had one; zeros without a recorder */
     cp_bench_figure put_p99_ns;
 } cp_bench_wal_result;
@@ -51,12 +54,8 @@ typedef struct cp_bench_wal_result {
 typedef struct cp_bench_wal_report {
     uint32_t rounds;
     bool fio;
-    char note[256]; /* what could not be measured, and why */
-    const char *fio_sync
-        [CP_BENCH_WAL_SIZES]; /* the faster one: "fdatasync", "dsync"; "either": not the same in all rounds */
-    const char *fio_stream_sync;
+    char note[256];    /* what could not be measured, and why */
     cp_wal_status log; /* backend and sync mode */
-    cp_bench_figure fio_stream_bytes_per_s;
     cp_bench_wal_result sizes[CP_BENCH_WAL_SIZES];
 } cp_bench_wal_report;
 

@@ -276,14 +276,15 @@ def part_load(results):
 def part_log(results):
     lines = ["## The log", ""]
     if "wal" in results:
-        rows = [[f"{s['payload_bytes'] // 1024} KiB", *(spread(s[k]) if k in s else "–" for k in ("stream_over_fio", "commit_p50_over_fio")), s.get("fio_sync", "–"),
+        rows = [[f"{s['payload_bytes'] // 1024} KiB", spread(s["stream_over_fio"]) if "stream_over_fio" in s else "–", s.get("fio_stream_sync", "–"),
+                 spread(s["commit_p50_over_fio"]) if "commit_p50_over_fio" in s else "–", s.get("fio_sync", "–"),
                  spread(s["device_over_payload"]) if "device_over_payload" in s else "–",
                  f"{s['put_to_durable_p50_ns']['median'] / 1e3:.0f}" if "put_to_durable_p50_ns" in s else "–"]
                 for s in results["wal"]["sizes"]]
         r = results["wal"]
-        lines += [f"`coldpath bench wal`, medians of {r['rounds']} rounds, {r['backend']} and {r['sync']}, beside fio with the same file system and depth and the sync that is "
-                  "the better for it, named behind its commits:", ""]
-        lines += table(["record", "stream ÷ fio", "commit, p50 ÷ fio", "fio's sync", "bytes on the device ÷ payload", "put to durable, p50, µs"], rows)
+        lines += [f"`coldpath bench wal`, medians of {r['rounds']} rounds, {r['backend']} and {r['sync']}, beside fio with the same file system, as many writes "
+                  "of as much under way, its buffers on huge pages as the log's, and of its two ways to sync the one that is faster by the medians, which is named:", ""]
+        lines += table(["record", "stream ÷ fio", "fio's sync", "commit, p50 ÷ fio", "fio's sync", "bytes on the device ÷ payload", "put to durable, p50, µs"], rows)
     if "recover" in results:
         lines += [f"Reading a log back runs at {spread(results['recover']['replay_over_bare'])} of bare reads of its files, with its opening, the search for its end "
                   f"included, at {spread(results['recover']['open_replay_over_bare'])} (`coldpath bench recover`).", ""]

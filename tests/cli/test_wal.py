@@ -146,6 +146,9 @@ class Bench(support.Case):
             self.assertGreaterEqual(size["device_over_payload"]["median"], 1)
             if answer["fio"]:
                 self.assertIn(size["fio_sync"], ("fdatasync", "dsync"))
+                self.assertIn(size["fio_stream_sync"], ("fdatasync", "dsync"))
+                ours, theirs = (size[k]["median"] for k in ("stream_bytes_per_s", "fio_stream_bytes_per_s"))
+                self.assertAlmostEqual(size["stream_over_fio"]["median"], ours / theirs, delta=0.01)  # of one round
         self.assertEqual(list(scratch.iterdir()), [])
 
     def test_recover(self):
