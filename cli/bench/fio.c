@@ -28,28 +28,28 @@ static void fio_exec(const cp_bench_fio *fio, int out)
     snprintf(text[3], sizeof text[3], "--iodepth=%u", fio->depth);
     snprintf(text[4], sizeof text[4], "--runtime=%" PRIu64 "ms", fio->runtime_ns / CP_NS_PER_MS);
     snprintf(text[5], sizeof text[5], "%s", fio->dsync ? "--sync=dsync" : "--fdatasync=1");
-    const char *const options[] = {
-        "env",
-        "GLIBC_TUNABLES=glibc.malloc.hugetlb=1", /* its buffers on huge pages, as the log's */
-        "fio",
-        "--name=coldpath",
-        "--ioengine=io_uring",
-        "--iomem_align=2M",
-        "--direct=1",
-        "--rw=write",
-        "--overwrite=1",
-        "--time_based",
-        "--lat_percentiles=1",
-        "--clat_percentiles=0",
-        "--percentile_list=50:99",
-        "--output-format=json",
-        text[0],
-        text[1],
-        text[2],
-        text[3],
-        text[4],
-        text[5],
-        NULL};
+    const char *const options[] = {"env",
+                                   fio->huge_pages ? "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"
+                                                   : "GLIBC_TUNABLES=",
+                                   "fio",
+                                   "--name=coldpath",
+                                   "--ioengine=io_uring",
+                                   fio->huge_pages ? "--iomem_align=2M" : "--iomem_align=0",
+                                   "--direct=1",
+                                   "--rw=write",
+                                   "--overwrite=1",
+                                   "--time_based",
+                                   "--lat_percentiles=1",
+                                   "--clat_percentiles=0",
+                                   "--percentile_list=50:99",
+                                   "--output-format=json",
+                                   text[0],
+                                   text[1],
+                                   text[2],
+                                   text[3],
+                                   text[4],
+                                   text[5],
+                                   NULL};
     char *arguments[ARGUMENTS];
     memcpy((void *)arguments, (const void *)options, sizeof options);
     const int null = open("/dev/null", O_RDWR | O_CLOEXEC);

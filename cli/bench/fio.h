@@ -11,7 +11,8 @@ typedef struct cp_bench_fio {
     uint64_t file_size;
     uint64_t block;
     uint32_t depth;
-    bool dsync; /* O_DSYNC; else fdatasync after every write */
+    bool dsync;      /* O_DSYNC; else fdatasync after every write */
+    bool huge_pages; /* its buffers lie on transparent ones, through glibc; else where malloc puts them */
     uint64_t runtime_ns;
     bool (*cancelled)(void); /* then it is ended early */
 } cp_bench_fio;

@@ -1,6 +1,7 @@
 /* How fast a log is read back, beside bare reads of the same files.
  *
- *   bare      O_DIRECT reads of 4 MiB, one at a time, of every segment's used part: no look at the bytes
+ *   bare      O_DIRECT reads of 4 MiB, one at a time, of every segment's used part: no look at the bytes; onto ordinary pages,
+ *             and onto huge ones, as the log's reader reads
  *   replay    the log's reader over the same segments: header and payload CRCs, chain, rows indexed into a chunk, as delivery
  *             gets them; it reads ahead, so that the disk is the bound as long as it is slower than a CPU
  *   open      the log opened: directory, headers, the newest segment's records; it is no part of replay, and figures that are said
@@ -30,8 +31,10 @@ typedef struct cp_bench_recover_report {
     uint64_t records;
     uint64_t rows;
     cp_bench_figure bare_bytes_per_s;
+    cp_bench_figure bare_huge_bytes_per_s;
     cp_bench_figure replay_bytes_per_s;
     cp_bench_figure replay_over_bare;      /* round by round */
+    cp_bench_figure replay_over_bare_huge; /* likewise */
     cp_bench_figure open_replay_over_bare; /* the bytes by the time of opening and replay, likewise */
     cp_bench_figure open_ns;
     bool not_persistent; /* a file system in memory: no disk was read */

@@ -23,8 +23,7 @@ enum {
     STREAM_BLOCK = 1536 * 1024, /* a frame, about */
     BURST = 16,                 /* appends between two looks at completions */
     SAMPLES = 400 * 1000,
-    PARTS =
-        23, /* measurements of a round: per size commit, stream, put, 2 fio beside each of the first two; and some room */
+    PARTS = 29, /* measurements of a round: per size commit and 2 fio, stream and 4 fio, put; and some room */
     READY_MS = 5000,
     PATIENCE_S = 10, /* a log that makes nothing durable for so long is no longer waited for */
     DELIVER_BYTES = SEGMENT / 4,
@@ -49,7 +48,9 @@ typedef enum figure {
     STREAM,
     DEVICE,
     FIO_STREAM,
+    FIO_HUGE_STREAM,
     STREAM_RATIO,
+    HUGE_RATIO,
     P50_RATIO,
     P99_RATIO,
     PUT_P50,
@@ -82,6 +83,7 @@ typedef struct bench {
     double samples[CP_BENCH_WAL_SIZES][FIGURES][CP_BENCH_MAX_ROUNDS];
     fio_samples fio_commit[CP_BENCH_WAL_SIZES];
     fio_samples fio_stream[CP_BENCH_WAL_SIZES];
+    fio_samples fio_huge_stream[CP_BENCH_WAL_SIZES];
     uint32_t put_rounds[CP_BENCH_WAL_SIZES]; /* that have figures of puts */
     bool stuck;                              /* the log made nothing durable while it was waited for */
 } bench;
@@ -188,8 +190,8 @@ static void note_add(cp_bench_wal_report *report, const char *what)
     snprintf(report->note + used, sizeof report->note - used, "%s%.120s", used ? "; " : "", what);
 }
 
-static void fio_measure(bench *b, uint64_t block, uint32_t depth, uint32_t round, fio_samples *samples,
-                        cp_bench_wal_report *report)
+static void fio_measure(bench *b, uint64_t block, uint32_t depth, bool huge_pages, uint32_t round,
+                        fio_samples *samples, cp_bench_wal_report *report)
 {
     for (int way = 0; way < WAYS && b->fio && !b->options->cancelled(); way++) {
         const cp_bench_fio fio = {.file = b->fio_file,
@@ -197,6 +199,7 @@ static void fio_measure(bench *b, uint64_t block, uint32_t depth, uint32_t round
                                   .block = block,
                                   .depth = depth,
                                   .dsync = way == 1,
+                                  .huge_pages = huge_pages,
                                   .runtime_ns = b->part_ns,
                                   .cancelled = b->options->cancelled};
         cp_bench_fio_result result;
@@ -267,9 +270,10 @@ static int round_run(bench *b, uint32_t round, cp_bench_wal_report *report, cp_e
     for (uint32_t size = 0; size < CP_BENCH_WAL_SIZES && !b->options->cancelled(); size++) {
         const uint64_t block = payloads[size] < CP_WAL_BLOCK ? CP_WAL_BLOCK : payloads[size];
         commit_measure(b, size, round);
-        fio_measure(b, block, 1, round, &b->fio_commit[size], report);
+        fio_measure(b, block, 1, false, round, &b->fio_commit[size], report);
         stream_measure(b, size, round);
-        fio_measure(b, STREAM_BLOCK, CP_WAL_UNDER_WAY, round, &b->fio_stream[size], report);
+        fio_measure(b, STREAM_BLOCK, CP_WAL_UNDER_WAY, false, round, &b->fio_stream[size], report);
+        fio_measure(b, STREAM_BLOCK, CP_WAL_UNDER_WAY, true, round, &b->fio_huge_stream[size], report);
         if (b->stuck)
             return stuck_fail(b, err);
         put_measure(b, size);
@@ -283,17 +287,21 @@ static void fio_compare(bench *b, uint32_t size, cp_bench_wal_report *report)
     double(*samples)[CP_BENCH_MAX_ROUNDS] = b->samples[size];
     const int commit = way_better(&b->fio_commit[size], report->rounds);
     const int stream = way_better(&b->fio_stream[size], report->rounds);
+    const int huge = way_better(&b->fio_huge_stream[size], report->rounds);
     for (uint32_t round = 0; round < report->rounds; round++) {
         samples[FIO_P50][round] = b->fio_commit[size].p50_ns[commit][round];
         samples[FIO_P99][round] = b->fio_commit[size].p99_ns[commit][round];
         samples[FIO_COMMITS][round] = b->fio_commit[size].commits_per_s[commit][round];
         samples[FIO_STREAM][round] = b->fio_stream[size].bytes_per_s[stream][round];
+        samples[FIO_HUGE_STREAM][round] = b->fio_huge_stream[size].bytes_per_s[huge][round];
         samples[STREAM_RATIO][round] = ratio(samples[STREAM][round], samples[FIO_STREAM][round]);
+        samples[HUGE_RATIO][round] = ratio(samples[STREAM][round], samples[FIO_HUGE_STREAM][round]);
         samples[P50_RATIO][round] = ratio(samples[COMMIT_P50][round], samples[FIO_P50][round]);
         samples[P99_RATIO][round] = ratio(samples[COMMIT_P99][round], samples[FIO_P99][round]);
     }
     report->sizes[size].fio_sync = way_name(commit);
     report->sizes[size].fio_stream_sync = way_name(stream);
+    report->sizes[size].fio_huge_stream_sync = way_name(huge);
 }
 
 static void summarise(bench *b, cp_bench_wal_report *report)
@@ -301,12 +309,22 @@ static void summarise(bench *b, cp_bench_wal_report *report)
     uint32_t without = 0; /* rounds and sizes */
     for (uint32_t size = 0; size < CP_BENCH_WAL_SIZES; size++) {
         cp_bench_wal_result *r = &report->sizes[size];
-        cp_bench_figure *const to[FIGURES] = {
-            &r->commit_p50_ns,      &r->commit_p99_ns,       &r->commits_per_s,
-            &r->fio_p50_ns,         &r->fio_p99_ns,          &r->fio_commits_per_s,
-            &r->stream_bytes_per_s, &r->device_over_payload, &r->fio_stream_bytes_per_s,
-            &r->stream_over_fio,    &r->p50_over_fio,        &r->p99_over_fio,
-            &r->put_p50_ns,         &r->put_p99_ns};
+        cp_bench_figure *const to[FIGURES] = {&r->commit_p50_ns,
+                                              &r->commit_p99_ns,
+                                              &r->commits_per_s,
+                                              &r->fio_p50_ns,
+                                              &r->fio_p99_ns,
+                                              &r->fio_commits_per_s,
+                                              &r->stream_bytes_per_s,
+                                              &r->device_over_payload,
+                                              &r->fio_stream_bytes_per_s,
+                                              &r->fio_huge_stream_bytes_per_s,
+                                              &r->stream_over_fio,
+                                              &r->stream_over_fio_huge,
+                                              &r->p50_over_fio,
+                                              &r->p99_over_fio,
+                                              &r->put_p50_ns,
+                                              &r->put_p99_ns};
         r->payload = payloads[size];
         fio_compare(b, size, report);
         for (int f = 0; f < FIGURES; f++) {
@@ -460,9 +478,12 @@ static json_object *size_json(const cp_bench_wal_report *report, uint32_t size)
     cp_bench_figure_add(item, "fio_commits_per_s", &r->fio_commits_per_s);
     cp_json_add_string(item, "fio_stream_sync", r->fio_stream_sync);
     cp_bench_figure_add(item, "fio_stream_bytes_per_s", &r->fio_stream_bytes_per_s);
+    cp_json_add_string(item, "fio_huge_stream_sync", r->fio_huge_stream_sync);
+    cp_bench_figure_add(item, "fio_huge_stream_bytes_per_s", &r->fio_huge_stream_bytes_per_s);
     cp_bench_figure_add(item, "commit_p50_over_fio", &r->p50_over_fio);
     cp_bench_figure_add(item, "commit_p99_over_fio", &r->p99_over_fio);
     cp_bench_figure_add(item, "stream_over_fio", &r->stream_over_fio);
+    cp_bench_figure_add(item, "stream_over_fio_huge", &r->stream_over_fio_huge);
     return item;
 }
 
@@ -526,12 +547,15 @@ int cp_bench_wal_print(const cp_bench_wal_report *report, const cp_bench_host *h
     printf("us; medians of %u rounds; log: %s, %s%s%s\n", report->rounds, report->log.backend,
            report->log.sync, report->log.buffered ? ", not direct" : "",
            report->log.not_persistent ? "; a file system in memory, no disk" : "");
+    if (report->fio)
+        printf("fio, of fdatasync and dsync the faster one; streams: writes of 1.5 MiB, three under way\n");
     for (uint32_t size = 0; size < CP_BENCH_WAL_SIZES && report->fio; size++) {
         const cp_bench_wal_result *r = &report->sizes[size];
-        printf("%s%u KiB commits %s, stream %s %.0f MB/s%s",
-               size == 0 ? "fio, its faster way, writes of 1.5 MiB for streams: beside " : ", ",
+        printf("%4u KiB | commits %s | stream %s, %.0f MB/s | its buffers on huge pages, as the log's: %s, "
+               "%.0f MB/s, ratio %.2f\n",
                r->payload / 1024, r->fio_sync, r->fio_stream_sync, r->fio_stream_bytes_per_s.median / 1e6,
-               size + 1 == CP_BENCH_WAL_SIZES ? "\n" : "");
+               r->fio_huge_stream_sync, r->fio_huge_stream_bytes_per_s.median / 1e6,
+               r->stream_over_fio_huge.median);
     }
     if (report->note[0])
         printf("not measured: %s\n", report->note);

@@ -4,7 +4,8 @@
  *                                                            size, at least a block (O_DIRECT writes no less); of both
  *                                                            ways to sync the one that is faster by the medians
  *   stream    as many records as the log takes; it writes    fio: writes of as much, as many under way, each made
- *             frames of up to 1.5 MiB, three under way       durable, from huge pages as the log's; likewise
+ *             frames of up to 1.5 MiB, three under way       durable; likewise; and once more from huge pages, as
+ *                                                            the log writes
  *   put       a row put into a ring until the producer       -
  *             reads that it is durable, through a recorder
  *             of its own (coldpathd beside this program)
@@ -47,6 +48,9 @@ typedef struct cp_bench_wal_result {
     const char *fio_sync; /* the way whose figures these are: "fdatasync" or "dsync" */
     const char *fio_stream_sync;
     cp_bench_figure fio_stream_bytes_per_s;
+    const char *fio_huge_stream_sync; /* fio with its buffers on huge pages */
+    cp_bench_figure fio_huge_stream_bytes_per_s;
+    cp_bench_figure stream_over_fio_huge;
     cp_bench_figure put_p50_ns; /* of the rounds that had one; zeros without a recorder */
     cp_bench_figure put_p99_ns;
 } cp_bench_wal_result;

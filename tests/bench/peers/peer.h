@@ -38,6 +38,9 @@ extern const peer peer_floor, peer_coldpath, peer_boost, peer_boost_lazy, peer_c
 int peer_fork(int cpu, void (*run)(void));
 void peer_reap(int pid);
 
+/* Into which a lazy consumer copies what it takes out, one row behind the other: a lump, as a chunk of the drain's. */
+enum { PEER_LUMP_ROWS = 2048 };
+
 /* For a lazy consumer: naps until `waiting` says that as much has gathered as the recorder's drain waits for, or for the interval.
  * The rows that wait then. */
 uint32_t peer_gather(uint32_t (*waiting)(void));
