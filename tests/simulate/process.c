@@ -213,14 +213,36 @@ void *__wrap_mmap(void *at, size_t size, int protection, int flags, int file, of
     return memory;
 }
 
+/* Notes that [from, to) is gone of a mapping: what is left of it before, behind, or both. */
+static void map_cut(size_t index, uintptr_t from, uintptr_t to)
+{
+    const uintptr_t begin = things[index].at;
+    const uintptr_t end = begin + things[index].size;
+    const int process = sim_process_now;
+    if (begin >= from && end <= to) {
+        forget(index);
+        return;
+    }
+    if (begin >= from) {
+        things[index].at = to;
+        things[index].size = end - to;
+        return;
+    }
+    things[index].size = from - begin;
+    if (end <= to)
+        return;
+    sim_process_now = things[index].process;
+    take(HELD_MAP, to, end - to);
+    sim_process_now = process;
+}
+
 /* A mapping may lie on top of another one, as a ring's two do on the space that was reserved for them. */
 int __wrap_munmap(void *at, size_t size)
 {
     const uintptr_t from = (uintptr_t)at;
     for (size_t i = thing_count; i-- > 0;) {
-        if (things[i].kind == HELD_MAP && things[i].at >= from &&
-            things[i].at + things[i].size <= from + size)
-            forget(i);
+        if (things[i].kind == HELD_MAP && things[i].at < from + size && from < things[i].at + things[i].size)
+            map_cut(i, from, from + size);
     }
     return __real_munmap(at, size);
 }
