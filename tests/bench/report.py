@@ -79,7 +79,7 @@ def verbs(directory):
     for name, (file, ddl) in REAL.items():
         if (data / file).exists():
             result[f"encode {name}"] = [*result["encode"], "--ddl", ddl, "--data", str(rows_file(data / file, directory))]
-    result["wal"] = [*bench, "wal", "--json", "--dir", directory, "--seconds", str(seconds(20)), "--rounds", str(rounds(5))]
+    result["wal"] = [*bench, "wal", "--json", "--dir", directory, "--seconds", str(seconds(60)), "--rounds", str(rounds(5))]
     result["recover"] = [*bench, "recover", "--json", "--dir", directory, "--rounds", str(rounds(5)),
                          "--size", "512" if seconds(20) == 20 else "64"]
     if engine_present():
