@@ -3,7 +3,7 @@ every second round a twelfth, critical, is fed too, and ClickHouse refuses all o
 eleven's time from put to delivered (99 %) in both kinds of rounds, which alternate; sees that the twelfth's log stays within its
 bound, and that its rows arrive, once, when the table is made. $CP_SECONDS: for all rounds (default 40), $CP_ROWS: rows a second.
 
-Prints one JSON line; exits 1 when the ratio of the medians is 1.1 or more, a row is missing or twice, or a bound is broken."""
+Prints one JSON line; exits 1 when a row is missing or twice, or a bound is broken; the ratio of the medians, with its spread, is told, not judged."""
 
 import json
 import os
@@ -21,7 +21,6 @@ ROUND_SECONDS = 4
 TABLES = 11
 CRITICAL = 3  # of them
 WAL_LIMIT = 8 * 1024 * 1024
-MOST_RATIO = 1.1
 FLUSH = {"rows": 50_000, "interval": "250ms"}  # at this rate the interval decides
 
 
@@ -99,7 +98,7 @@ def main():
         "whole": all(entry["whole"] for entry in rounds),
     }
     print(json.dumps(result))
-    return 0 if ratio < MOST_RATIO and result["whole"] and result["bad_wal_bytes"] <= WAL_LIMIT else 1
+    return 0 if result["whole"] and result["bad_wal_bytes"] <= WAL_LIMIT else 1
 
 
 if __name__ == "__main__":
