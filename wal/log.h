@@ -68,7 +68,7 @@ typedef struct cp_wal_config {
     uint64_t keep_ns;      /* delivered segments stay this long for replay, while the limit has room */
     uint64_t mark_ns;      /* idle this long, the log states on disk how far it is durable; 0: 20 ms */
     uint32_t max_chunk_bytes; /* of the largest chunk; default 1 MiB + 4 KiB */
-    uint32_t frame_bytes;     /* of one write; default: the larger of 1.5 MiB, about, and one chunk */
+    uint32_t frame_bytes; /* of one write; default: 1.5 MiB or an eighth of a segment, and a chunk at least */
     cp_wal_backend backend;
     cp_wal_sync sync;
     cp_wal_events events;

@@ -242,6 +242,12 @@ static void test_configuration(void **state)
     s.config.max_chunk_bytes = SCRATCH_SEGMENT;
     refuses(&s, CP_E_CONFIG, "must fit");
     s.config = good;
+    s.config.segment_size = CP_WAL_SEGMENT_MIN;
+    s.config.limit = CP_WAL_MIN_SEGMENTS * (uint64_t)CP_WAL_SEGMENT_MIN;
+    s.config.frame_bytes = 0; /* by default no more than a segment has room for */
+    scratch_open(&s);
+    scratch_close(&s);
+    s.config = good;
     s.config.dir = "/nonexistent/log";
     refuses(&s, CP_E_ABSENT, "cannot make the directory");
     s.config = good;
