@@ -32,7 +32,7 @@ static uint8_t *aligned_map(size_t size)
     return map + before;
 }
 
-void *cp_pages_take(size_t bytes)
+void *cp_pages_map(size_t bytes)
 {
     const size_t size = cp_pages_whole(bytes);
     if (bytes == 0 || bytes > SIZE_MAX - 2 * (size_t)CP_HUGE_PAGE)
@@ -42,7 +42,14 @@ void *cp_pages_take(size_t bytes)
         return NULL;
     if (page_of(bytes) == CP_HUGE_PAGE)
         madvise(memory, size, MADV_HUGEPAGE); /* where it is refused, ordinary pages do */
-    memset(memory, 0, size);
+    return memory;
+}
+
+void *cp_pages_take(size_t bytes)
+{
+    void *memory = cp_pages_map(bytes);
+    if (memory)
+        memset(memory, 0, cp_pages_whole(bytes));
     return memory;
 }
 

@@ -13,9 +13,12 @@ enum { CP_HUGE_PAGE = 2 * 1024 * 1024 };
 /* How many bytes cp_pages_take takes for so many: whole pages. */
 size_t cp_pages_whole(size_t bytes);
 
-/* `bytes` (> 0) of zeros, all of them supplied by the kernel already, so that no page fault comes later. From CP_HUGE_PAGE on it begins on
- * a huge page and takes whole ones, below on an ordinary one. NULL: no memory. Any thread. Not from malloc, whose memory may have been
- * used before, on ordinary pages, and keeps them. */
+/* `bytes` (> 0) of zeros, each page supplied by the kernel at its first use. From CP_HUGE_PAGE on they begin on a huge page and take whole
+ * ones, below on an ordinary one. NULL: no memory. Any thread. Not from malloc, whose memory may have been used before, on
+ * ordinary pages, and keeps them. */
+void *cp_pages_map(size_t bytes);
+
+/* Likewise, but all of them supplied already, so that no page fault comes later. */
 void *cp_pages_take(size_t bytes);
 
 /* Takes it back; bytes as it was asked for. NULL is allowed. */

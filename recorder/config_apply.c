@@ -9,7 +9,7 @@
 enum {
     PROGRAM_BYTES = 32 * 1024 * 1024, /* code, libraries, stacks, what does not grow */
     CONNECTION_BYTES = 1024 * 1024,   /* of one table: libcurl's buffers, URL, reply */
-    LOG_BYTES = 12 * 1024 * 1024      /* of one log: frames, readers' windows, checkpoint */
+    LOG_BYTES = 24 * 1024 * 1024      /* of one log: frames, the windows of two readers, checkpoint */
 };
 
 int cp_config_own_region(const cp_config *config, cp_region_owner *owner, cp_error *err)

@@ -15,9 +15,9 @@ int cp_wal_window_init(cp_wal_window *window, uint32_t max_payload, uint64_t lea
     *window = (cp_wal_window){.keep = ahead ? record : 0};
     window->capacity = least > record ? cp_wal_block_up(least) : record;
     window->capacity = cp_pages_whole(window->keep + window->capacity) - window->keep;
-    window->buffer = cp_pages_take(window->keep + window->capacity);
+    window->buffer = cp_pages_map(window->keep + window->capacity);
     if (ahead)
-        window->other = cp_pages_take(window->keep + window->capacity);
+        window->other = cp_pages_map(window->keep + window->capacity);
     if (window->buffer && (window->other || !ahead))
         return CP_OK;
     cp_wal_window_destroy(window);

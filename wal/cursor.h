@@ -16,9 +16,8 @@
 #include "wal/io.h"
 
 enum {
-    CP_WAL_WINDOW = 4 * 1024 * 1024, /* large reads, and few records read twice at its edge */
-    CP_WAL_WINDOW_AHEAD =
-        2 * 1024 * 1024 /* where the next one is read meanwhile: two of them have to be supplied */
+    CP_WAL_WINDOW = 4 * 1024 * 1024,      /* large reads, and few records read twice at its edge */
+    CP_WAL_WINDOW_AHEAD = 2 * 1024 * 1024 /* where the next one is read meanwhile, into another */
 };
 
 typedef struct cp_wal_window {
