@@ -13,8 +13,8 @@ enum { CP_HUGE_PAGE = 2 * 1024 * 1024 };
 /* How many bytes cp_pages_take takes for so many: whole pages. */
 size_t cp_pages_whole(size_t bytes);
 
-/* `bytes` (> 0) of zeros, each page supplied by the kernel at its first use. From CP_HUGE_PAGE on they begin on a huge page and take whole
- * ones, below on an ordinary one. NULL: no memory. Any thread. Not from malloc, whose memory may have been used before, on
+/* `bytes` (> 0) of zeros, each page supplied by the kernel at its first use. From CP_HUGE_PAGE on they are huge pages, whole ones, below
+ * ordinary ones. NULL: no memory. Any thread. Not from malloc, whose memory may have been used before, on
  * ordinary pages, and keeps them. */
 void *cp_pages_map(size_t bytes);
 

@@ -18,9 +18,7 @@
 #include <unistd.h>
 
 #include "cli/doctor.h"
-
-/* What the log's io_uring back end registers for each critical table: three frames of at least 1 MiB. */
-#define MEMLOCK_PER_LOG (4ull << 20)
+#include "wal/log.h"
 
 enum {
     FIRST_LOGIN_UID = 1000, /* logind leaves the users below it alone */
@@ -52,7 +50,7 @@ static uint32_t critical_tables(const cp_config *config)
 static void look_memlock(cp_doctor *doctor, const cp_config *config)
 {
     struct rlimit limit;
-    const uint64_t wanted = critical_tables(config) * MEMLOCK_PER_LOG;
+    const uint64_t wanted = (uint64_t)critical_tables(config) * CP_WAL_MEMLOCK;
     if (wanted == 0 || getrlimit(RLIMIT_MEMLOCK, &limit) < 0)
         return;
     if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= wanted || geteuid() == 0) {

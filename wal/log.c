@@ -19,8 +19,8 @@
 enum {
     DEFAULT_LIMIT_SEGMENTS = 64,
     DEFAULT_CHUNK = 1024 * 1024 + CP_WAL_BLOCK, /* the largest row, and its record header */
-    DEFAULT_FRAME = 3 * CP_HUGE_PAGE / CP_WAL_FRAMES - CP_WAL_FIRST_FRAME, /* of what three huge pages hold */
-    FRAMES_A_SEGMENT = 8, /* at least: a frame that no longer fits leaves a segment's end unused */
+    DEFAULT_FRAME =
+        CP_WAL_FRAME_MEMORY / CP_WAL_FRAMES - CP_WAL_FIRST_FRAME, /* of what three huge pages hold */
     DEFAULT_MARK_MS = 20,
     STEP_WAIT_NS = 10 * CP_NS_PER_MS
 };
@@ -78,10 +78,12 @@ static int config_settle(cp_wal *wal, cp_error *err)
     config->limit = config->limit ? config->limit : config->segment_size * DEFAULT_LIMIT_SEGMENTS;
     config->mark_ns = config->mark_ns ? config->mark_ns : (uint64_t)DEFAULT_MARK_MS * CP_NS_PER_MS;
     config->max_chunk_bytes = config->max_chunk_bytes ? config->max_chunk_bytes : DEFAULT_CHUNK;
-    if (config->frame_bytes == 0)
-        config->frame_bytes = config->segment_size / FRAMES_A_SEGMENT < DEFAULT_FRAME
-                                  ? (uint32_t)(config->segment_size / FRAMES_A_SEGMENT)
-                                  : DEFAULT_FRAME;
+    if (config->frame_bytes ==
+        0) { /* or all that a segment has room for; a chunk needs more than nothing, below */
+        const uint64_t room =
+            config->segment_size > CP_WAL_FIRST_FRAME ? config->segment_size - CP_WAL_FIRST_FRAME : 0;
+        config->frame_bytes = room < DEFAULT_FRAME ? (uint32_t)room : DEFAULT_FRAME;
+    }
     wal->frame_capacity = cp_wal_block_up((uint64_t)config->max_chunk_bytes + CP_WAL_RECORD_HEADER);
     if (wal->frame_capacity < config->frame_bytes)
         wal->frame_capacity = cp_wal_block_up(config->frame_bytes);

@@ -36,7 +36,9 @@ enum {
     CP_WAL_SEGMENT_MAX = 1024 * 1024 * 1024,
     CP_WAL_UNDER_WAY = 3,                 /* frames that are written or synced at a time */
     CP_WAL_FRAMES = CP_WAL_UNDER_WAY + 1, /* and one filling */
-    CP_WAL_READY = 2,                     /* segments kept ready, the reserve against a full disk */
+    CP_WAL_FRAME_MEMORY = 6 << 20, /* of all frames, three huge pages; more where a chunk is over 1.5 MiB */
+    CP_WAL_MEMLOCK = CP_WAL_FRAME_MEMORY + (64 << 10), /* that an io_uring locks: these, and its queues */
+    CP_WAL_READY = 2,       /* segments kept ready, the reserve against a full disk */
     CP_WAL_MIN_SEGMENTS = 4 /* the least a limit must have room for: one in use, one sealed, the reserve */
 };
 
@@ -68,7 +70,8 @@ typedef struct cp_wal_config {
     uint64_t keep_ns;      /* delivered segments stay this long for replay, while the limit has room */
     uint64_t mark_ns;      /* idle this long, the log states on disk how far it is durable; 0: 20 ms */
     uint32_t max_chunk_bytes; /* of the largest chunk; default 1 MiB + 4 KiB */
-    uint32_t frame_bytes; /* of one write; default: 1.5 MiB or an eighth of a segment, and a chunk at least */
+    uint32_t
+        frame_bytes; /* of one write; default: 1.5 MiB, about, or what a segment has room for; never less than a chunk */
     cp_wal_backend backend;
     cp_wal_sync sync;
     cp_wal_events events;

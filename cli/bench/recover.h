@@ -36,6 +36,7 @@ typedef struct cp_bench_recover_report {
     cp_bench_figure replay_over_bare;      /* round by round */
     cp_bench_figure replay_over_bare_huge; /* likewise */
     cp_bench_figure open_replay_over_bare; /* the bytes by the time of opening and replay, likewise */
+    cp_bench_figure open_replay_over_bare_huge;
     cp_bench_figure open_ns;
     bool not_persistent; /* a file system in memory: no disk was read */
 } cp_bench_recover_report;

@@ -3,7 +3,7 @@
  *   commit    one record at a time, each waited for          fio: one write and its sync at a time, of the payload's
  *                                                            size, at least a block (O_DIRECT writes no less); of both
  *                                                            ways to sync the one that is faster by the medians
- *   stream    as many records as the log takes; it writes    fio: writes of as much, as many under way, each made
+ *   stream    as many records as the log takes; it writes    fio: writes of 1.5 MiB, as many under way, each made
  *             frames of up to 1.5 MiB, three under way       durable; likewise; and once more from huge pages, as
  *                                                            the log writes
  *   put       a row put into a ring until the producer       -

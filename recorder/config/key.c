@@ -204,7 +204,7 @@ const cp_config_key cp_config_keys[CP_KEY_COUNT] = {
                          .help = "how a write is made durable; auto measures at start"},
     [CP_KEY_WAL_SEGMENT_SIZE] = {.path = "wal.segment_size",
                                  .kind = CP_CONFIG_SIZE2,
-                                 .min = 2 * MIB, /* a frame of 1 MiB and the headers; powers of two */
+                                 .min = 2 * MIB, /* the largest chunk and the headers; powers of two */
                                  .max = CP_WAL_SEGMENT_MAX,
                                  .fallback = "64MiB",
                                  .help = "of one file of a log"},

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 
+from tests.bench import paired
 from tests.support.chdb import build_dir, engine_present
 
 COLDPATH = build_dir() / "bin/coldpath"
@@ -282,13 +283,14 @@ def part_log(results):
                  spread(s["device_over_payload"]) if "device_over_payload" in s else "–",
                  f"{s['put_to_durable_p50_ns']['median'] / 1e3:.0f}" if "put_to_durable_p50_ns" in s else "–"]
                 for s in r["sizes"]]
-        lines += [f"`coldpath bench wal`, medians of {r['rounds']} rounds, {r['backend']} and {r['sync']}, beside fio on the same file system: as many writes of as much under way, "
+        lines += [f"`coldpath bench wal`, medians of {r['rounds']} rounds, {r['backend']} and {r['sync']}, beside fio on the same file system: as many writes under way, each of a frame's 1.5 MiB, "
                   "its buffers as it takes them and on huge pages, where the log's are; of its two ways to sync the one that is faster by the medians, which is named:", ""]
         lines += table(["record", "stream ÷ fio", "÷ fio on huge pages", "commit, p50 ÷ fio", "fio's syncs", "bytes on the device ÷ payload", "put to durable, p50, µs"], rows)
     if "recover" in results:
         r = results["recover"]
         lines += [f"Reading a log back, checked and decoded, runs at {spread(r['replay_over_bare'])} of bare O_DIRECT reads of its files, with its opening, the search for its end "
-                  f"included, at {spread(r['open_replay_over_bare'])}, and without, beside bare reads onto huge pages as its own, at {spread(r['replay_over_bare_huge'])} "
+                  f"included, at {spread(r['open_replay_over_bare'])}; beside bare reads onto huge pages as its own at {spread(r['replay_over_bare_huge'])} and "
+                  f"{spread(r['open_replay_over_bare_huge'])} "
                   f"(`coldpath bench recover`: {r['bare_bytes_per_s']['median'] / 1e6:,.0f} MB/s bare, {r['bare_huge_bytes_per_s']['median'] / 1e6:,.0f} onto huge pages, "
                   f"{r['replay_bytes_per_s']['median'] / 1e6:,.0f} read back).", ""]
     return lines
@@ -366,7 +368,8 @@ def aims_put(results):
         if "load" in results and results["load"]["states"][state]["blocks"]:
             for ratio, puts in (("ratio", "undisturbed"), ("ratio_of_all", "all")):
                 figure = results["load"]["states"][state][ratio]
-                yield f"p99.9 of {puts} puts with {what} ÷ quiet", figure, "≤ 1.10", figure["verdict"], "{:.2f}"
+                for most in (1.1, 1.05) if state == "log" else (1.1,):
+                    yield f"p99.9 of {puts} puts with {what} ÷ quiet", figure, f"≤ {most:.2f}", paired.verdict(figure, most), "{:.2f}"
 
 
 def aims_encode(results):
@@ -412,6 +415,7 @@ def aims_log(results):
         yield at_least("reading a log back ÷ bare reads", results["recover"]["replay_over_bare"], 0.9)
         yield at_least("reading a log back ÷ bare reads onto huge pages", results["recover"]["replay_over_bare_huge"], 0.9)
         yield at_least("opening a log and reading it back ÷ bare reads", results["recover"]["open_replay_over_bare"], 0.9)
+        yield at_least("opening a log and reading it back ÷ bare reads onto huge pages", results["recover"]["open_replay_over_bare_huge"], 0.9)
     for name, times in results.get("linear", {"knees": {}})["knees"].items():
         yield at_most(f"cost at the far end ÷ a line through the first two points: {name.replace('_', ' ')}", times, MOST_KNEE)
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/pages.h"
 #include "tests/wal/scratch.h"
 #include "tests/wal/sim_disk.h"
 #include "wal/crc32c.h"
@@ -329,6 +330,28 @@ static void child_memlock(scratch *s)
     scratch_close(s);
 }
 
+/* So much does a log register by default, and no less: it is what `coldpath doctor` asks for. */
+static void child_registers(scratch *s)
+{
+    struct rlimit limit = {CP_WAL_MEMLOCK, CP_WAL_MEMLOCK};
+    child_needs(setrlimit(RLIMIT_MEMLOCK, &limit) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0, 1);
+    s->config.backend = CP_WAL_AUTO;
+    s->config.segment_size = 2 * CP_HUGE_PAGE;
+    s->config.limit = CP_WAL_MIN_SEGMENTS * s->config.segment_size;
+    s->config.max_chunk_bytes = s->config.frame_bytes = 0;
+    for (int enough = 1; enough >= 0; enough--) {
+        cp_error err = {0};
+        cp_wal_status status;
+        child_needs(setrlimit(RLIMIT_MEMLOCK, &limit) == 0, 2);
+        child_needs(cp_wal_open(&s->wal, &s->config, &err) == CP_OK && cp_wal_start(s->wal, &err) == CP_OK,
+                    3);
+        cp_wal_status_read(s->wal, &status);
+        child_needs(status.registered == enough || strcmp(status.backend, "posix") == 0, 4);
+        scratch_close(s);
+        limit.rlim_cur = CP_WAL_FRAME_MEMORY - CP_IO_BLOCK;
+    }
+}
+
 static void test_memlock(void **state)
 {
     (void)state;
@@ -341,6 +364,7 @@ static void test_memlock(void **state)
     assert_int_equal(chown(parent, NOBODY, NOBODY), 0);
     s.config.dir = parent;
     assert_int_equal(in_child(child_memlock, &s), 0);
+    assert_int_equal(in_child(child_registers, &s), 0);
     rmdir(s.dir);
     snprintf(s.dir, sizeof s.dir, "%s", parent);
     scratch_destroy(&s);

@@ -16,11 +16,8 @@ static ck_area *area;
 static uint64_t next;
 static int consumer;
 
-static void take(void)
+static void take(uint8_t row[PEER_ROW])
 {
-    static uint8_t lump[PEER_LUMP_ROWS][PEER_ROW];
-    static uint32_t taken;
-    uint8_t *const row = lump[taken++ % PEER_LUMP_ROWS];
     void *from;
     if (ck_ring_dequeue_spsc(&area->ring, area->buffer, (void *)&from)) {
         memcpy(row, from, PEER_ROW);
@@ -30,8 +27,9 @@ static void take(void)
 
 static void take_greedily(void)
 {
+    uint8_t row[PEER_ROW];
     for (;;)
-        take();
+        take(row);
 }
 
 static uint32_t waiting(void)
@@ -41,9 +39,11 @@ static uint32_t waiting(void)
 
 static void take_lazily(void)
 {
+    static uint8_t lump[PEER_LUMP_ROWS][PEER_ROW];
+    uint32_t next = 0;
     for (;;)
         for (uint32_t left = peer_gather(waiting); left > 0; left--)
-            take();
+            take(lump[next++ % PEER_LUMP_ROWS]);
 }
 
 static bool ck_open(int consumer_cpu, void (*run)(void))
