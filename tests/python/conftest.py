@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import time
 
 import pytest
 
@@ -21,6 +22,15 @@ DDL = """CREATE TABLE every (
 ) ENGINE = MergeTree ORDER BY i64 SETTINGS non_replicated_deduplication_window = 1000"""
 NEEDED = """CREATE TABLE needed (id UInt32, at DateTime64(3, 'UTC') DEFAULT now64(3), x Float64)
 ENGINE = MergeTree ORDER BY id"""
+
+
+def fork_alone():
+    """os.fork(), once the threads that were joined have gone from the kernel's list too: gcc's AddressSanitizer does not hold its allocator's
+    locks over a fork, and one that an ending thread has at that moment stays locked in the child."""
+    until = time.monotonic() + 10
+    while len(os.listdir("/proc/self/task")) > 1 and time.monotonic() < until:
+        time.sleep(0.001)
+    return os.fork()
 
 
 class Place:

@@ -15,7 +15,7 @@ import uuid
 
 import pytest
 
-from conftest import BUILD, Place
+from conftest import BUILD, Place, fork_alone
 
 TRADE = {"ts": 1_776_269_557_123_456, "date": "2026-04-15", "strategy": "blue", "asset": "BTCUSDT", "side": "SHORT",
          "entry_price": 84500.0, "exit_price": 84200.0, "quantity": 0.01, "pnl": 3.0, "pnl_pct": 0.00355,
@@ -71,7 +71,7 @@ def test_uuid7_in_threads_and_children(writer):
     for thread in threads:
         thread.join()
     reader, other = os.pipe()
-    if os.fork() == 0:
+    if fork_alone() == 0:
         os.write(other, "".join(writer.uuid7() for _ in range(100)).encode())
         os._exit(0)
     os.wait()
@@ -128,7 +128,7 @@ def test_rows_wait_without_a_recorder(writer, dolphin):
         thread.start()
     for thread in threads:
         thread.join()
-    child = os.fork()
+    child = fork_alone()
     if child == 0:
         for _ in range(100):
             writer.ch_put("trade_events", TRADE)
