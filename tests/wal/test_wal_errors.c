@@ -24,7 +24,10 @@
 #include "wal/crc32c.h"
 #include "wal/log_private.h"
 
-enum { RECORDS = 120, NOBODY = 65534 };
+enum {
+    RECORDS = 120,
+    NOBODY = 61017
+}; /* a user without rights and without other processes: what may be locked is counted by user */
 
 /* A closed log of RECORDS records in several segments. */
 static void log_make(scratch *s)
@@ -333,7 +336,11 @@ static void child_memlock(scratch *s)
 /* So much does a log register by default, and no less: it is what `coldpath doctor` asks for. */
 static void child_registers(scratch *s)
 {
-    struct rlimit limit = {CP_WAL_MEMLOCK, CP_WAL_MEMLOCK};
+    struct rlimit limit;
+    child_needs(getrlimit(RLIMIT_MEMLOCK, &limit) == 0, 1);
+    if (limit.rlim_max < CP_WAL_MEMLOCK)
+        return; /* not to be had here, in a container perhaps */
+    limit = (struct rlimit){CP_WAL_MEMLOCK, CP_WAL_MEMLOCK};
     child_needs(setrlimit(RLIMIT_MEMLOCK, &limit) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0, 1);
     s->config.backend = CP_WAL_AUTO;
     s->config.segment_size = 2 * CP_HUGE_PAGE;
