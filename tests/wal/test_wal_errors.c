@@ -24,10 +24,8 @@
 #include "wal/crc32c.h"
 #include "wal/log_private.h"
 
-enum {
-    RECORDS = 120,
-    NOBODY = 61017
-}; /* a user without rights and without other processes: what may be locked is counted by user */
+/* NOBODY: a user without rights, and without other processes, since what may be locked is counted by user. */
+enum { RECORDS = 120, NOBODY = 61017 };
 
 /* A closed log of RECORDS records in several segments. */
 static void log_make(scratch *s)
