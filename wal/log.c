@@ -19,8 +19,7 @@
 enum {
     DEFAULT_LIMIT_SEGMENTS = 64,
     DEFAULT_CHUNK = 1024 * 1024 + CP_WAL_BLOCK, /* the largest row, and its record header */
-    DEFAULT_FRAME =
-        CP_WAL_FRAME_MEMORY / CP_WAL_FRAMES - CP_WAL_FIRST_FRAME, /* of what three huge pages hold */
+    DEFAULT_FRAME = CP_WAL_FRAME_MEMORY / CP_WAL_FRAMES - CP_WAL_FIRST_FRAME,
     DEFAULT_MARK_MS = 20,
     STEP_WAIT_NS = 10 * CP_NS_PER_MS
 };
@@ -78,8 +77,7 @@ static int config_settle(cp_wal *wal, cp_error *err)
     config->limit = config->limit ? config->limit : config->segment_size * DEFAULT_LIMIT_SEGMENTS;
     config->mark_ns = config->mark_ns ? config->mark_ns : (uint64_t)DEFAULT_MARK_MS * CP_NS_PER_MS;
     config->max_chunk_bytes = config->max_chunk_bytes ? config->max_chunk_bytes : DEFAULT_CHUNK;
-    if (config->frame_bytes ==
-        0) { /* or all that a segment has room for; a chunk needs more than nothing, below */
+    if (config->frame_bytes == 0) { /* no more than a segment has room for */
         const uint64_t room =
             config->segment_size > CP_WAL_FIRST_FRAME ? config->segment_size - CP_WAL_FIRST_FRAME : 0;
         config->frame_bytes = room < DEFAULT_FRAME ? (uint32_t)room : DEFAULT_FRAME;

@@ -7,7 +7,7 @@
  *                                                              (flusher thread)
  *
  * Group commit: a frame is written at once when nothing is under way; else it fills until the one before is durable, and is
- * written beside it when it is full. Durability is reported in the order of appending, without gaps.
+ * written beside others when it is full. Durability is reported in the order of appending, without gaps.
  *
  * Errors of the device. A failed write or sync is never tried again on the same blocks: the segment is given up, everything not
  * yet durable is written again into another one, under a new epoch; this goes on, with pauses, until the device recovers.
@@ -70,8 +70,7 @@ typedef struct cp_wal_config {
     uint64_t keep_ns;      /* delivered segments stay this long for replay, while the limit has room */
     uint64_t mark_ns;      /* idle this long, the log states on disk how far it is durable; 0: 20 ms */
     uint32_t max_chunk_bytes; /* of the largest chunk; default 1 MiB + 4 KiB */
-    uint32_t
-        frame_bytes; /* of one write; default: 1.5 MiB, about, or what a segment has room for; never less than a chunk */
+    uint32_t frame_bytes; /* of one write, a chunk's at least; default: about 1.5 MiB, or a whole segment */
     cp_wal_backend backend;
     cp_wal_sync sync;
     cp_wal_events events;

@@ -204,9 +204,9 @@ static int bench_open(bench *b, cp_error *err)
     b->huge = cp_pages_take(CP_WAL_WINDOW);
     if (!b->chunk.data || !b->chunk.row_at || !b->plain || !b->huge)
         return cp_error_set(err, CP_E_NOMEM, "out of memory");
-    madvise(b->plain, CP_WAL_WINDOW,
-            MADV_NOHUGEPAGE);           /* also where all memory is huge: the two are to differ */
-    memset(b->plain, 0, CP_WAL_WINDOW); /* no page fault later */
+    /* Ordinary pages also where all memory gets huge ones: the two are to differ. And no page fault later. */
+    madvise(b->plain, CP_WAL_WINDOW, MADV_NOHUGEPAGE);
+    memset(b->plain, 0, CP_WAL_WINDOW);
     return CP_OK;
 }
 

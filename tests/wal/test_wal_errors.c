@@ -265,6 +265,34 @@ static void test_configuration(void **state)
     scratch_destroy(&s);
 }
 
+/* A direct write from huge pages is one request of the device's, from ordinary ones several; and three are under way at a time. */
+static void test_frames(void **state)
+{
+    (void)state;
+    scratch s;
+    uint64_t lsn = 0;
+    scratch_init(&s, CP_WAL_POSIX);
+    s.config.segment_size = 4 * CP_HUGE_PAGE;
+    s.config.limit = CP_WAL_MIN_SEGMENTS * s.config.segment_size;
+    s.config.max_chunk_bytes = s.config.frame_bytes = 0;
+    scratch_open(&s);
+    const uint8_t *const first = s.wal->frames[0].buffer;
+    assert_int_equal((uintptr_t)first % CP_HUGE_PAGE, 0);
+    for (int i = 0; i < CP_WAL_FRAMES; i++) /* side by side, and they fill these pages */
+        assert_ptr_equal(s.wal->frames[i].buffer, first + (size_t)i * (CP_WAL_FRAME_MEMORY / CP_WAL_FRAMES));
+    do {
+        test_chunk_make(&s.chunk, lsn + 1, 3, 9, s.position, SCRATCH_CHUNK);
+        s.position = s.chunk.end;
+    } while (cp_wal_append(s.wal, &s.chunk, &lsn) == CP_OK);
+    const uint64_t until = cp_boottime_ns() + 10 * (uint64_t)CP_NS_PER_S;
+    while (s.wal->writes == 0 && cp_boottime_ns() < until) /* a segment is prepared meanwhile */
+        cp_wal_step(s.wal, cp_boottime_ns());
+    assert_int_equal(s.wal->writes, CP_WAL_UNDER_WAY);
+    assert_true(scratch_wait(&s, lsn));
+    scratch_close(&s);
+    scratch_destroy(&s);
+}
+
 /* ---- where io_uring is refused; each in a process of its own ---- */
 
 static int in_child(void (*body)(scratch *s), scratch *s)
@@ -593,6 +621,7 @@ int main(void)
         cmocka_unit_test(test_checkpoint_lost),
         cmocka_unit_test(test_other_schema),
         cmocka_unit_test(test_configuration),
+        cmocka_unit_test(test_frames),
         cmocka_unit_test(test_io_uring_refused),
         cmocka_unit_test(test_memlock),
         cmocka_unit_test(test_tmpfs),

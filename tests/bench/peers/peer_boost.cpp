@@ -4,8 +4,7 @@
 
 #include "peer.h"
 
-namespace
-{
+namespace {
 
 struct row {
     uint8_t bytes[PEER_ROW];

@@ -35,12 +35,14 @@ void peer_reap(int pid)
     waitpid(pid, NULL, 0);
 }
 
+_Static_assert(PEER_LUMP_ROWS == CP_DRAIN_LUMP / 128,
+               "what the drain waits for, in records of 120-byte rows");
+
 uint32_t peer_gather(uint32_t (*waiting)(void))
 {
     const struct timespec nap = {.tv_nsec = PEER_NAP_NS};
     uint32_t rows = waiting();
-    for (uint32_t waited = 0; rows < CP_DRAIN_LUMP / 128 && waited < PEER_INTERVAL_NS;
-         waited += PEER_NAP_NS) {
+    for (uint32_t waited = 0; rows < PEER_LUMP_ROWS && waited < PEER_INTERVAL_NS; waited += PEER_NAP_NS) {
         nanosleep(&nap, NULL);
         rows = waiting();
     }
